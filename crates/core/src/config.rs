@@ -1,0 +1,170 @@
+//! Settings of a stack and of its sockets, with their defaults.
+
+use crate::time::Duration;
+
+/// Keys for everything a remote party must not guess. They come from a cryptographic generator at the edge; tests give
+/// fixed ones.
+#[derive(Clone)]
+pub struct Secrets {
+    /// Key of the initial sequence numbers (RFC 6528).
+    pub isn: [u8; 16],
+    /// Key of the local port choice (RFC 6056).
+    pub port: [u8; 16],
+    /// Key of the demultiplexing tables' hash.
+    pub hash: [u8; 16],
+    /// Key of SYN cookies and Fast Open cookies.
+    pub cookie: [u8; 16],
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(..)")
+    }
+}
+
+impl Secrets {
+    /// Keys from 64 random bytes.
+    pub fn from_bytes(bytes: &[u8; 64]) -> Self {
+        let key = |at: usize| {
+            let mut key = [0; 16];
+            key.copy_from_slice(&bytes[at..at + 16]);
+            key
+        };
+        Self { isn: key(0), port: key(16), hash: key(32), cookie: key(48) }
+    }
+}
+
+/// Settings of a stack.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether the stack has a loopback interface (127.0.0.0/8, `::1`).
+    pub loopback: bool,
+    /// Local ports for connections that name none, inclusive.
+    pub ephemeral_ports: (u16, u16),
+    /// Most connections at once, TIME-WAIT and half-open ones included.
+    pub max_connections: usize,
+    /// Most connections in TIME-WAIT at once; beyond it the oldest ends early.
+    pub max_time_wait: usize,
+    /// How long TIME-WAIT lasts: 2 MSL, 60 s as in Linux (RFC 9293 §3.4.2).
+    pub time_wait: Duration,
+    /// Most bytes that all receive queues together hold before windows stop opening.
+    pub max_receive_memory: usize,
+    /// Whether per-connection trace events (state changes, retransmissions, congestion) are recorded.
+    pub trace: bool,
+    /// Most trace events that wait to be taken; further ones are counted and lost.
+    pub max_trace_events: usize,
+    /// Defaults of the sockets.
+    pub socket: SocketOptions,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            loopback: true,
+            ephemeral_ports: (32768, 60999),
+            max_connections: 262_144,
+            max_time_wait: 32_768,
+            time_wait: Duration::from_secs(60),
+            max_receive_memory: 256 << 20,
+            trace: false,
+            max_trace_events: 65_536,
+            socket: SocketOptions::default(),
+        }
+    }
+}
+
+/// Settings of a socket. A listener's are inherited by the connections it accepts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SocketOptions {
+    /// Receive queue, bytes: the most the advertised window can be. 2 KiB - 1 GiB.
+    pub recv_buffer: usize,
+    /// Send queue, bytes. 2 KiB - 1 GiB.
+    pub send_buffer: usize,
+    /// Whether small segments are held back while data is unacknowledged (Nagle, RFC 1122 §4.2.3.4).
+    pub nagle: bool,
+    /// Longest delay of an acknowledgement (RFC 9293 §3.8.6.3: below 500 ms). Zero acknowledges every segment at once.
+    pub delayed_ack: Duration,
+    /// Probes on an idle connection (RFC 9293 §3.8.4); off by default.
+    pub keep_alive: Option<KeepAlive>,
+    /// How long sent data may stay unacknowledged before the connection is given up (RFC 5482); `None` leaves it to
+    /// `retries`.
+    pub user_timeout: Option<Duration>,
+    /// Retransmissions of data before the connection is given up (R2, RFC 1122 §4.2.3.5; Linux `tcp_retries2`).
+    pub retries: u8,
+    /// Retransmissions of a SYN before connecting is given up (Linux `tcp_syn_retries`).
+    pub syn_retries: u8,
+    /// Retransmissions of a SYN-ACK before a half-open connection is dropped (Linux `tcp_synack_retries`).
+    pub synack_retries: u8,
+    /// Least retransmission timeout. RFC 6298 §2.4 says 1 s SHOULD be the least; Linux's 200 ms is the default here.
+    pub rto_min: Duration,
+    /// Greatest retransmission timeout (RFC 6298 §2.5: at least 60 s).
+    pub rto_max: Duration,
+    /// Hop limit or TTL of its packets.
+    pub hop_limit: u8,
+    /// DSCP and ECN bits of its packets.
+    pub traffic_class: u8,
+    /// Name of the congestion control.
+    pub congestion: Congestion,
+    /// How long an orphaned connection may stay in FIN-WAIT-2 (Linux `tcp_fin_timeout`).
+    pub fin_timeout: Duration,
+    /// Caps the MSS that is announced and used, bytes; `None` leaves it to the path.
+    pub max_segment_size: Option<u16>,
+    /// Whether timestamps are offered and accepted (RFC 7323).
+    pub timestamps: bool,
+    /// Whether SACK is offered and accepted (RFC 2018).
+    pub sack: bool,
+    /// Whether window scaling is offered and accepted (RFC 7323).
+    pub window_scaling: bool,
+}
+
+/// When an idle connection is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Idle time before the first probe (default 2 h, RFC 9293 §3.8.4 MUST-28).
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Unanswered probes before the connection is given up.
+    pub count: u8,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), count: 9 }
+    }
+}
+
+/// Congestion control algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Congestion {
+    /// RFC 5681 with RFC 6582.
+    #[default]
+    NewReno,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            recv_buffer: 1 << 20,
+            send_buffer: 1 << 20,
+            nagle: true,
+            delayed_ack: Duration::from_millis(40),
+            keep_alive: None,
+            user_timeout: None,
+            retries: 15,
+            syn_retries: 6,
+            synack_retries: 5,
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            hop_limit: 64,
+            traffic_class: 0,
+            congestion: Congestion::default(),
+            fin_timeout: Duration::from_secs(60),
+            max_segment_size: None,
+            timestamps: true,
+            sack: true,
+            window_scaling: true,
+        }
+    }
+}

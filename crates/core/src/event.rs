@@ -1,0 +1,107 @@
+//! What the stack tells its driver: readiness of sockets (coalesced, so their number is bounded by the sockets'), and,
+//! where asked for, a trace of what happened inside.
+
+use std::net::SocketAddr;
+
+use bitflags::bitflags;
+
+use crate::error::ConnectionError;
+use crate::tcp::StateName;
+use crate::time::{Duration, Instant};
+
+slotmap::new_key_type! {
+    /// Names a TCP connection; generational, so a stale one is an error and never another connection.
+    pub struct SocketId;
+    /// Names a TCP listener.
+    pub struct ListenerId;
+}
+
+bitflags! {
+    /// What changed on a connection since it was last reported. A hint: look at the socket for the truth.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct Ready: u8 {
+        /// The handshake is complete.
+        const CONNECTED = 1 << 0;
+        /// There is something to read: data, the end of the stream, or an error.
+        const READABLE = 1 << 1;
+        /// There is room in the send queue again after a short send.
+        const WRITABLE = 1 << 2;
+        /// Our FIN was acknowledged: all we sent has arrived.
+        const FLUSHED = 1 << 3;
+        /// The connection ended with an error (see `tcp_error`).
+        const ERROR = 1 << 4;
+        /// The connection is gone from the network (closed on both sides, TIME-WAIT included as gone, or aborted).
+        const CLOSED = 1 << 5;
+    }
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Something changed on a connection.
+    Socket(SocketId, Ready),
+    /// A connection can be accepted.
+    Acceptable(ListenerId),
+}
+
+/// One line of the trace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TraceEvent {
+    /// When.
+    pub at: Instant,
+    /// Which connection.
+    pub socket: SocketId,
+    /// Its addresses.
+    pub local: SocketAddr,
+    /// Its peer's address.
+    pub remote: SocketAddr,
+    /// What happened.
+    pub what: Trace,
+}
+
+/// What happened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Trace {
+    /// It went from one state to another.
+    State {
+        /// From.
+        from: StateName,
+        /// To.
+        to: StateName,
+    },
+    /// A segment was sent again.
+    Retransmit {
+        /// First sequence number, relative to the initial one.
+        seq: u32,
+        /// Length, bytes.
+        len: u32,
+        /// Whether the timer, and not an acknowledgement, caused it.
+        timeout: bool,
+    },
+    /// Loss recovery began or ended.
+    Recovery {
+        /// Whether it began.
+        began: bool,
+        /// Congestion window, bytes.
+        cwnd: u32,
+        /// Slow start threshold, bytes.
+        ssthresh: u32,
+    },
+    /// The retransmission timer ran out.
+    Timeout {
+        /// How often in a row.
+        backoff: u8,
+        /// The timeout that follows.
+        rto: Duration,
+    },
+    /// The congestion window changed.
+    Cwnd {
+        /// Congestion window, bytes.
+        cwnd: u32,
+        /// Slow start threshold, bytes.
+        ssthresh: u32,
+    },
+    /// The connection ended with an error.
+    Error(ConnectionError),
+}

@@ -1,0 +1,90 @@
+//! What crosses the border to a device: received frames with what the device knows of them, and frames to transmit.
+
+use crate::interface::InterfaceId;
+use crate::payload::Payload;
+
+/// What the device says about the checksums of a received frame's upper layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RxChecksum {
+    /// Nothing: the core verifies it.
+    #[default]
+    Unverified,
+    /// It was verified, or the frame never left this machine and none was computed (virtio `NEEDS_CSUM`): the core
+    /// skips it.
+    Trusted,
+}
+
+/// A received frame: an IP packet (or, on an Ethernet interface, an Ethernet frame).
+#[derive(Clone, Debug)]
+pub struct RxFrame {
+    /// The bytes.
+    pub data: Payload,
+    /// What the device knows of its checksum.
+    pub checksum: RxChecksum,
+    /// Size of the segments that the device merged into this one, bytes of payload; 0 when it is as it was sent.
+    /// Used to count segments for delayed ACK and for the receive MSS estimate.
+    pub gso_size: u16,
+}
+
+impl RxFrame {
+    /// A frame the device knows nothing about.
+    pub fn new(data: impl Into<Payload>) -> Self {
+        Self { data: data.into(), checksum: RxChecksum::Unverified, gso_size: 0 }
+    }
+}
+
+/// Which segmentation a device is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GsoKind {
+    /// TCP over IPv4.
+    Tcp4,
+    /// TCP over IPv6.
+    Tcp6,
+}
+
+/// A request to cut one large segment into several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gso {
+    /// Protocol.
+    pub kind: GsoKind,
+    /// Payload bytes per segment.
+    pub size: u16,
+}
+
+/// A checksum that the device is to complete: its field holds the pseudo-header's sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxChecksum {
+    /// Where the checksummed range begins, bytes from the start of the frame.
+    pub start: u16,
+    /// Where the field lies, bytes from `start`.
+    pub offset: u16,
+}
+
+/// A frame to transmit: `header` then the two pieces of `payload`, back to back. It borrows the stack: the bytes are
+/// still in the connection's send queue. The device writes it (or its driver copies it) before the next call.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a> {
+    /// Which interface.
+    pub interface: InterfaceId,
+    /// Link, network and transport headers, or a whole small packet.
+    pub header: &'a [u8],
+    /// The data, in up to two pieces.
+    pub payload: [&'a [u8]; 2],
+    /// Set when the device completes the checksum.
+    pub checksum: Option<TxChecksum>,
+    /// Set when the device cuts the segment.
+    pub gso: Option<Gso>,
+}
+
+impl Transmit<'_> {
+    /// Length of the whole frame, bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.header.len() + self.payload[0].len() + self.payload[1].len()
+    }
+
+    /// The frame as one piece of memory.
+    pub fn to_vec(&self) -> Vec<u8> {
+        [self.header, self.payload[0], self.payload[1]].concat()
+    }
+}

@@ -1,0 +1,34 @@
+//! The TCP/IP stack, sans-IO: it never reads a clock, a random source or a descriptor. Whoever drives it hands it frames
+//! and the time, and takes frames and events from it. Any behaviour can be replayed from a seed in virtual time.
+//!
+//! The order of calls that a driver keeps, on each wake-up (all of it bounded by the driver):
+//!
+//! 1. [`Stack::handle_frame`] for the frames that came in,
+//! 2. [`Stack::handle_timeout`] when [`Stack::poll_timeout`] is due,
+//! 3. [`Stack::poll_transmit`] until it gives nothing (or the device takes no more),
+//! 4. [`Stack::poll_event`] until it gives nothing,
+//! 5. [`Stack::poll_timeout`]: when to come back at the latest.
+//!
+//! The socket calls (`tcp_*`) may come at any time; 3-5 follow them.
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod event;
+mod frame;
+mod interface;
+mod payload;
+mod stack;
+pub mod tcp;
+mod time;
+
+pub use config::{Config, Congestion, KeepAlive, Secrets, SocketOptions};
+pub use error::{
+    ConnectError, ConnectionError, InterfaceError, ListenError, NoSuchSocket, RecvError, SendError,
+};
+pub use event::{Event, ListenerId, Ready, SocketId, Trace, TraceEvent};
+pub use frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
+pub use interface::{InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route, is_unicast};
+pub use payload::{Payload, Storage};
+pub use stack::{ConnectOptions, ListenAddress, ListenOptions, Shutdown, Stack, Stats};
+pub use time::{Duration, Instant};

@@ -1,0 +1,95 @@
+//! Received bytes, held by reference: a view on the memory that the device read them into.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+/// Memory that received frames lie in. The driver owns it; views keep it alive.
+///
+/// A range handed to the core in a [`Payload`] must not change while any view on it lives.
+pub trait Storage: Send + Sync {
+    /// The bytes at `range`.
+    fn bytes(&self, range: Range<usize>) -> &[u8];
+
+    /// How much memory one view keeps from being used again, bytes.
+    fn capacity(&self) -> usize;
+}
+
+impl Storage for Box<[u8]> {
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self[range]
+    }
+
+    fn capacity(&self) -> usize {
+        self.len()
+    }
+}
+
+/// A view on received bytes. Cloning and slicing are cheap and copy no bytes.
+#[derive(Clone)]
+pub struct Payload {
+    storage: Arc<dyn Storage>,
+    start: u32,
+    len: u32,
+}
+
+impl Payload {
+    /// A view on `range` of `storage`.
+    pub fn new(storage: Arc<dyn Storage>, range: Range<usize>) -> Self {
+        Self { storage, start: range.start as u32, len: (range.end - range.start) as u32 }
+    }
+
+    /// The part of this view that `range` names.
+    ///
+    /// # Panics
+    /// When `range` does not lie within it.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let mut part = self.clone();
+        part.narrow(range);
+        part
+    }
+
+    /// Shortens this view to `range` of itself.
+    ///
+    /// # Panics
+    /// When `range` does not lie within it.
+    pub fn narrow(&mut self, range: Range<usize>) {
+        assert!(range.start <= range.end && range.end <= self.len as usize);
+        self.start += range.start as u32;
+        self.len = (range.end - range.start) as u32;
+    }
+
+    /// How much memory this view keeps from being used again, bytes.
+    pub fn pinned(&self) -> usize {
+        self.storage.capacity()
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let start = self.start as usize;
+        self.storage.bytes(start..start + self.len as usize)
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        Self::new(Arc::new(bytes.into_boxed_slice()), 0..len)
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Self::from(bytes.to_vec())
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.len)
+    }
+}

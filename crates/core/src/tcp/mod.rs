@@ -1,0 +1,117 @@
+//! TCP (RFC 9293).
+
+use std::fmt;
+use crate::time::Duration;
+
+/// The states of RFC 9293 §3.3.2, under the names `ss` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum StateName {
+    Closed,
+    Listen,
+    SynSent,
+    SynReceived,
+    Established,
+    FinWait1,
+    FinWait2,
+    CloseWait,
+    Closing,
+    LastAck,
+    TimeWait,
+}
+
+impl StateName {
+    /// The name as the RFC writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "CLOSED",
+            Self::Listen => "LISTEN",
+            Self::SynSent => "SYN-SENT",
+            Self::SynReceived => "SYN-RECEIVED",
+            Self::Established => "ESTABLISHED",
+            Self::FinWait1 => "FIN-WAIT-1",
+            Self::FinWait2 => "FIN-WAIT-2",
+            Self::CloseWait => "CLOSE-WAIT",
+            Self::Closing => "CLOSING",
+            Self::LastAck => "LAST-ACK",
+            Self::TimeWait => "TIME-WAIT",
+        }
+    }
+}
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What `ss -ti` would show of a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    /// State.
+    pub state: StateName,
+    /// Smoothed round-trip time (RFC 6298); zero before the first sample.
+    pub srtt: Duration,
+    /// Its variation.
+    pub rttvar: Duration,
+    /// Least round-trip time seen.
+    pub min_rtt: Duration,
+    /// Retransmission timeout now in force.
+    pub rto: Duration,
+    /// Times in a row the timeout was doubled.
+    pub backoff: u8,
+    /// Send MSS: payload bytes of a full segment.
+    pub mss: u16,
+    /// MSS the peer announced.
+    pub peer_mss: u16,
+    /// Path MTU, bytes.
+    pub pmtu: u16,
+    /// Congestion window, bytes.
+    pub cwnd: u32,
+    /// Slow start threshold, bytes; `u32::MAX` until the first loss.
+    pub ssthresh: u32,
+    /// The peer's window, bytes.
+    pub snd_wnd: u32,
+    /// Our advertised window, bytes.
+    pub rcv_wnd: u32,
+    /// The peer's window shift, when scaling is in use.
+    pub snd_wscale: Option<u8>,
+    /// Our window shift, when scaling is in use.
+    pub rcv_wscale: Option<u8>,
+    /// Whether timestamps are in use.
+    pub timestamps: bool,
+    /// Whether SACK is in use.
+    pub sack: bool,
+    /// Bytes in flight: sent and neither acknowledged, SACKed nor deemed lost.
+    pub in_flight: u32,
+    /// Bytes in the send queue that are not acknowledged, sent or not.
+    pub send_queue: u32,
+    /// Bytes in the send queue that were not sent yet.
+    pub unsent: u32,
+    /// Bytes the application has not read.
+    pub recv_queue: u32,
+    /// Bytes that arrived out of order and wait for a gap to close.
+    pub ooo_queue: u32,
+    /// Payload bytes sent, retransmissions included.
+    pub bytes_sent: u64,
+    /// Payload bytes the peer acknowledged.
+    pub bytes_acked: u64,
+    /// Payload bytes received in order.
+    pub bytes_received: u64,
+    /// Payload bytes sent again.
+    pub bytes_retrans: u64,
+    /// Segments sent (a large segment counts as what the device cuts it into).
+    pub segs_out: u64,
+    /// Segments received.
+    pub segs_in: u64,
+    /// Segments sent again.
+    pub retrans: u64,
+    /// Retransmission timeouts.
+    pub timeouts: u64,
+    /// Segments deemed lost and not sent again yet.
+    pub lost: u32,
+    /// Duplicate acknowledgements received.
+    pub dup_acks: u64,
+    /// Congestion control.
+    pub congestion: &'static str,
+}
