@@ -1,1 +1,7 @@
-//! placeholder
+//! The condvar-guarded connection manager: it drives the sans-IO core with devices, a clock and a packet thread, and
+//! offers it to Rust as a blocking API like `std::net`, and to the Node binding as a lock and a doorbell.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge: clocks and threads live here
+
+mod shard;
+
+pub use shard::{Shard, ShardGuard};

@@ -1,0 +1,133 @@
+//! The one trait of everything that carries frames.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a device can do for the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Offload {
+    /// It completes TCP and UDP checksums on transmit.
+    pub tx_checksum: bool,
+    /// It cuts large TCP segments over IPv4.
+    pub tso4: bool,
+    /// It cuts large TCP segments over IPv6.
+    pub tso6: bool,
+}
+
+/// What a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its name, as the system or its maker calls it.
+    pub name: String,
+    /// Largest packet it carries, bytes, without link header.
+    pub mtu: u16,
+    /// Most bytes one `recv` can give: the MTU, or 65,550 or so with receive offload.
+    pub max_frame: usize,
+    /// What it can do.
+    pub offload: Offload,
+}
+
+/// Which segmentation a device is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GsoKind {
+    /// TCP over IPv4.
+    Tcp4,
+    /// TCP over IPv6.
+    Tcp6,
+}
+
+/// A request to cut one large segment into several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gso {
+    /// Protocol.
+    pub kind: GsoKind,
+    /// Payload bytes per segment.
+    pub size: u16,
+}
+
+/// A checksum the device is to complete: its field holds the pseudo-header's sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxChecksum {
+    /// Where the checksummed range begins, bytes from the start of the frame.
+    pub start: u16,
+    /// Where the field lies, bytes from `start`.
+    pub offset: u16,
+}
+
+/// A frame to send: three pieces back to back (headers, and data in up to two pieces).
+#[derive(Clone, Copy, Debug)]
+pub struct TxFrame<'a> {
+    /// The pieces; any may be empty.
+    pub pieces: [&'a [u8]; 3],
+    /// Set when the device completes the checksum; never set on a device without `tx_checksum`.
+    pub checksum: Option<TxChecksum>,
+    /// Set when the device cuts the segment; never set on a device without `tso4`/`tso6`.
+    pub gso: Option<Gso>,
+}
+
+impl TxFrame<'_> {
+    /// Length of the whole frame, bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(|p| p.len()).sum()
+    }
+}
+
+/// Where a received frame's bytes are.
+#[derive(Debug)]
+pub enum RxData {
+    /// At the start of the buffer given to `recv`; this many bytes.
+    Buffer(usize),
+    /// In memory of their own: no copy was needed (in-process devices).
+    Owned(Vec<u8>),
+}
+
+/// A received frame.
+#[derive(Debug)]
+pub struct Received {
+    /// Its bytes.
+    pub data: RxData,
+    /// Whether its transport checksum needs no verification: the device did it, or the frame never left this machine.
+    pub checksum_trusted: bool,
+    /// Payload bytes per segment when several were merged into this frame; 0 otherwise.
+    pub gso_size: u16,
+}
+
+/// Someone who waits for frames. Called from any thread, may be called spuriously, never blocks.
+pub trait Wake: Send + Sync {
+    /// The device may have become readable or writable.
+    fn wake(&self);
+}
+
+/// Something that carries frames: non-blocking, owned by one driver.
+pub trait Device: Send {
+    /// What it is. Does not change.
+    fn info(&self) -> DeviceInfo;
+
+    /// Takes one frame. `buf` has at least `max_frame` bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; anything else means that the device is gone.
+    fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received>;
+
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room: offer it again after a wake-up. Anything else means that the device is gone.
+    fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()>;
+
+    /// The descriptor to poll for reading, where there is one. A device without one calls its waker instead.
+    #[cfg(unix)]
+    fn fd(&self) -> Option<std::os::fd::RawFd> {
+        None
+    }
+
+    /// Who to wake when a frame came or room is there again. Devices with a descriptor may ignore it.
+    fn set_waker(&mut self, waker: Arc<dyn Wake>);
+
+    /// When `recv` or `send` should be tried again without a wake-up (frames that are being delayed), if ever.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
