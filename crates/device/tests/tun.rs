@@ -150,7 +150,7 @@ fn datagrams_pass_both_ways_with_and_without_offload() {
                     match socket.recv_from(&mut buf) {
                         Ok(received) => break received,
                         Err(error) => {
-                            assert!(offered < 250, "{kernel}, offload {offload}: {error}")
+                            assert!(offered < 250, "{kernel}, offload {offload}: {error}");
                         }
                     }
                 };
