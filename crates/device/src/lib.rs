@@ -4,4 +4,6 @@
 
 mod device;
 
-pub use device::{Device, DeviceInfo, Gso, GsoKind, Offload, Received, RxData, TxChecksum, TxFrame, Wake};
+pub use device::{
+    Device, DeviceInfo, Gso, GsoKind, Offload, Received, RxData, TxChecksum, TxFrame, Wake,
+};

@@ -183,9 +183,8 @@ impl Repr {
                 buf[10..12].copy_from_slice(&sum.to_be_bytes());
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let word = 6 << 28
-                    | u32::from(self.traffic_class) << 20
-                    | (self.flow_label & 0x000f_ffff);
+                let word =
+                    6 << 28 | u32::from(self.traffic_class) << 20 | (self.flow_label & 0x000f_ffff);
                 buf[0..4].copy_from_slice(&word.to_be_bytes());
                 buf[4..6].copy_from_slice(&(self.payload_len as u16).to_be_bytes());
                 buf[6] = self.protocol.0;

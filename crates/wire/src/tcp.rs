@@ -290,7 +290,8 @@ impl Repr {
     /// checksums expects to find there. `len` is header and data, bytes.
     pub fn fill_partial_checksum(header: &mut [u8], len: usize, src: IpAddr, dst: IpAddr) {
         let sum = Sum::pseudo_header(src, dst, crate::ip::Protocol::TCP, len as u32);
-        header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&(!sum.finish()).to_be_bytes());
+        header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2]
+            .copy_from_slice(&(!sum.finish()).to_be_bytes());
     }
 }
 
@@ -299,7 +300,7 @@ fn be32(bytes: &[u8]) -> u32 {
 }
 
 fn cookie_from(bytes: &[u8]) -> Option<ArrayVec<u8, 16>> {
-    if !bytes.is_empty() && (bytes.len() < 4 || bytes.len() % 2 != 0) {
+    if !bytes.is_empty() && (bytes.len() < 4 || !bytes.len().is_multiple_of(2)) {
         return None;
     }
     ArrayVec::try_from(bytes).ok()
