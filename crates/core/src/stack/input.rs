@@ -17,12 +17,9 @@ impl Stack {
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
         self.stats.frames_in += 1;
-        let packet = match Packet::parse(&frame.data) {
-            Ok(packet) => packet,
-            Err(_) => {
-                self.stats.ip_in_hdr_errors += 1;
-                return;
-            }
+        let Ok(packet) = Packet::parse(&frame.data) else {
+            self.stats.ip_in_hdr_errors += 1;
+            return;
         };
         if !self.is_acceptable(interface, &packet) {
             self.stats.ip_in_addr_errors += 1;
@@ -109,7 +106,7 @@ impl Stack {
         match verdict.flatten() {
             Some(Verdict::Reset) => self.refuse(interface, &tuple, &header, len),
             Some(Verdict::Reopen) => {
-                self.with(now, id, |conn, ctx| conn.finish_abort(ctx));
+                self.with(now, id, Connection::finish_abort);
                 // If the application still holds the old one, its id stays, but the ends are free.
                 let syn =
                     Segment { header, payload: crate::Payload::from(Vec::new()), gso_size: 0 };

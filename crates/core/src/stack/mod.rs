@@ -8,7 +8,7 @@ mod sockets;
 mod stats;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -50,14 +50,11 @@ impl BuildHasher for KeyedHash {
 impl KeyedHash {
     /// A keyed value of a connection's ends.
     fn of(&self, tuple: &Tuple, with_local_port: bool) -> u64 {
-        use std::hash::Hash;
-        let mut hasher = self.build_hasher();
         let mut tuple = *tuple;
         if !with_local_port {
             tuple.local_port = 0;
         }
-        tuple.hash(&mut hasher);
-        hasher.finish()
+        self.hash_one(tuple)
     }
 }
 
@@ -341,7 +338,7 @@ impl Stack {
             }
             self.time_wait_order.pop_front();
             if waits {
-                self.with(now, oldest, |conn, ctx| conn.finish_abort(ctx));
+                self.with(now, oldest, Connection::finish_abort);
             }
         }
     }

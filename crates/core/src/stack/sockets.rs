@@ -273,7 +273,7 @@ impl Stack {
                     if self.connections[other].state() != StateName::TimeWait {
                         return Err(ConnectError::AddressInUse);
                     }
-                    self.with(now, other, |conn, ctx| conn.finish_abort(ctx));
+                    self.with(now, other, Connection::finish_abort);
                 }
             }
         }
@@ -489,7 +489,7 @@ impl Stack {
 
     fn reset_and_finish(&mut self, now: Instant, id: SocketId) {
         self.send_reset_of(id);
-        self.with(now, id, |conn, ctx| conn.finish_abort(ctx));
+        self.with(now, id, Connection::finish_abort);
     }
 
     /// The addresses of a connection: local, remote.

@@ -44,7 +44,7 @@ fn loopback_carries_both_families_both_ways() {
         assert!(events.contains(&Event::Acceptable(l)));
         assert!(events.contains(&Event::Socket(c, Ready::CONNECTED)));
         let a = s.tcp_accept(l).unwrap().unwrap();
-        assert_eq!(s.tcp_info(a).unwrap().state, tcp::StateName::Established);
+        assert_eq!(s.tcp_info(a).unwrap().state, StateName::Established);
 
         let data: Vec<u8> = (0..3_000_000u32).map(|i| (i ^ (i >> 8)) as u8).collect();
         let (mut sent, mut got) = (0, Vec::new());

@@ -213,7 +213,6 @@ pub(crate) fn peer_syn(segment: &Segment, v6: bool) -> PeerSyn {
         wscale: options.window_scale.map(|s| s.min(wire::MAX_WINDOW_SCALE)),
         ts: options.timestamps.map(|t| t.val),
         sack: options.sack_permitted,
-        window: segment.header.window,
     }
 }
 
@@ -460,6 +459,7 @@ impl Connection {
             return Err(error.into());
         }
         let n = data.len().min(self.send_room());
+        let short = n < data.len();
         let data = &data[..n];
         match &mut self.state {
             State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. })
@@ -474,7 +474,7 @@ impl Connection {
             }
             _ => return Err(SendError::BrokenPipe),
         }
-        self.wants_write |= n < data.len() || self.send_room() == 0;
+        self.wants_write |= short || self.send_room() == 0;
         if n > 0 {
             self.flushed = false;
         }

@@ -218,7 +218,6 @@ impl Receiver {
 
     /// Takes the data and FIN of an acceptable segment. `segment_size` is the size of the wire's segments, `delay` the
     /// longest that an acknowledgement waits, `limit` the memory that data ahead of a gap may take, bytes.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn on_data(
         &mut self,
         now: Instant,

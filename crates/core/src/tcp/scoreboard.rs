@@ -84,16 +84,6 @@ impl Scoreboard {
         self.lost - self.retransmitted
     }
 
-    /// Bytes the peer has above a gap.
-    pub(crate) fn sacked(&self) -> u32 {
-        self.sacked
-    }
-
-    /// When the oldest outstanding segment was sent last.
-    pub(crate) fn front_sent_at(&self) -> Option<Instant> {
-        self.segments.front().map(|s| s.sent_at)
-    }
-
     /// A new segment was sent.
     pub(crate) fn sent(&mut self, now: Instant, seq: SeqNumber, len: u32, fin: bool) {
         self.outstanding += len;
@@ -383,6 +373,6 @@ mod tests {
         sack(&mut b, &[(0, 200)]);
         b.mark_all_lost();
         check(&b);
-        assert_eq!((b.sacked(), b.lost()), (0, 400));
+        assert_eq!((b.sacked, b.lost()), (0, 400));
     }
 }

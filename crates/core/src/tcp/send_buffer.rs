@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_drained_queue_holds_little_memory() {
         let mut buf = SendBuffer::default();
-        buf.push(&[1; 300_000]);
+        buf.push(&vec![1; 300_000]);
         buf.consume(300_000);
         assert!(buf.capacity() <= KEEP);
         buf.push(b"small");

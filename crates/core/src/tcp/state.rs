@@ -22,8 +22,6 @@ pub(super) struct PeerSyn {
     pub(super) ts: Option<u32>,
     /// Whether it permits SACK.
     pub(super) sack: bool,
-    /// The window in its SYN, never scaled (RFC 7323 §2.2).
-    pub(super) window: u16,
 }
 
 /// What both handshake states share: our SYN, and how often it was sent.
