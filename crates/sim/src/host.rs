@@ -31,7 +31,7 @@ pub(crate) struct Host {
     /// MTU of its interface, once it has one.
     mtu: Option<u16>,
     /// How often it was started.
-    lives: u32,
+    pub(crate) lives: u32,
     /// For when its earliest timer stands in the event queue.
     pub(crate) timer: Option<Instant>,
     /// Whether it stands in the queue of hosts that have events.

@@ -187,6 +187,15 @@ impl Network {
         }
     }
 
+    /// How often a host was started: 1, and one more for each [`restart`](Self::restart). Socket ids of one life mean
+    /// nothing in another. 0 when it is down, or no host.
+    pub fn life(&self, host: NodeId) -> u32 {
+        match self.nodes.get(host.0 as usize).map(|node| &node.kind) {
+            Some(NodeKind::Host(host)) if host.stack.is_some() => host.lives,
+            _ => 0,
+        }
+    }
+
     /// The settings of the direction of a link that leads away from `from`.
     ///
     /// # Errors

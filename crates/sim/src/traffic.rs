@@ -22,7 +22,8 @@ pub struct Flow {
     pub client: NodeId,
     /// To whom; it has to [`listen`](Traffic::listen).
     pub server: NodeId,
-    /// To which port.
+    /// To which port. Where a NAT box changes the client's address, each flow that is open at a time needs a port of its
+    /// own: the server knows it by nothing else.
     pub port: u16,
     /// From which port; 0 leaves it to the stack.
     pub local_port: u16,
@@ -79,6 +80,8 @@ pub struct End {
     pub paused: bool,
     /// It let go of the socket, or the socket is gone.
     pub closed: bool,
+    /// The life of the host that its socket is of.
+    life: u32,
     to_send: u64,
     to_receive: u64,
     shut: bool,
@@ -96,10 +99,16 @@ impl End {
             error: None,
             paused: false,
             closed: false,
+            life: 0,
             to_send,
             to_receive,
             shut: false,
         }
+    }
+
+    fn attach(&mut self, net: &Network, socket: SocketId) {
+        self.socket = Some(socket);
+        self.life = net.life(self.host);
     }
 
     /// Whether it did all it had to, or failed.
@@ -125,8 +134,8 @@ const SERVER: usize = 1;
 #[derive(Default)]
 pub struct Traffic {
     flows: Vec<State>,
-    sockets: BTreeMap<(NodeId, SocketId), (usize, usize)>,
-    listeners: BTreeMap<(NodeId, ListenerId), u16>,
+    sockets: BTreeMap<(NodeId, u32, SocketId), (usize, usize)>,
+    listeners: BTreeMap<(NodeId, u32, ListenerId), u16>,
     /// Flows that were not accepted yet, by the client's address.
     expected: BTreeMap<(NodeId, SocketAddr), usize>,
     /// The same by the server's port, for when a NAT box changed the client's.
@@ -157,7 +166,7 @@ impl Traffic {
         let listener =
             net.with(host, |stack, _| stack.tcp_listen(options)).expect("a host that is up");
         let listener = listener.expect("a free port");
-        self.listeners.insert((host, listener), port);
+        self.listeners.insert((host, net.life(host), listener), port);
         listener
     }
 
@@ -181,12 +190,12 @@ impl Traffic {
                 (socket, stack.tcp_addrs(socket).expect("a socket").0)
             })
             .expect("a client that is up");
-        self.sockets.insert((flow.client, socket), (index, CLIENT));
+        self.sockets.insert((flow.client, net.life(flow.client), socket), (index, CLIENT));
         self.expected.insert((flow.server, local), index);
         self.expected_on.entry((flow.server, flow.port)).or_default().push_back(index);
         let mut ends =
             [End::new(flow.client, flow.up, flow.down), End::new(flow.server, flow.down, flow.up)];
-        ends[CLIENT].socket = Some(socket);
+        ends[CLIENT].attach(net, socket);
         self.flows.push(State { flow, ends, done: false });
         self.open += 1;
         self.work(net, index, CLIENT);
@@ -199,9 +208,10 @@ impl Traffic {
             match event {
                 Event::Acceptable(listener) => self.accept(net, host, listener),
                 Event::Socket(socket, ready) => {
-                    if let Some(&(index, end)) = self.sockets.get(&(host, socket)) {
+                    let key = (host, net.life(host), socket);
+                    if let Some(&(index, end)) = self.sockets.get(&key) {
                         if ready.contains(Ready::CLOSED) {
-                            self.sockets.remove(&(host, socket));
+                            self.sockets.remove(&key);
                         }
                         self.work(net, index, end);
                     }
@@ -295,7 +305,7 @@ impl Traffic {
     }
 
     fn accept(&mut self, net: &mut Network, host: NodeId, listener: ListenerId) {
-        let Some(&port) = self.listeners.get(&(host, listener)) else { return };
+        let Some(&port) = self.listeners.get(&(host, net.life(host), listener)) else { return };
         loop {
             let accepted = net.with(host, |stack, _| {
                 let socket = stack.tcp_accept(listener).ok().flatten()?;
@@ -312,42 +322,34 @@ impl Traffic {
                 None
             });
             let Some(index) = index else { continue };
-            self.flows[index].ends[SERVER].socket = Some(socket);
-            self.sockets.insert((host, socket), (index, SERVER));
+            self.flows[index].ends[SERVER].attach(net, socket);
+            self.sockets.insert((host, net.life(host), socket), (index, SERVER));
             self.work(net, index, SERVER);
         }
     }
 
     /// Does what one end of a flow can do now.
     fn work(&mut self, net: &mut Network, index: usize, which: usize) {
-        let State { flow, ends, .. } = &mut self.flows[index];
+        let State { flow, ends, done } = &mut self.flows[index];
+        for end in ends.iter_mut() {
+            // The socket died with its host.
+            end.closed |= end.socket.is_some() && end.life != net.life(end.host);
+        }
         let end = &mut ends[which];
-        let Some(socket) = end.socket else { return };
-        if !end.closed {
+        if let Some(socket) = end.socket
+            && !end.closed
+        {
             let streams = streams(index, which);
             let used = net.with(end.host, |stack, now| {
                 work_end(stack, now, socket, flow, end, which, streams)
             });
-            match used {
-                Ok(Ok(())) => {}
-                Ok(Err(wrong)) => {
-                    let wrong = format!("flow {index}, end {which}: {wrong}");
-                    self.wrong.get_or_insert(wrong);
-                }
-                // The host crashed, and the socket with it.
-                Err(_) => end.closed = true,
+            if let Ok(Err(wrong)) = used {
+                self.wrong.get_or_insert(format!("flow {index}, end {which}: {wrong}"));
             }
         }
-        let state = &mut self.flows[index];
-        if !state.done && state.ends.iter().all(|end| end.done(&state.flow)) {
-            state.done = true;
-            self.open -= 1;
-        } else if !state.done
-            && state.ends[SERVER].socket.is_none()
-            && state.ends[CLIENT].error.is_some()
-        {
-            // It never came to be.
-            state.done = true;
+        let never_was = ends[SERVER].socket.is_none() && ends[CLIENT].error.is_some();
+        if !*done && (never_was || ends.iter().all(|end| end.done(flow))) {
+            *done = true;
             self.open -= 1;
         }
     }

@@ -42,12 +42,12 @@ fn everything(seed: u64) -> (Vec<u8>, String) {
     net.rule(Match::any().from(clients[0]).data().nth(3), Action::Drop);
     net.rule(Match::any().from(server).data().nth(5), Action::Delay(Duration::from_millis(30)));
     let mut traffic = Traffic::new();
-    traffic.listen(&mut net, server, 80);
-    for &client in &clients {
-        for v6 in [false, true] {
-            let flow = Flow { up: 30_000, down: 30_000, v6, ..Flow::new(client, server, 80) };
-            traffic.connect(&mut net, flow);
-        }
+    // Behind the NAT box the server knows the flows by their ports only.
+    let ends = clients.iter().flat_map(|&client| [(client, false), (client, true)]);
+    for (port, (client, v6)) in (80..).zip(ends) {
+        traffic.listen(&mut net, server, port);
+        let flow = Flow { up: 30_000, down: 30_000, v6, ..Flow::new(client, server, port) };
+        traffic.connect(&mut net, flow);
     }
     traffic.run(&mut net, Duration::from_secs(3600)).unwrap();
     (net.end_capture(capture), net.trace())

@@ -19,6 +19,8 @@ fn exchange_over_both_families(seed: u64, link: &LinkConfig, bytes: u64, limit: 
             assert!(end.closed && end.eof, "seed {seed}");
         }
     }
+    let dropped: u64 = pair.net.drops().values().sum();
+    assert!(dropped > 0, "seed {seed}: the link was to lose something");
     // Nothing is left over: every timer ends, every connection leaves both tables.
     if let Err(stalled) = pair.net.run_until_idle(30 * MINUTES) {
         panic!("seed {seed}: {stalled}");

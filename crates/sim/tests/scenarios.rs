@@ -167,7 +167,7 @@ fn a_crash_in_the_middle_is_etimedout() {
     for v6 in [false, true] {
         let mut pair = Pair::new(7, LinkConfig { rate: Some(10_000_000), ..link() });
         let options = Some(impatient());
-        let flow = pair.connect(Flow { up: 2_000_000, v6, options, ..pair.flow() });
+        let flow = pair.connect(Flow { up: 20_000_000, v6, options, ..pair.flow() });
         pair.run_for(SECOND);
         pair.net.crash(pair.server).unwrap();
         let after = pair.net.now();
@@ -183,7 +183,7 @@ fn a_crash_in_the_middle_is_etimedout() {
 fn a_crash_and_restart_is_a_reset() {
     for v6 in [false, true] {
         let mut pair = Pair::new(8, LinkConfig { rate: Some(10_000_000), ..link() });
-        let flow = pair.connect(Flow { up: 2_000_000, v6, ..pair.flow() });
+        let flow = pair.connect(Flow { up: 20_000_000, v6, ..pair.flow() });
         pair.run_for(SECOND);
         pair.net.crash(pair.server).unwrap();
         pair.run_for(SECOND);
@@ -221,6 +221,8 @@ fn keep_alive_holds_a_connection_for_hours_and_finds_a_dead_peer() {
         Flow { up: 1_000, down: 1_000, stay_open: true, options: Some(options), ..pair.flow() };
     let flow = pair.connect(flow);
     pair.run(60 * SECOND).unwrap();
+    // The last acknowledgement may be delayed.
+    pair.run_for(SECOND);
     let packets = count(&mut pair.net, |p| p.tcp.is_some());
     pair.run_for(Duration::from_secs(10 * 3600 + 60));
     let client = pair.traffic.client(flow).clone();
@@ -283,7 +285,7 @@ fn after_everything_closed_both_tables_are_empty_once_time_wait_is_over() {
     let waiting = stats(&pair, pair.client).time_wait + stats(&pair, pair.server).time_wait;
     assert!(waiting > 0);
     pair.net.run_until_idle(5 * 60 * SECOND).unwrap();
-    assert!(pair.net.now().since(closed_at) >= Config::default().time_wait - SECOND);
+    assert!(pair.net.now().since(closed_at) + SECOND >= Config::default().time_wait);
     for host in [pair.client, pair.server] {
         let stats = stats(&pair, host);
         assert_eq!((stats.connections, stats.time_wait, stats.receive_memory), (0, 0, 0));
@@ -328,7 +330,7 @@ fn sequence_numbers_wrap_in_the_middle_of_a_transfer() {
             pair.run(HOUR).unwrap();
             let isn = isns.lock().unwrap()[side];
             // A lost SYN may have made the server's a little later.
-            assert!(isn > u32::MAX - 41_000 || isn < 1_000_000, "{isn}");
+            assert!(!(1_000_000..u32::MAX - 41_000).contains(&isn), "{isn}");
             assert_eq!(pair.traffic.client(flow).received, 200_000);
             assert_eq!(pair.traffic.server(flow).received, 200_000);
         }
