@@ -30,6 +30,7 @@ mod build;
 mod capture;
 mod codel;
 mod error;
+mod explore;
 mod forward;
 mod host;
 mod icmp;
@@ -50,6 +51,7 @@ mod traffic;
 
 pub use capture::{CaptureConfig, CaptureId};
 pub use error::{Error, Stalled};
+pub use explore::{Failure, Fault, Plan, explore};
 pub use host::HostConfig;
 pub use link::{CoDel, Discipline, LinkConfig, LinkId, LinkStats, Loss};
 pub use nat::{NatConfig, NatKind};

@@ -14,6 +14,8 @@ pub(crate) enum Purpose {
     Link,
     /// The ports of a NAT box.
     Nat,
+    /// A fault plan.
+    Plan,
 }
 
 /// One stream of random numbers.
