@@ -2,7 +2,16 @@
 // Builds the package: the native binding (release unless --debug), dist/ from src/, the ES module faces, and the types.
 //   node scripts/build.mjs [--debug] [--no-binding] [--no-ts] [--target <rust triple>]
 
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -28,14 +37,26 @@ if (!options['no-ts']) {
   writeModuleFaces();
 }
 
-/** Puts usernet.<platform>.node at the root, where src/native.ts looks first. */
+/**
+ * Builds usernet.<platform>.node and puts it at the root, where src/native.ts looks first: by renaming, since a process
+ * that runs now has the old file mapped.
+ */
 function buildBinding() {
-  const args = ['build', '--platform', '--manifest-path', 'crates/node/Cargo.toml', '--output-dir', '.'];
+  const output = path.join(root, 'target', 'binding');
+  rmSync(output, { recursive: true, force: true });
+  mkdirSync(output, { recursive: true });
+  const args = ['build', '--platform', '--manifest-path', 'crates/node/Cargo.toml', '--output-dir', 'target/binding'];
   // The loader and the types of the binding are written by hand (src/native.ts).
-  args.push('--no-js', '--dts', 'target/binding.d.ts');
+  args.push('--no-js');
   if (!options.debug) args.push('--release');
   if (options.target !== undefined) args.push('--target', options.target);
-  mustTool('napi', args);
+  mustTool('napi', [...args, '--', '--locked']);
+  for (const name of readdirSync(output).filter((file) => file.endsWith('.node'))) {
+    const [built, placed] = [path.join(output, name), path.join(root, name)];
+    if (existsSync(placed) && readFileSync(placed).equals(readFileSync(built))) continue;
+    copyFileSync(built, `${placed}.new`);
+    renameSync(`${placed}.new`, placed);
+  }
 }
 
 /**
