@@ -3,7 +3,17 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge: clocks and descriptors live here
 
 mod device;
+mod link;
+#[cfg(target_os = "linux")]
+mod netlink;
+mod open_error;
+mod tun;
+#[cfg(target_os = "linux")]
+mod vnet;
 
 pub use device::{
     Device, DeviceInfo, Gso, GsoKind, Offload, Received, RxData, TxChecksum, TxFrame, Wake,
 };
+pub use link::{Link, LinkOptions, LinkStats, pair};
+pub use open_error::OpenError;
+pub use tun::{Tun, TunCounters, TunOptions, TunStats};

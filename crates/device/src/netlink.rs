@@ -1,0 +1,264 @@
+//! The few routing-netlink requests that set up an interface (rtnetlink(7)): link state, addresses, routes. Saves
+//! calling `ip`, which may not be there.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const NLM_F_REQUEST: u16 = 0x01;
+const NLM_F_ACK: u16 = 0x04;
+const NLM_F_REPLACE: u16 = 0x100;
+const NLM_F_CREATE: u16 = 0x400;
+const NLMSG_ERROR: u16 = 2;
+const HEADER_LEN: usize = 16;
+
+const IFLA_MTU: u16 = 4;
+const IFLA_TXQLEN: u16 = 13;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_NODAD: u32 = 0x02;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_STATIC: u8 = 4;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
+const RTN_UNICAST: u8 = 1;
+
+/// A routing socket of the network namespace it was opened in.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    fd: OwnedFd,
+    seq: u32,
+}
+
+impl Netlink {
+    /// Opens one in the calling thread's namespace.
+    pub(crate) fn open() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let fd = unsafe {
+            libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `socket` just gave us this descriptor, nobody else owns it.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, seq: 0 })
+    }
+
+    /// Sets the MTU, bytes.
+    pub(crate) fn set_mtu(&mut self, index: u32, mtu: u32) -> io::Result<()> {
+        let mut message = Message::link(index, 0, 0);
+        message.attribute(IFLA_MTU, &mtu.to_ne_bytes());
+        self.request(message)
+    }
+
+    /// Sets how many packets may wait in the device.
+    pub(crate) fn set_queue_len(&mut self, index: u32, packets: u32) -> io::Result<()> {
+        let mut message = Message::link(index, 0, 0);
+        message.attribute(IFLA_TXQLEN, &packets.to_ne_bytes());
+        self.request(message)
+    }
+
+    /// Makes the kernel give the interface no link-local address of its own accord, and so ask for no routers.
+    pub(crate) fn quiet_ipv6(&mut self, index: u32) -> io::Result<()> {
+        let mode = nested(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+        let inet6 = nested(libc::AF_INET6 as u16, &mode);
+        let mut message = Message::link(index, 0, 0);
+        message.attribute(IFLA_AF_SPEC, &inet6);
+        self.request(message)
+    }
+
+    /// Takes the interface up or down.
+    pub(crate) fn set_up(&mut self, index: u32, up: bool) -> io::Result<()> {
+        let flag = libc::IFF_UP as u32;
+        self.request(Message::link(index, if up { flag } else { 0 }, flag))
+    }
+
+    /// Gives the interface an address, with the route to its prefix; one that is there already stays. No duplicate
+    /// address detection: it can be used at once.
+    pub(crate) fn add_address(
+        &mut self,
+        index: u32,
+        address: IpAddr,
+        prefix: u8,
+    ) -> io::Result<()> {
+        let mut body = [family(address), prefix, 0, RT_SCOPE_UNIVERSE, 0, 0, 0, 0];
+        body[4..].copy_from_slice(&index.to_ne_bytes());
+        let mut message = Message::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &body);
+        message.address(IFA_LOCAL, address);
+        message.address(IFA_ADDRESS, address);
+        if address.is_ipv6() {
+            message.attribute(IFA_FLAGS, &IFA_F_NODAD.to_ne_bytes());
+        }
+        self.request(message)
+    }
+
+    /// Sends what goes to `destination`/`prefix` to the interface.
+    pub(crate) fn add_route(
+        &mut self,
+        index: u32,
+        destination: IpAddr,
+        prefix: u8,
+    ) -> io::Result<()> {
+        let scope = if destination.is_ipv4() { RT_SCOPE_LINK } else { RT_SCOPE_UNIVERSE };
+        let mut body = [0; 12];
+        body[..8].copy_from_slice(&[
+            family(destination),
+            prefix,
+            0,
+            0,
+            RT_TABLE_MAIN,
+            RTPROT_STATIC,
+            scope,
+            RTN_UNICAST,
+        ]);
+        let mut message = Message::new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body);
+        message.address(RTA_DST, destination);
+        message.attribute(RTA_OIF, &index.to_ne_bytes());
+        self.request(message)
+    }
+
+    /// Sends a request and waits for the kernel's verdict (which it gives before `send` returns).
+    fn request(&mut self, message: Message) -> io::Result<()> {
+        self.seq = self.seq.wrapping_add(1);
+        let bytes = message.finish(self.seq);
+        // SAFETY: the pointer and length are those of a live slice.
+        let sent = unsafe {
+            libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
+        };
+        if sent < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut reply = [0u8; 4096];
+        // Answers to earlier requests that were given up are passed over; there are never many.
+        for _ in 0..16 {
+            // SAFETY: the pointer and length are those of a live, exclusively borrowed array.
+            let n = unsafe {
+                libc::recv(
+                    self.fd.as_raw_fd(),
+                    reply.as_mut_ptr().cast(),
+                    reply.len(),
+                    // The answer is there by now; waiting for one that is not would be for ever.
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            if n < 0 {
+                let error = io::Error::last_os_error();
+                if error.kind() == io::ErrorKind::Interrupted {
+                    continue;
+                }
+                return Err(error);
+            }
+            if let Some(verdict) = verdict(&reply[..n as usize], self.seq) {
+                return verdict;
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "no answer from rtnetlink"))
+    }
+}
+
+/// The outcome in a reply to request `seq`; `None` when it is about something else.
+fn verdict(reply: &[u8], seq: u32) -> Option<io::Result<()>> {
+    let kind = u16::from_ne_bytes(reply.get(4..6)?.try_into().ok()?);
+    let of = u32::from_ne_bytes(reply.get(8..12)?.try_into().ok()?);
+    if kind != NLMSG_ERROR || of != seq {
+        return None;
+    }
+    let code = i32::from_ne_bytes(reply.get(HEADER_LEN..HEADER_LEN + 4)?.try_into().ok()?);
+    Some(if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) })
+}
+
+fn family(address: IpAddr) -> u8 {
+    (if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
+}
+
+/// A request being put together, in the machine's byte order as netlink wants it.
+struct Message(Vec<u8>);
+
+impl Message {
+    fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
+        let mut bytes = vec![0; HEADER_LEN];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&(flags | NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        bytes.extend_from_slice(body);
+        Self(bytes)
+    }
+
+    /// A change to a link: `struct ifinfomsg`.
+    fn link(index: u32, flags: u32, change: u32) -> Self {
+        let mut body = [0; 16];
+        body[4..8].copy_from_slice(&index.to_ne_bytes());
+        body[8..12].copy_from_slice(&flags.to_ne_bytes());
+        body[12..16].copy_from_slice(&change.to_ne_bytes());
+        Self::new(RTM_NEWLINK, 0, &body)
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.0.extend_from_slice(&nested(kind, value));
+    }
+
+    fn address(&mut self, kind: u16, address: IpAddr) {
+        match address {
+            IpAddr::V4(a) => self.attribute(kind, &a.octets()),
+            IpAddr::V6(a) => self.attribute(kind, &a.octets()),
+        }
+    }
+
+    fn finish(mut self, seq: u32) -> Vec<u8> {
+        let len = self.0.len() as u32;
+        self.0[..4].copy_from_slice(&len.to_ne_bytes());
+        self.0[8..12].copy_from_slice(&seq.to_ne_bytes());
+        self.0
+    }
+}
+
+/// One attribute, padded to a multiple of four bytes.
+fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 + value.len().next_multiple_of(4));
+    bytes.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_padded_and_counted_without_padding() {
+        let bytes = nested(8, &[1]);
+        assert_eq!(bytes.len(), 8);
+        assert_eq!(bytes[..2], 5u16.to_ne_bytes());
+        let mut message = Message::link(7, 1, 1);
+        message.attribute(4, &1500u32.to_ne_bytes());
+        let bytes = message.finish(9);
+        assert_eq!(bytes.len(), 16 + 16 + 8);
+        assert_eq!(bytes[..4], 40u32.to_ne_bytes());
+        assert_eq!(bytes[8..12], 9u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn reads_verdicts() {
+        let mut reply = [0u8; 36];
+        reply[4..6].copy_from_slice(&NLMSG_ERROR.to_ne_bytes());
+        reply[8..12].copy_from_slice(&5u32.to_ne_bytes());
+        assert!(verdict(&reply, 5).unwrap().is_ok());
+        assert!(verdict(&reply, 6).is_none());
+        reply[16..20].copy_from_slice(&(-libc::EPERM).to_ne_bytes());
+        let error = verdict(&reply, 5).unwrap().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        for cut in 0..20 {
+            assert!(verdict(&reply[..cut], 5).is_none());
+        }
+    }
+}

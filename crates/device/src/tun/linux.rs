@@ -1,0 +1,606 @@
+//! TUN on Linux: `/dev/net/tun` with the virtio offload header (kernel documentation, networking/tuntap).
+
+use std::ffi::c_int;
+use std::fs::OpenOptions;
+use std::io;
+use std::mem;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{MIN_MTU_IPV6, TunCounters, TunOptions, check};
+use crate::device::{Device, DeviceInfo, Offload, Received, RxData, TxFrame, Wake};
+use crate::netlink::Netlink;
+use crate::open_error::OpenError;
+use crate::vnet::{self, VNET_LEN};
+
+const PATH: &str = "/dev/net/tun";
+
+/// Bytes before a packet when `IFF_NO_PI` is not set: flags and EtherType.
+const PI_LEN: usize = 4;
+
+/// Largest packet the kernel hands over with offload on, with room to see that one was larger.
+const MAX_SUPER_FRAME: usize = 65_550;
+
+/// Bad frames passed over in one `recv`.
+const MAX_BAD_READS: usize = 64;
+
+/// A TUN interface of the network namespace it was opened in. The interface goes when this is dropped, unless it is
+/// persistent.
+///
+/// Receiving and sending never block. A frame that the kernel refuses (malformed, no memory for it, or the interface was
+/// taken down) is counted and lost, as on a wire; an interface that is down is not an error, it carries traffic again
+/// when it is taken up. Only an interface that was deleted ends the device: `recv` and `send` give `EBADFD`.
+#[derive(Debug)]
+pub struct Tun {
+    fd: OwnedFd,
+    info: DeviceInfo,
+    index: u32,
+    /// Whether a `PI_LEN` header comes first (inherited descriptors only).
+    packet_info: bool,
+    /// Bytes of the offload header, 0 without it.
+    vnet_len: usize,
+    counters: TunCounters,
+    /// A routing socket of the namespace that the interface is in; inherited descriptors have none.
+    netlink: Option<Netlink>,
+}
+
+impl Tun {
+    /// Creates a TUN interface, or attaches to a persistent one, in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// `ENOENT` or `ENODEV` where the system has no TUN, `EPERM` or `EACCES` without the permission, `EBUSY` when the
+    /// name is taken, `ENAMETOOLONG` or `EINVAL` for a bad name, `EINVAL` for a bad MTU or when the name belongs to an
+    /// interface of another kind. The text names the value and the remedy.
+    pub fn open(options: &TunOptions) -> Result<Self, OpenError> {
+        check(options)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(PATH)
+            .map_err(|e| open_failed(&e))?;
+        let fd = OwnedFd::from(file);
+
+        let vnet = options.offload && features(fd.as_fd()) & libc::IFF_VNET_HDR != 0;
+        let wanted = options.name.as_deref().unwrap_or("");
+        let flags = libc::IFF_TUN | libc::IFF_NO_PI | if vnet { libc::IFF_VNET_HDR } else { 0 };
+        let name = attach(fd.as_fd(), wanted, flags)?;
+        let failed = |syscall, what: &str| {
+            let name = name.clone();
+            let what = what.to_owned();
+            move |e: io::Error| {
+                OpenError::from_io(&e, syscall, format!("cannot {what} of '{name}': {e}"))
+            }
+        };
+        if vnet {
+            set_vnet_header(fd.as_fd()).map_err(failed("ioctl", "set the offload header"))?;
+        }
+        let offload = set_offload(fd.as_fd(), vnet, options.udp_offload);
+        if options.persist {
+            ioctl_value(fd.as_fd(), libc::TUNSETPERSIST, 1)
+                .map_err(failed("ioctl", "make persistent the interface"))?;
+        }
+
+        let mut netlink =
+            Netlink::open().map_err(failed("netlink", "open a routing socket for the settings"))?;
+        let index = interface_index(&name).map_err(failed("ioctl", "get the index"))?;
+        let mtu = configure(&mut netlink, &name, index, options)?;
+        Ok(Self {
+            info: info(name, mtu, offload, vnet),
+            fd,
+            index,
+            packet_info: false,
+            vnet_len: if vnet { VNET_LEN } else { 0 },
+            counters: TunCounters::default(),
+            netlink: Some(netlink),
+        })
+    }
+
+    /// Takes over a TUN descriptor that somebody else opened (a parent process, a privileged helper). Whether it has
+    /// packet information or the offload header is found out from it; offload is asked for only where the header is
+    /// there and `offload` is true. `mtu` is for when the interface cannot be looked up because it is in another
+    /// namespace (1,500 when that is `None` as well). The descriptor is made non-blocking, for all who share it.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is not a TUN with an interface attached.
+    pub fn from_fd(fd: OwnedFd, offload: bool, mtu: Option<u16>) -> Result<Self, OpenError> {
+        let raw = fd.as_raw_fd();
+        let (name, flags) = attached(fd.as_fd()).map_err(|e| {
+            OpenError::new(
+                libc::EINVAL,
+                "ioctl",
+                format!("descriptor {raw} is not a TUN with an interface attached ({e}); open {PATH} and do TUNSETIFF"),
+            )
+        })?;
+        if flags & libc::IFF_TUN == 0 {
+            return Err(OpenError::new(
+                libc::EINVAL,
+                "ioctl",
+                format!("descriptor {raw} is the TAP '{name}', not a TUN; create it with IFF_TUN"),
+            ));
+        }
+        let failed = |what: &str, e: &io::Error| {
+            OpenError::from_io(
+                e,
+                "ioctl",
+                format!("cannot {what} of descriptor {raw} ('{name}'): {e}"),
+            )
+        };
+        set_nonblocking(fd.as_fd()).map_err(|e| failed("set the flags", &e))?;
+        let vnet = flags & libc::IFF_VNET_HDR != 0;
+        if vnet {
+            set_vnet_header(fd.as_fd()).map_err(|e| failed("set the offload header", &e))?;
+        }
+        let offload = set_offload(fd.as_fd(), vnet && offload, false);
+        let mtu = mtu.or_else(|| interface_mtu(&name).ok()).unwrap_or(1500);
+        Ok(Self {
+            index: 0,
+            packet_info: flags & libc::IFF_NO_PI == 0,
+            vnet_len: if vnet { VNET_LEN } else { 0 },
+            info: info(name, mtu, offload, vnet),
+            fd,
+            counters: TunCounters::default(),
+            netlink: None,
+        })
+    }
+
+    /// The interface's name.
+    pub fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    /// Its counters; they can be read while a stack owns the device.
+    pub fn counters(&self) -> TunCounters {
+        self.counters.clone()
+    }
+
+    /// Gives the kernel's side of the interface an address, usable at once (no duplicate address detection), and the
+    /// route to its prefix: how programs on kernel sockets reach the stack, which has an address of its own in the same
+    /// prefix. An address that is there already stays.
+    ///
+    /// # Errors
+    /// `EINVAL` when the prefix is longer than the address, or for IPv6 when the MTU is under 1,280; `EPERM` without
+    /// permission; `EAFNOSUPPORT` or `EACCES` where the kernel has IPv6 off; `ENOTSUP` on an inherited descriptor.
+    pub fn add_kernel_address(&mut self, address: IpAddr, prefix: u8) -> Result<(), OpenError> {
+        self.check_prefix(address, prefix)?;
+        let (index, name) = (self.index, self.info.name.clone());
+        self.netlink()?.add_address(index, address, prefix).map_err(|e| {
+            OpenError::from_io(
+                &e,
+                "netlink",
+                format!(
+                    "cannot add address {address}/{prefix} to '{name}': {e}{}",
+                    config_remedy(&e)
+                ),
+            )
+        })
+    }
+
+    /// Makes the kernel send what goes to `destination`/`prefix` to the interface. The interface has to be up.
+    ///
+    /// # Errors
+    /// As [`add_kernel_address`](Self::add_kernel_address); `ENETDOWN` when the interface is down, `EINVAL` when bits of
+    /// `destination` beyond the prefix are set.
+    pub fn add_kernel_route(&mut self, destination: IpAddr, prefix: u8) -> Result<(), OpenError> {
+        self.check_prefix(destination, prefix)?;
+        let (index, name) = (self.index, self.info.name.clone());
+        self.netlink()?.add_route(index, destination, prefix).map_err(|e| {
+            OpenError::from_io(
+                &e,
+                "netlink",
+                format!(
+                    "cannot add route {destination}/{prefix} to '{name}': {e}{}",
+                    config_remedy(&e)
+                ),
+            )
+        })
+    }
+
+    /// Takes the interface up or down.
+    ///
+    /// # Errors
+    /// `EPERM` without permission; `ENOTSUP` on an inherited descriptor.
+    pub fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        let (index, name) = (self.index, self.info.name.clone());
+        let state = if up { "up" } else { "down" };
+        self.netlink()?.set_up(index, up).map_err(|e| {
+            OpenError::from_io(
+                &e,
+                "netlink",
+                format!("cannot take '{name}' {state}: {e}{}", config_remedy(&e)),
+            )
+        })
+    }
+
+    fn netlink(&mut self) -> Result<&mut Netlink, OpenError> {
+        let name = &self.info.name;
+        self.netlink.as_mut().ok_or_else(|| {
+            OpenError::new(
+                libc::ENOTSUP,
+                "netlink",
+                format!("'{name}' was opened by somebody else, who has to set it up (its namespace is not known here)"),
+            )
+        })
+    }
+
+    fn check_prefix(&self, address: IpAddr, prefix: u8) -> Result<(), OpenError> {
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        if prefix > longest {
+            return Err(OpenError::new(
+                libc::EINVAL,
+                "netlink",
+                format!("prefix length {prefix} of {address} is too long: at most {longest}"),
+            ));
+        }
+        let mtu = self.info.mtu;
+        if address.is_ipv6() && mtu < MIN_MTU_IPV6 {
+            return Err(OpenError::new(
+                libc::EINVAL,
+                "netlink",
+                format!(
+                    "MTU {mtu} of '{}' is too small for {address}: IPv6 needs at least {MIN_MTU_IPV6} bytes",
+                    self.info.name
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Bytes before each packet.
+    fn prefix_len(&self) -> usize {
+        self.vnet_len + if self.packet_info { PI_LEN } else { 0 }
+    }
+}
+
+impl Device for Tun {
+    fn info(&self) -> DeviceInfo {
+        self.info.clone()
+    }
+
+    fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
+        let prefix_len = self.prefix_len();
+        for _ in 0..MAX_BAD_READS {
+            let mut prefix = [0u8; PI_LEN + VNET_LEN];
+            let parts = [
+                libc::iovec { iov_base: prefix.as_mut_ptr().cast(), iov_len: prefix_len },
+                libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() },
+            ];
+            // SAFETY: both parts point to live memory of at least their length, borrowed exclusively by us.
+            let n = unsafe { libc::readv(self.fd.as_raw_fd(), parts.as_ptr(), 2) };
+            if n < 0 {
+                let error = io::Error::last_os_error();
+                match error.raw_os_error() {
+                    Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
+                    Some(libc::EINTR) => {}
+                    code if is_frames_fault(code) => {
+                        self.counters.0.rx_failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    _ => return Err(error),
+                }
+                continue;
+            }
+            let Some(len) = (n as usize).checked_sub(prefix_len).filter(|len| *len > 0) else {
+                self.counters.0.rx_failed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            let mut meta = vnet::RxMeta::default();
+            if self.vnet_len > 0 {
+                let header = &prefix[prefix_len - VNET_LEN..prefix_len];
+                meta = vnet::parse(header.try_into().unwrap_or_default(), len);
+                if meta.odd {
+                    self.counters.0.rx_odd_header.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            return Ok(Received {
+                data: RxData::Buffer(len),
+                checksum_trusted: meta.checksum_trusted,
+                gso_size: meta.gso_size,
+            });
+        }
+        // The descriptor is still readable, so whoever polls it comes back.
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
+        let header = if self.vnet_len > 0 {
+            vnet::build(frame)
+        } else {
+            (frame.checksum.is_none() && frame.gso.is_none()).then_some([0; VNET_LEN])
+        };
+        let Some(header) = header else {
+            self.counters.0.tx_invalid.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        let mut prefix = [0u8; PI_LEN + VNET_LEN];
+        let prefix_len = self.prefix_len();
+        if self.packet_info {
+            // Flags, then the EtherType, which the kernel wants to agree with the packet.
+            let first = frame.pieces.iter().find_map(|p| p.first()).copied().unwrap_or(0);
+            let ether_type: u16 = if first >> 4 == 6 { 0x86dd } else { 0x0800 };
+            prefix[2..4].copy_from_slice(&ether_type.to_be_bytes());
+        }
+        prefix[prefix_len - self.vnet_len..prefix_len].copy_from_slice(&header[..self.vnet_len]);
+
+        let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 4];
+        let pieces = [&prefix[..prefix_len], frame.pieces[0], frame.pieces[1], frame.pieces[2]];
+        let mut count = 0;
+        for piece in pieces {
+            if !piece.is_empty() {
+                parts[count] = libc::iovec {
+                    iov_base: piece.as_ptr().cast_mut().cast(),
+                    iov_len: piece.len(),
+                };
+                count += 1;
+            }
+        }
+        loop {
+            // SAFETY: the first `count` parts point to live slices of their length; `writev` only reads them.
+            let n = unsafe { libc::writev(self.fd.as_raw_fd(), parts.as_ptr(), count as c_int) };
+            if n >= 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
+                Some(libc::EINTR) => {}
+                code if is_frames_fault(code) => {
+                    self.counters.0.tx_refused.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    fn fd(&self) -> Option<RawFd> {
+        Some(self.fd.as_raw_fd())
+    }
+
+    fn set_waker(&mut self, _waker: Arc<dyn Wake>) {}
+}
+
+/// Whether an error of one read or write leaves the device usable: the frame was bad (`EINVAL`, `EMSGSIZE`, `E2BIG`,
+/// `EFAULT` of a frame the kernel cannot copy), there was no memory for it, or the interface is down (`EIO`,
+/// `ENETDOWN`).
+fn is_frames_fault(code: Option<i32>) -> bool {
+    matches!(
+        code,
+        Some(
+            libc::EINVAL
+                | libc::EMSGSIZE
+                | libc::E2BIG
+                | libc::EFAULT
+                | libc::ENOMEM
+                | libc::ENOBUFS
+                | libc::EIO
+                | libc::ENETDOWN
+                | libc::EPERM // a filter of the administrator refused it
+        )
+    )
+}
+
+fn info(name: String, mtu: u16, offload: Offload, vnet: bool) -> DeviceInfo {
+    let max_frame = if vnet { MAX_SUPER_FRAME } else { usize::from(mtu) };
+    DeviceInfo { name, mtu, max_frame, offload }
+}
+
+fn open_failed(error: &io::Error) -> OpenError {
+    let remedy = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO | libc::ENOTDIR) => {
+            "; load the module with 'modprobe tun', or give the container the device with '--device /dev/net/tun'"
+        }
+        Some(libc::EACCES | libc::EPERM) => {
+            "; run as root or make the device accessible to this user ('chmod 666 /dev/net/tun'; in a container \
+             '--device /dev/net/tun --cap-add NET_ADMIN')"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files ('ulimit -n')",
+        _ => "",
+    };
+    OpenError::from_io(error, "open", format!("cannot open {PATH}: {error}{remedy}"))
+}
+
+fn config_remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => "; run as root or with CAP_NET_ADMIN",
+        Some(libc::EACCES | libc::EAFNOSUPPORT | libc::EOPNOTSUPP) => {
+            "; is IPv6 off here (sysctl net.ipv6.conf.*.disable_ipv6)?"
+        }
+        Some(libc::ENETDOWN) => "; take the interface up first",
+        _ => "",
+    }
+}
+
+/// Creates or attaches to the interface; gives its name.
+fn attach(fd: BorrowedFd<'_>, wanted: &str, flags: c_int) -> Result<String, OpenError> {
+    let mut request = interface_request(wanted);
+    request.ifr_ifru.ifru_flags = flags as i16;
+    match ioctl_interface(fd, libc::TUNSETIFF, &mut request) {
+        Ok(()) => Ok(request_name(&request)),
+        Err(error) => {
+            let why = match error.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => {
+                    "; run as root or with CAP_NET_ADMIN (setcap cap_net_admin+ep), or in a namespace of your own \
+                     ('unshare --user --map-root-user --net'), or have root make one for you \
+                     ('ip tuntap add dev NAME mode tun user YOU')"
+                }
+                Some(libc::EBUSY) => {
+                    ": the name is taken by a TUN that another program has open; choose another name or close it"
+                }
+                Some(libc::EINVAL) if interface_index(wanted).is_ok() => {
+                    ": the name is taken by an interface that is not a TUN with one queue (a TAP, a network card, ...); \
+                     choose another name"
+                }
+                Some(libc::ENFILE) => ": no number is free for '%d'; choose another name",
+                _ => "",
+            };
+            let what = if wanted.is_empty() {
+                "a TUN interface".to_owned()
+            } else {
+                format!("TUN interface '{wanted}'")
+            };
+            Err(OpenError::from_io(&error, "ioctl", format!("cannot create {what}: {error}{why}")))
+        }
+    }
+}
+
+/// Brings the interface to the state asked for; gives its MTU. What is so already is not touched: whoever was given a
+/// persistent interface that is set up needs no permission.
+fn configure(
+    netlink: &mut Netlink,
+    name: &str,
+    index: u32,
+    options: &TunOptions,
+) -> Result<u16, OpenError> {
+    let failed = |what: String, e: &io::Error| {
+        OpenError::from_io(e, "netlink", format!("cannot {what} '{name}': {e}{}", config_remedy(e)))
+    };
+    if let Some(mtu) = options.mtu
+        && interface_mtu(name).ok() != Some(mtu)
+    {
+        netlink.set_mtu(index, mtu.into()).map_err(|e| failed(format!("set MTU {mtu} of"), &e))?;
+    }
+    // Both make things better and neither is needed; without the permission, or without IPv6, they are left.
+    let _ = netlink.set_queue_len(index, options.queue_len);
+    let _ = netlink.quiet_ipv6(index);
+    if options.up && !interface_is_up(name).unwrap_or(false) {
+        netlink.set_up(index, true).map_err(|e| failed("take up".into(), &e))?;
+    }
+    interface_mtu(name).map_err(|e| {
+        OpenError::from_io(&e, "ioctl", format!("cannot read the MTU of '{name}': {e}"))
+    })
+}
+
+/// Fixes the offload header's size and byte order, which a persistent interface may have otherwise.
+fn set_vnet_header(fd: BorrowedFd<'_>) -> io::Result<()> {
+    ioctl_int(fd, libc::TUNSETVNETHDRSZ, VNET_LEN as c_int)?;
+    match ioctl_int(fd, libc::TUNSETVNETLE, 1) {
+        // Kernels before 4.0 know the machine's own order only.
+        Err(_) if cfg!(target_endian = "little") => Ok(()),
+        result => result,
+    }
+}
+
+/// Asks for as much offload as the kernel gives. Always sets something: a persistent interface keeps what its last user
+/// asked for.
+fn set_offload(fd: BorrowedFd<'_>, wanted: bool, udp: bool) -> Offload {
+    use libc::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6};
+    let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+    // Each with what it means; UDP's came with Linux 6.2, and one family alone is refused.
+    let attempts =
+        [(udp, tcp | TUN_F_USO4 | TUN_F_USO6, true), (true, tcp, true), (true, TUN_F_CSUM, false)];
+    for (worth, flags, tso) in attempts {
+        if wanted && worth && ioctl_value(fd, libc::TUNSETOFFLOAD, flags as usize).is_ok() {
+            return Offload { tx_checksum: true, tso4: tso, tso6: tso };
+        }
+    }
+    let _ = ioctl_value(fd, libc::TUNSETOFFLOAD, 0);
+    Offload::default()
+}
+
+/// The kernel's `IFF_*` abilities; those of the oldest kernel when it does not say.
+fn features(fd: BorrowedFd<'_>) -> c_int {
+    let mut flags: c_int = 0;
+    // SAFETY: TUNGETFEATURES writes one `unsigned int` to the pointer, which is to a live one.
+    let result = unsafe {
+        libc::ioctl(fd.as_raw_fd(), libc::TUNGETFEATURES, std::ptr::from_mut(&mut flags))
+    };
+    if result < 0 { 0 } else { flags }
+}
+
+/// Name and flags of the interface that a TUN descriptor is attached to.
+fn attached(fd: BorrowedFd<'_>) -> io::Result<(String, c_int)> {
+    let mut request = interface_request("");
+    ioctl_interface(fd, libc::TUNGETIFF, &mut request)?;
+    // SAFETY: TUNGETIFF filled in the flags, and every bit pattern is a valid integer.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    Ok((request_name(&request), c_int::from(flags as u16)))
+}
+
+fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: F_GETFL takes no pointer.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: F_SETFL takes an integer.
+    let set = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn interface_index(name: &str) -> io::Result<u32> {
+    let request = query(name, libc::SIOCGIFINDEX)?;
+    // SAFETY: SIOCGIFINDEX filled in the index, and every bit pattern is a valid integer.
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex } as u32)
+}
+
+fn interface_mtu(name: &str) -> io::Result<u16> {
+    let request = query(name, libc::SIOCGIFMTU)?;
+    // SAFETY: SIOCGIFMTU filled in the MTU, and every bit pattern is a valid integer.
+    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+    Ok(u16::try_from(mtu).unwrap_or(u16::MAX))
+}
+
+fn interface_is_up(name: &str) -> io::Result<bool> {
+    let request = query(name, libc::SIOCGIFFLAGS)?;
+    // SAFETY: SIOCGIFFLAGS filled in the flags, and every bit pattern is a valid integer.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    Ok(c_int::from(flags) & libc::IFF_UP != 0)
+}
+
+/// Asks about an interface of the calling thread's namespace.
+fn query(name: &str, operation: libc::Ioctl) -> io::Result<libc::ifreq> {
+    // SAFETY: no pointers are passed.
+    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `socket` just gave us this descriptor, nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut request = interface_request(name);
+    ioctl_interface(socket.as_fd(), operation, &mut request)?;
+    Ok(request)
+}
+
+/// A request about the interface `name`; longer than it may be, it is cut off (and was refused by `check` before).
+fn interface_request(name: &str) -> libc::ifreq {
+    // SAFETY: `ifreq` is plain data for which all zeroes is a valid value.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from as libc::c_char;
+    }
+    request
+}
+
+fn request_name(request: &libc::ifreq) -> String {
+    let bytes: Vec<u8> =
+        request.ifr_name.iter().map(|c| *c as u8).take_while(|c| *c != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// An ioctl that reads and writes an `ifreq`.
+fn ioctl_interface(
+    fd: BorrowedFd<'_>,
+    operation: libc::Ioctl,
+    request: &mut libc::ifreq,
+) -> io::Result<()> {
+    // SAFETY: the operations used with this take a pointer to an `ifreq`, and this is a live one.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), operation, std::ptr::from_mut(request)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An ioctl that reads an `int`.
+fn ioctl_int(fd: BorrowedFd<'_>, operation: libc::Ioctl, value: c_int) -> io::Result<()> {
+    // SAFETY: the operations used with this read an `int` from the pointer, and this is a live one.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), operation, std::ptr::from_ref(&value)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An ioctl whose argument is the value itself.
+fn ioctl_value(fd: BorrowedFd<'_>, operation: libc::Ioctl, value: usize) -> io::Result<()> {
+    // SAFETY: the operations used with this take an integer, no pointer.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), operation, value) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
