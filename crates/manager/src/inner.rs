@@ -131,7 +131,7 @@ pub(crate) struct Inner {
     pub(crate) sockets: SecondaryMap<SocketId, Arc<Waiter>>,
     pub(crate) listeners: SecondaryMap<ListenerId, Arc<Waiter>>,
     /// Connections that someone waits to see flushed: no event tells of it.
-    pub(crate) flushing: Vec<(SocketId, Arc<Waiter>)>,
+    flushing: Vec<(SocketId, Arc<Waiter>)>,
     /// When the packet thread will look again at the latest; zero while it is awake, when it looks anyway.
     pub(crate) asleep_until: Instant,
     /// How often the packet thread has looked.
@@ -349,6 +349,13 @@ impl Inner {
             }
             waits
         });
+    }
+
+    /// Tells `waiter` when all that was sent on a connection is acknowledged, or the connection is gone.
+    pub(crate) fn tell_when_flushed(&mut self, id: SocketId, waiter: &Arc<Waiter>) {
+        if !self.flushing.iter().any(|(other, _)| *other == id) {
+            self.flushing.push((id, waiter.clone()));
+        }
     }
 
     /// The doorbell is to be rung again if events wait.
