@@ -35,11 +35,13 @@ pub(crate) fn aborted() -> Error {
     os!(ECONNABORTED, ConnectionAborted)
 }
 
-/// What every call gives once the interface is gone.
+/// What calls give on a socket that the stack does not know any more: because the interface is gone, or else because it
+/// was reset through another handle.
 pub(crate) fn gone(state: &State) -> Error {
     let text = match state {
+        State::Running => return aborted(),
         State::Failed(panic) => format!("the interface failed and was stopped: {panic}"),
-        State::Running | State::Closed => {
+        State::Closed => {
             "the interface this socket belonged to is closed; keep it for as long as its sockets"
                 .into()
         }

@@ -188,7 +188,9 @@ impl Inner {
         Some(self.ports.remove(at).device)
     }
 
+    /// Removes every device and gives the memory for receiving back.
     pub(crate) fn remove_ports(&mut self) -> Vec<Box<dyn Device>> {
+        self.pool = Pool::new();
         self.ports.drain(..).map(|p| p.device).collect()
     }
 

@@ -192,7 +192,13 @@ impl Shard {
     pub fn drive(&self, budget: usize) -> bool {
         let mut guard = self.lock();
         let now = self.now();
-        guard.inner_mut().turn(now, budget.max(1))
+        let more = guard.inner_mut().turn(now, budget.max(1));
+        drop(guard);
+        if more {
+            // Devices say only once that frames came; should this thread not come back, the packet thread knows.
+            self.shared.parker.wake();
+        }
+        more
     }
 
     /// Resets every connection, stops and joins the packet thread, drops the devices. Idempotent; from any thread, but
@@ -200,25 +206,11 @@ impl Shard {
     ///
     /// Threads that wait for a connection or listener get an error.
     pub fn close(&self) {
-        let mut guard = self.lock();
-        let mut told = Told::default();
-        let mut retired = None;
-        if guard.inner().state == State::Running {
-            let now = self.now();
-            let inner = guard.inner_mut();
-            inner.stack.abort_all(now);
-            for _ in 0..CLOSE_ROUNDS {
-                if !inner.transmit(now, BUDGET) {
-                    break;
-                }
-            }
-            inner.state = State::Closed;
-            retired = Some(inner.retire(&mut told));
-            told.ring = false;
+        // A panic on the way marks the shard as failed (the guard sees to that); it is closed all the same.
+        if let Ok((told, stack)) = catch_unwind(AssertUnwindSafe(|| self.say_goodbye())) {
+            self.shared.deliver(told);
+            drop(stack);
         }
-        drop(guard);
-        drop(retired);
-        self.shared.deliver(told);
         self.shared.parker.wake();
         // Held while joining: a second closer returns when the thread is gone, too.
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -234,6 +226,27 @@ impl Shard {
         if std::thread::current().id() != self.thread_id {
             self.shared.doorbell.write().unwrap_or_else(PoisonError::into_inner).take();
         }
+    }
+
+    /// Resets every connection and takes the stack, which is given to be dropped where no lock is held.
+    fn say_goodbye(&self) -> (Told, Option<Stack>) {
+        let mut told = Told::default();
+        let mut guard = self.lock();
+        if guard.inner().state != State::Running {
+            return (told, None);
+        }
+        let now = self.now();
+        let inner = guard.inner_mut();
+        inner.stack.abort_all(now);
+        for _ in 0..CLOSE_ROUNDS {
+            if !inner.transmit(now, BUDGET) {
+                break;
+            }
+        }
+        inner.state = State::Closed;
+        let stack = inner.retire(&mut told);
+        told.ring = false;
+        (told, Some(stack))
     }
 
     /// Whether [`close`](Self::close) was called, or the shard failed.

@@ -185,9 +185,12 @@ impl TcpStream {
     /// # Errors
     /// [`NotConnected`](std::io::ErrorKind::NotConnected) when the interface is gone.
     pub fn set_options(&self, change: impl FnOnce(&mut SocketOptions)) -> Result<()> {
+        // What `change` does is not ours to know: it runs without the lock.
+        let mut options = self.look(|guard, id| guard.tcp_options(id).cloned())?;
+        change(&mut options);
         self.look(|guard, id| {
             let now = guard.now();
-            guard.tcp_set_options(now, id, change)
+            guard.tcp_set_options(now, id, |current| *current = options)
         })
     }
 
@@ -205,9 +208,7 @@ impl TcpStream {
     /// [`NotConnected`](std::io::ErrorKind::NotConnected) when the interface is gone.
     pub fn take_error(&self) -> Result<Option<std::io::Error>> {
         let error = self.look(|guard, id| guard.tcp_error(id))?;
-        Ok(error
-            .filter(|_| !self.handle.error_taken.swap(true, Ordering::Relaxed))
-            .map(error::connection))
+        Ok(error.filter(|_| self.take_now()).map(error::connection))
     }
 
     /// What `ss -ti` would show of it.
@@ -228,6 +229,11 @@ impl TcpStream {
         })
     }
 
+    /// Whether the connection's error was not given to the user yet; it is now.
+    fn take_now(&self) -> bool {
+        !self.handle.error_taken.swap(true, Ordering::Relaxed)
+    }
+
     fn receive(
         &self,
         buf: &mut [u8],
@@ -245,9 +251,9 @@ impl TcpStream {
                 Ok(len) => Poll::Ready(Ok(len)),
                 Err(RecvError::WouldBlock) => Poll::Pending,
                 Err(RecvError::NoSuchSocket) => Poll::Ready(Err(error::gone(&guard.inner().state))),
+                // The end of the stream follows the error, wherever that was given (take_error, write).
                 Err(RecvError::Connection(error)) => {
-                    self.handle.error_taken.store(true, Ordering::Relaxed);
-                    Poll::Ready(Err(error::connection(error)))
+                    Poll::Ready(if self.take_now() { Err(error::connection(error)) } else { Ok(0) })
                 }
             }
         })
@@ -269,6 +275,10 @@ impl TcpStream {
                     Ok(len) => {
                         sent += len;
                         if len < buf.len() {
+                            if more {
+                                // What was taken is not to wait for what was not.
+                                let _ = guard.tcp_send(now, self.id, &[], false);
+                            }
                             break;
                         }
                     }
@@ -284,11 +294,8 @@ impl TcpStream {
     fn send_error(&self, guard: &ShardGuard<'_>, error: SendError) -> std::io::Error {
         match error {
             SendError::NoSuchSocket => error::gone(&guard.inner().state),
-            SendError::BrokenPipe => error::broken_pipe(),
-            SendError::Connection(error) => {
-                self.handle.error_taken.store(true, Ordering::Relaxed);
-                error::connection(error)
-            }
+            SendError::Connection(error) if self.take_now() => error::connection(error),
+            SendError::BrokenPipe | SendError::Connection(_) => error::broken_pipe(),
         }
     }
 
@@ -298,11 +305,13 @@ impl TcpStream {
             let Ok(flushed) = guard.tcp_flushed(self.id) else {
                 return Poll::Ready(Err(error::gone(&guard.inner().state)));
             };
+            // First: a connection that is over waits for nothing more, and may have lost what was sent.
+            if let Ok(Some(error)) = guard.tcp_error(self.id) {
+                self.take_now();
+                return Poll::Ready(Err(error::connection(error)));
+            }
             if flushed {
                 return Poll::Ready(Ok(()));
-            }
-            if let Ok(Some(error)) = guard.tcp_error(self.id) {
-                return Poll::Ready(Err(error::connection(error)));
             }
             if !self.handle.nonblocking() {
                 guard.inner_mut().tell_when_flushed(self.id, self.handle.waiter());
