@@ -196,7 +196,7 @@ export function badPort(name: string, value: unknown): CodedError {
 /** `ERR_MISSING_ARGS` for "one of these". */
 export function missingArgs(...names: string[]): CodedError {
   const quoted = names.map((name) => `"${name}"`);
-  return codedError(TypeError, 'ERR_MISSING_ARGS', `The ${list(quoted)} argument must be specified`);
+  return codedError(TypeError, 'ERR_MISSING_ARGS', `The ${quoted.join(' or ')} argument must be specified`);
 }
 
 /** `ERR_SOCKET_CLOSED`. */

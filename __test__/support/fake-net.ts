@@ -1,5 +1,5 @@
 // `net` over the fake stack, for Node's own tests: `run.mjs --net <this, compiled>`.
-import { createNet } from '../../src/net';
+import { createNet } from '../../src/net/bind';
 import { Reactor } from '../../src/reactor';
 import { fakeBinding } from './fake-native';
 

@@ -102,7 +102,12 @@ function lookupAndConnect(socket: SocketImpl, options: Record<string, unknown>):
     });
     return;
   }
-  lookup(host, query as dns.LookupOneOptions, (error, address, addressFamily) => {
+  lookup(host, query as dns.LookupOneOptions, (failure, found, foundFamily) => {
+    let [error, address, addressFamily] = [failure, found, foundFamily];
+    if (isMissingLocalhost(error, host, options)) {
+      addressFamily = query.family as Family;
+      [error, address] = [null, LOOPBACK[addressFamily as Family]];
+    }
     socket.emit('lookup', error as Error, address, addressFamily, host);
     if (!socket.connecting) return;
     const wrong = error ?? checkAddress(address, addressFamily, options);
@@ -143,6 +148,19 @@ function checkAddress(address: unknown, family: unknown, options: Record<string,
   if (isIP(address as string) === 0) return invalidIpAddress(address);
   if (family !== 4 && family !== 6) return invalidAddressFamily(family, options.host, options.port);
   return null;
+}
+
+/** Loopback is what `localhost` means by RFC 6761 section 6.3, also where a hosts file has it for one family only. */
+const LOOPBACK: Record<Family, string> = { 4: '127.0.0.1', 6: '::1' };
+
+function isMissingLocalhost(
+  error: NodeJS.ErrnoException | null,
+  host: string,
+  options: Record<string, unknown>,
+): boolean {
+  if (error?.code !== 'ENOTFOUND' || host !== 'localhost' || options.lookup) return false;
+  const family = familyNumber(options.family);
+  return family === 4 || family === 6;
 }
 
 function fail(socket: SocketImpl, error: Error): void {

@@ -138,6 +138,12 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     return 0;
   }
 
+  /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
+  putBack(chunk: Buffer): void {
+    this.bytesRead -= chunk.length;
+    this.#held.unshift(chunk);
+  }
+
   /**
    * Sends `chunks`. Returns 0 if the stack took them all, a negative errno if it failed at once, or 1 if `done` will be
    * called with one of these.
@@ -360,7 +366,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     this.#write = null;
     this.writeQueueSize = 0;
     this.#update();
-    write.done(taken < 0 ? taken : 0);
+    write.done(Math.min(taken, 0));
   }
 
   /** A connection's addresses, before it may be forgotten in the stack. */

@@ -5,7 +5,7 @@ import { closedBeforeConnection, ENOTCONN, errnoException, notAKernelSocket, soc
 import type { NativeInfo } from '../native';
 import { startConnect } from './connect';
 import type { NetContext } from './context';
-import { type AddressOut, type HandleOwner, SocketHandle } from './handle';
+import type { AddressOut, HandleOwner, SocketHandle } from './handle';
 import { normalizeOnce } from './normalize-args';
 import type { ServerImpl } from './server';
 import {
@@ -104,7 +104,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
   declare [kTimeout]: NodeJS.Timeout | null;
   declare [kLastWriteQueueSize]: number;
   declare [kBuffer]: Uint8Array | true | null;
-  declare [kBufferCallback]: ((length: number, buffer: Uint8Array) => boolean | void) | null;
+  declare [kBufferCallback]: ((length: number, buffer: Uint8Array) => unknown) | null;
   declare [kBufferGenerator]: (() => Uint8Array) | null;
   declare [kBytesRead]: number;
   declare [kBytesWritten]: number;
@@ -533,12 +533,18 @@ export class SocketImpl extends Duplex implements HandleOwner {
     for (let offset = 0; offset < chunk.length && !this.destroyed; ) {
       const buffer = this[kBuffer] as Uint8Array;
       const length = Math.min(buffer.length, chunk.length - offset);
-      if (length === 0) return false;
+      if (length === 0) throw invalidArgValue('options.onread.buffer', buffer, 'must not be empty');
       chunk.copy(buffer, 0, offset, offset + length);
       offset += length;
-      if (this[kBufferCallback]!(length, buffer) === false) more = false;
+      if (this[kBufferCallback]?.(length, buffer) === false) more = false;
       const next = this[kBufferGenerator]?.();
       if (next instanceof Uint8Array) this[kBuffer] = next;
+      const handle = this._handle;
+      if (handle && (!more || !handle.reading)) {
+        // Stopped in the middle: the rest waits for the next start.
+        if (offset < chunk.length) handle.putBack(chunk.subarray(offset));
+        return more;
+      }
     }
     return more;
   }
@@ -627,7 +633,7 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
     throw notAKernelSocket('A file descriptor', options.fd, "Use node:net's Socket for it.");
   }
   if (options.typeOfService !== undefined) validateInt32(options.typeOfService, 'options.typeOfService', 0, 255);
-  if (options.handle !== undefined && options.handle !== null && !(options.handle instanceof SocketHandle)) {
+  if (options.handle !== undefined && options.handle !== null && isKernelHandle(options.handle)) {
     throw notAKernelSocket('A handle', options.handle, "Use node:net's Socket for it.");
   }
   socket.connecting = false;
@@ -666,6 +672,11 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
     }
   }
   if (options.signal) watchSignal(socket, options.signal);
+}
+
+/** Handles of Node's own, which only its own sockets can drive; anything else with the right methods will do. */
+function isKernelHandle(handle: object): boolean {
+  return ['TCP', 'Pipe', 'TTY', 'UDP'].includes(handle.constructor?.name);
 }
 
 function takeBuffer(socket: SocketImpl, onread: realNet.OnReadOpts | undefined): void {
