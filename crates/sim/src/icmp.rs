@@ -1,9 +1,9 @@
-//! The ICMP errors that routers of the network send (RFC 792, RFC 1191, RFC 4443).
+//! The ICMP errors that routers of the network send (RFC 1812 §4.3, RFC 4443 §3).
 
 use std::net::IpAddr;
 
-use usernet_wire::checksum::Sum;
-use usernet_wire::ip::{IPV4_HEADER_LEN, IPV6_HEADER_LEN, Packet, Protocol, Repr};
+use usernet_wire::ip::{Packet, Protocol, Repr};
+use usernet_wire::{icmpv4, icmpv6};
 
 /// Why a router does not forward a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +16,6 @@ pub(crate) enum Reason {
     TooBig(u16),
 }
 
-/// Bytes of an ICMP header, the same in both versions.
-const HEADER_LEN: usize = 8;
-
 /// The error about `packet`, from a router with that address; `None` where there must not be one.
 pub(crate) fn error(router: IpAddr, packet: &[u8], ip: &Packet, reason: Reason) -> Option<Vec<u8>> {
     // RFC 1122 §3.2.2: none about an ICMP error (nor, to be simple, about any ICMP), and none about a later fragment.
@@ -26,28 +23,17 @@ pub(crate) fn error(router: IpAddr, packet: &[u8], ip: &Packet, reason: Reason) 
     if is_icmp || ip.fragment.is_some_and(|f| f.offset != 0) {
         return None;
     }
-    let v6 = ip.src.is_ipv6();
-    let (protocol, header_len, largest) = if v6 {
-        // RFC 4443 §2.4 (c): as much of the packet as fits the least MTU of IPv6.
-        (Protocol::ICMPV6, IPV6_HEADER_LEN, 1280)
-    } else {
-        // RFC 1812 §4.3.2.3: as much as fits 576 bytes.
-        (Protocol::ICMP, IPV4_HEADER_LEN, 576)
+    let (protocol, message) = match (router, ip.src) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => (Protocol::ICMP, message_v4(packet, reason)),
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let repr = message_v6(packet, reason);
+            let mut message = vec![0; repr.len()];
+            repr.emit(&mut message, from, to);
+            (Protocol::ICMPV6, message)
+        }
+        _ => return None,
     };
-    let (kind, code, info) = match (reason, v6) {
-        // RFC 792 page 4: net unreachable. RFC 4443 §3.1: no route to destination.
-        (Reason::Unreachable, false) => (3, 0, 0),
-        (Reason::Unreachable, true) => (1, 0, 0),
-        (Reason::HopLimit, false) => (11, 0, 0),
-        (Reason::HopLimit, true) => (3, 0, 0),
-        // RFC 1191 §4: fragmentation needed, with the MTU. RFC 4443 §3.2: packet too big.
-        (Reason::TooBig(mtu), false) => (3, 4, u32::from(mtu)),
-        (Reason::TooBig(mtu), true) => (2, 0, u32::from(mtu)),
-    };
-    let quote = &packet[..packet.len().min(largest - header_len - HEADER_LEN)];
-    let payload_len = HEADER_LEN + quote.len();
-    let mut bytes = vec![0; header_len];
-    Repr {
+    let header = Repr {
         src: router,
         dst: ip.src,
         protocol,
@@ -56,18 +42,40 @@ pub(crate) fn error(router: IpAddr, packet: &[u8], ip: &Packet, reason: Reason) 
         ident: 0,
         dont_fragment: false,
         flow_label: 0,
-        payload_len,
-    }
-    .emit(&mut bytes);
-    bytes.extend([kind, code, 0, 0]);
-    bytes.extend(info.to_be_bytes());
-    bytes.extend(quote);
-    let mut sum = if v6 {
-        Sum::pseudo_header(router, ip.src, protocol, payload_len as u32)
-    } else {
-        Sum::new()
+        payload_len: message.len(),
     };
-    sum.add(&bytes[header_len..]);
-    bytes[header_len + 2..header_len + 4].copy_from_slice(&sum.finish().to_be_bytes());
+    let mut bytes = vec![0; header.header_len()];
+    header.emit(&mut bytes);
+    bytes.extend(message);
     Some(bytes)
+}
+
+fn message_v4(packet: &[u8], reason: Reason) -> Vec<u8> {
+    use icmpv4::{Repr, Unreachable};
+    let quoted = icmpv4::quotable(packet);
+    let repr = match reason {
+        Reason::Unreachable => Repr::DestinationUnreachable { reason: Unreachable::Net, quoted },
+        Reason::HopLimit => Repr::TimeExceeded { in_reassembly: false, quoted },
+        // RFC 1191 §4.
+        Reason::TooBig(mtu) => Repr::DestinationUnreachable {
+            reason: Unreachable::FragmentationNeeded { mtu },
+            quoted,
+        },
+    };
+    let mut message = vec![0; repr.len()];
+    repr.emit(&mut message);
+    message
+}
+
+fn message_v6(packet: &[u8], reason: Reason) -> icmpv6::Repr<'_> {
+    use icmpv6::{Repr, Unreachable};
+    let quoted = icmpv6::quotable(packet);
+    match reason {
+        Reason::Unreachable => {
+            Repr::DestinationUnreachable { reason: Unreachable::NoRoute, quoted }
+        }
+        Reason::HopLimit => Repr::TimeExceeded { in_reassembly: false, quoted },
+        // RFC 4443 §3.2.
+        Reason::TooBig(mtu) => Repr::PacketTooBig { mtu: u32::from(mtu), quoted },
+    }
 }

@@ -291,3 +291,68 @@ fn misuse_is_answered_in_words() {
     };
     assert!(matches!(net.name(stranger), Err(Error::NoSuchNode(_))));
 }
+
+#[test]
+fn the_path_mtu_is_found_and_the_transfer_goes_on() {
+    for v6 in [false, true] {
+        let mut net = Network::new(10);
+        let (client, server) = (host(&mut net, "client"), host(&mut net, "server"));
+        let [near, far] = ["near", "far"].map(|name| net.router(name).unwrap());
+        net.link(client, near, link()).unwrap();
+        let narrow = net.link(near, far, LinkConfig { mtu: 1400, ..link() }).unwrap();
+        net.link(far, server, link()).unwrap();
+        let mut traffic = Traffic::new();
+        traffic.listen(&mut net, server, 80);
+        let flow = Flow { up: 200_000, down: 200_000, v6, ..Flow::new(client, server, 80) };
+        let flow = Flow { stay_open: true, ..flow };
+        let id = traffic.connect(&mut net, flow);
+        traffic.run(&mut net, MINUTE).unwrap();
+        // In the middle of the connection the path gets narrower still.
+        net.set_link(narrow, |c| c.mtu = 1300).unwrap();
+        traffic.send_more(&mut net, id, 200_000, 200_000);
+        traffic.finish(&mut net, id);
+        traffic.run(&mut net, MINUTE).unwrap();
+        assert_eq!(traffic.server(id).received, 400_000);
+        assert_eq!(traffic.client(id).received, 400_000);
+        assert!(net.drops()[&DropReason::TooBig] >= 4, "both ways, twice");
+    }
+}
+
+#[test]
+fn an_hour_of_a_hundred_hosts_and_a_thousand_connections_under_loss() {
+    let mut net = Network::new(11);
+    let router = net.router("router").unwrap();
+    let lossy = LinkConfig { loss: usernet_sim::Loss::Uniform(0.01), ..link() };
+    let mut traffic = Traffic::new();
+    let hosts: Vec<_> = (0..100).map(|n| host(&mut net, &format!("h{n}"))).collect();
+    for &host in &hosts {
+        net.link(host, router, lossy.clone()).unwrap();
+        traffic.listen(&mut net, host, 80);
+    }
+    let mut flows = Vec::new();
+    for n in 0..1_000 {
+        let (client, server) = (hosts[n % 100], hosts[(n * 7 + n / 100 + 1) % 100]);
+        let flow = Flow { stay_open: true, v6: n % 2 == 0, ..Flow::new(client, server, 80) };
+        flows.push(traffic.connect(&mut net, flow));
+    }
+    // Each connection has something to say every minute.
+    for minute in 1..=60_u64 {
+        for &flow in &flows {
+            traffic.send_more(&mut net, flow, 2_000, 2_000);
+        }
+        traffic.run(&mut net, MINUTE).unwrap();
+        let end = usernet_sim::Instant::from_millis(minute * 60_000);
+        let rest = end.since(net.now());
+        traffic.run_for(&mut net, rest);
+    }
+    for &flow in &flows {
+        assert_eq!(traffic.server(flow).received, 120_000);
+        assert_eq!(traffic.client(flow).received, 120_000);
+        traffic.finish(&mut net, flow);
+    }
+    traffic.run(&mut net, MINUTE).unwrap();
+    net.run_until_idle(5 * MINUTE).unwrap();
+    for host in hosts {
+        assert_eq!(net.stack(host).unwrap().stats().connections, 0);
+    }
+}
