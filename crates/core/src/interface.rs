@@ -119,7 +119,10 @@ pub struct Route {
 pub fn is_unicast(addr: IpAddr) -> bool {
     match addr {
         IpAddr::V4(a) => {
-            !a.is_multicast() && !a.is_unspecified() && a != Ipv4Addr::BROADCAST && a.octets()[0] < 240
+            !a.is_multicast()
+                && !a.is_unspecified()
+                && a != Ipv4Addr::BROADCAST
+                && a.octets()[0] < 240
         }
         IpAddr::V6(a) => !a.is_multicast() && a != Ipv6Addr::UNSPECIFIED,
     }

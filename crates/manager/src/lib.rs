@@ -1,7 +1,22 @@
 //! The condvar-guarded connection manager: it drives the sans-IO core with devices, a clock and a packet thread, and
-//! offers it to Rust as a blocking API like `std::net`, and to the Node binding as a lock and a doorbell.
+//! offers it to Rust as a blocking API like `std::net` ([`Interface`]), and to the Node binding as a lock and a doorbell
+//! ([`Shard`]).
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge: clocks and threads live here
 
+mod error;
+mod inner;
+mod interface;
+mod listener;
+mod park;
 mod shard;
+mod slab;
+mod socket;
+mod stream;
 
-pub use shard::{Shard, ShardGuard};
+pub use inner::ShardStats;
+pub use interface::{Interface, InterfaceBuilder};
+pub use listener::{Incoming, TcpListener};
+pub use shard::{Shard, ShardGuard, interface_config};
+pub use stream::TcpStream;
+pub use usernet_core::tcp::Info;
+pub use usernet_core::{Config, KeepAlive, Secrets, SocketOptions, Stats};

@@ -1,1 +1,44 @@
-//! placeholder
+//! The Node-API binding: handles, doorbell, drain, teardown. No protocol, no policy.
+//!
+//! `src/native.ts` is the contract with TypeScript. Read `stack` first: it ties the others together.
+//!
+//! Unit tests cover what needs no Node (`errno`, `handles`, `pump`); the rest is tested from JavaScript
+//! (`__test__/native-*.test.ts`), because Node's symbols exist only inside Node.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge
+#![cfg_attr(test, allow(dead_code))]
+
+#[cfg(not(test))]
+mod bell;
+#[cfg(not(test))]
+mod class;
+#[cfg(not(test))]
+mod convert;
+#[cfg(not(test))]
+mod devices;
+mod errno;
+mod handles;
+#[cfg(not(test))]
+mod js;
+#[cfg(not(test))]
+mod options;
+mod pump;
+#[cfg(not(test))]
+mod slabs;
+#[cfg(not(test))]
+mod stack;
+mod tcp;
+
+/// Called once per environment: defines the exports.
+#[cfg(not(test))]
+#[napi_derive::napi(module_exports)]
+pub fn init(exports: napi::bindgen_prelude::Object<'_>, env: napi::Env) -> napi::Result<()> {
+    use napi::JsValue;
+    // SAFETY: Node runs this on the environment's thread, within a scope that encloses `exports`.
+    let (js, exports) =
+        unsafe { (js::Js::from_raw(env.raw()), js::Value::from_raw(exports.raw())) };
+    let define = || {
+        js.set(exports, c"NativeStack", class::define(js)?)?;
+        js.set(exports, c"createLink", devices::create_link_function(js)?)
+    };
+    define().map_err(|failure| napi::Error::from_reason(format!("{failure:?}")))
+}

@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::extension::{self, Chain};
 use crate::{Error, checksum};
 
 /// An upper-layer protocol number, as IANA assigns them.
@@ -12,18 +13,25 @@ pub struct Protocol(pub u8);
 impl Protocol {
     /// ICMP for IPv4.
     pub const ICMP: Self = Self(1);
+    /// IGMP.
+    pub const IGMP: Self = Self(2);
     /// TCP.
     pub const TCP: Self = Self(6);
     /// UDP.
     pub const UDP: Self = Self(17);
     /// ICMP for IPv6.
     pub const ICMPV6: Self = Self(58);
+    /// IPv6's "no next header": nothing follows (RFC 8200 §4.7).
+    pub const NONE: Self = Self(59);
 }
 
 /// Length of an IPv4 header without options, bytes.
 pub const IPV4_HEADER_LEN: usize = 20;
 /// Length of an IPv6 header, bytes.
 pub const IPV6_HEADER_LEN: usize = 40;
+
+/// Length of the longest packet, bytes; a jumbogram (RFC 2675) is not spoken here.
+pub const MAX_PACKET_LEN: usize = 65_535;
 
 /// A fragment's place in its datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +61,11 @@ pub struct Packet {
     pub dont_fragment: bool,
     /// Set on a fragment that is not a whole datagram.
     pub fragment: Option<Fragment>,
+    /// The packet carries a Router Alert option (RFC 2113, RFC 2711), as IGMP and MLD must.
+    pub router_alert: bool,
+    /// Where the byte lies that named [`protocol`](Self::protocol), bytes from the start of the packet: what a Parameter
+    /// Problem about an unknown protocol points at.
+    pub next_header_offset: usize,
     /// Where the upper-layer data begins, bytes from the start of the packet.
     pub payload_offset: usize,
     /// Length of the upper-layer data, bytes; what the frame carries past it is padding.
@@ -63,7 +76,8 @@ impl Packet {
     /// Validates an IP packet of either version.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::BadVersion`], [`Error::BadLength`], [`Error::BadChecksum`] (IPv4 header).
+    /// [`Error::Truncated`], [`Error::BadVersion`], [`Error::BadLength`], [`Error::BadChecksum`] (IPv4 header),
+    /// [`Error::SourceRoute`], [`Error::UnknownOption`], [`Error::TooManyHeaders`], [`Error::ParameterProblem`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         match bytes.first().map(|b| b >> 4) {
             Some(4) => Self::parse_v4(bytes),
@@ -86,8 +100,19 @@ impl Packet {
         if checksum::checksum(&bytes[..header_len]) != 0 {
             return Err(Error::BadChecksum);
         }
+        let router_alert = match &bytes[IPV4_HEADER_LEN..header_len] {
+            [] => false,
+            options => options_v4(options)?,
+        };
         let flags = u16::from_be_bytes([h[6], h[7]]);
         let (offset, more) = ((flags & 0x1fff) * 8, flags & 0x2000 != 0);
+        let payload_len = total_len - header_len;
+        // RFC 791 §3.2: fragments are cut at multiples of 8, and no datagram is longer than its length field can say.
+        if more && (payload_len == 0 || !payload_len.is_multiple_of(8))
+            || header_len + usize::from(offset) + payload_len > MAX_PACKET_LEN
+        {
+            return Err(Error::BadLength);
+        }
         Ok(Self {
             src: IpAddr::V4(Ipv4Addr::new(h[12], h[13], h[14], h[15])),
             dst: IpAddr::V4(Ipv4Addr::new(h[16], h[17], h[18], h[19])),
@@ -100,17 +125,21 @@ impl Packet {
                 offset,
                 more,
             }),
+            router_alert,
+            next_header_offset: 9,
             payload_offset: header_len,
-            payload_len: total_len - header_len,
+            payload_len,
         })
     }
 
     fn parse_v6(bytes: &[u8]) -> Result<Self, Error> {
         let Some(h) = bytes.first_chunk::<IPV6_HEADER_LEN>() else { return Err(Error::Truncated) };
-        let payload_len = usize::from(u16::from_be_bytes([h[4], h[5]]));
-        if IPV6_HEADER_LEN + payload_len > bytes.len() {
-            return Err(Error::Truncated);
-        }
+        let end = IPV6_HEADER_LEN + usize::from(u16::from_be_bytes([h[4], h[5]]));
+        let Some(packet) = bytes.get(..end) else { return Err(Error::Truncated) };
+        let chain = match Protocol(h[6]) {
+            next @ (Protocol::TCP | Protocol::UDP | Protocol::ICMPV6) => Chain::none(next),
+            _ => extension::walk(packet)?,
+        };
         let addr = |at: usize| {
             let mut octets = [0; 16];
             octets.copy_from_slice(&h[at..at + 16]);
@@ -119,15 +148,100 @@ impl Packet {
         Ok(Self {
             src: addr(8),
             dst: addr(24),
-            protocol: Protocol(h[6]),
+            protocol: chain.protocol,
             hop_limit: h[7],
             traffic_class: (h[0] << 4) | (h[1] >> 4),
             dont_fragment: true,
-            fragment: None,
-            payload_offset: IPV6_HEADER_LEN,
-            payload_len,
+            fragment: chain.fragment,
+            router_alert: chain.router_alert,
+            next_header_offset: chain.next_header_offset,
+            payload_offset: chain.payload_offset,
+            payload_len: end - chain.payload_offset,
         })
     }
+
+    /// Length of the header that a datagram reassembled from fragments has, when its first fragment is this one, bytes:
+    /// what [`emit_reassembled_header`](Self::emit_reassembled_header) writes.
+    pub fn reassembled_header_len(&self) -> usize {
+        match self.src {
+            IpAddr::V4(_) => self.payload_offset,
+            // RFC 8200 §4.5: the fragment header itself is not part of the original packet.
+            IpAddr::V6(_) if self.fragment.is_some() => {
+                self.payload_offset - extension::FRAGMENT_HEADER_LEN
+            }
+            IpAddr::V6(_) => self.payload_offset,
+        }
+    }
+
+    /// Writes the header of a datagram reassembled from fragments, from the first of them: `first` is the packet this
+    /// was parsed from, `payload_len` the length of the reassembled data, bytes. `buf` must have
+    /// [`reassembled_header_len`](Self::reassembled_header_len) bytes. What comes out, followed by the data, is parsed
+    /// again: headers that lay in the fragments' data are looked at only then.
+    ///
+    /// # Errors
+    /// [`Error::BadLength`] when the datagram would exceed the 65,535 bytes its length field can say, or when `first` or
+    /// `buf` is too short.
+    pub fn emit_reassembled_header(
+        &self,
+        first: &[u8],
+        payload_len: usize,
+        buf: &mut [u8],
+    ) -> Result<(), Error> {
+        let len = self.reassembled_header_len();
+        let header = first.get(..len).ok_or(Error::BadLength)?;
+        let buf = buf.get_mut(..len).ok_or(Error::BadLength)?;
+        buf.copy_from_slice(header);
+        match self.src {
+            IpAddr::V4(_) => {
+                let total_len = u16::try_from(len + payload_len).map_err(|_| Error::BadLength)?;
+                buf[2..4].copy_from_slice(&total_len.to_be_bytes());
+                buf[6..8].fill(0);
+                buf[10..12].fill(0);
+                let sum = checksum::checksum(buf);
+                buf[10..12].copy_from_slice(&sum.to_be_bytes());
+            }
+            IpAddr::V6(_) => {
+                let payload_len = u16::try_from(len - IPV6_HEADER_LEN + payload_len)
+                    .map_err(|_| Error::BadLength)?;
+                buf[4..6].copy_from_slice(&payload_len.to_be_bytes());
+                if self.fragment.is_some() {
+                    extension::replace_last_next_header(buf, self.protocol)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks at IPv4's options: whether a Router Alert is among them. Unknown ones are ignored (RFC 1122 §3.2.1.8).
+fn options_v4(options: &[u8]) -> Result<bool, Error> {
+    let problem = |at: usize| Error::ParameterProblem {
+        code: 0,
+        pointer: (IPV4_HEADER_LEN + at) as u16,
+        even_if_multicast: false,
+    };
+    let mut router_alert = false;
+    let mut at = 0;
+    while let Some(&kind) = options.get(at) {
+        match kind {
+            0 => break,
+            1 => {
+                at += 1;
+                continue;
+            }
+            // Loose and strict source route (RFC 791 §3.1); RFC 7126 §4.3 and §4.4 have them dropped.
+            131 | 137 => return Err(Error::SourceRoute),
+            148 => router_alert = true,
+            _ => {}
+        }
+        // RFC 1122 §3.2.2.5: the sender of a header that cannot be read is told which byte is at fault.
+        let len = usize::from(*options.get(at + 1).ok_or_else(|| problem(at))?);
+        if len < 2 || len > options.len() - at {
+            return Err(problem(at + 1));
+        }
+        at += len;
+    }
+    Ok(router_alert)
 }
 
 /// An IP header to write: no options, no extension headers.
@@ -183,9 +297,8 @@ impl Repr {
                 buf[10..12].copy_from_slice(&sum.to_be_bytes());
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let word = 6 << 28
-                    | u32::from(self.traffic_class) << 20
-                    | (self.flow_label & 0x000f_ffff);
+                let word =
+                    6 << 28 | u32::from(self.traffic_class) << 20 | (self.flow_label & 0x000f_ffff);
                 buf[0..4].copy_from_slice(&word.to_be_bytes());
                 buf[4..6].copy_from_slice(&(self.payload_len as u16).to_be_bytes());
                 buf[6] = self.protocol.0;
@@ -197,3 +310,6 @@ impl Repr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,21 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod checksum;
 mod error;
+mod extension;
+pub mod icmpv4;
+pub mod icmpv6;
 pub mod ip;
+pub mod quoted;
 pub mod seq;
 pub mod tcp;
+#[cfg(test)]
+mod testing;
+pub mod udp;
 
 pub use error::Error;
 pub use seq::SeqNumber;

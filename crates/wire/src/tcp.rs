@@ -12,6 +12,8 @@ use crate::{Error, SeqNumber};
 pub const HEADER_LEN: usize = 20;
 /// Length of the longest header: 60 bytes, 40 of them options.
 pub const MAX_HEADER_LEN: usize = 60;
+/// Room for options, bytes.
+pub const MAX_OPTIONS_LEN: usize = MAX_HEADER_LEN - HEADER_LEN;
 /// Where the checksum lies in the header.
 pub const CHECKSUM_OFFSET: usize = 16;
 /// Largest window scale shift that may be used (RFC 7323 §2.3).
@@ -136,10 +138,16 @@ impl Options {
         if let Some(cookie) = &self.fast_open {
             n += (2 + cookie.len()).next_multiple_of(4);
         }
-        if !self.sack.is_empty() {
-            n += 4 + 8 * self.sack.len();
+        match self.sack_that_fits(n) {
+            [] => n,
+            blocks => n + 4 + 8 * blocks.len(),
         }
-        n
+    }
+
+    /// The SACK blocks that still fit after `taken` bytes of other options (RFC 2018 §3).
+    fn sack_that_fits(&self, taken: usize) -> &[SackBlock] {
+        let room = (MAX_OPTIONS_LEN - 4).saturating_sub(taken) / 8;
+        &self.sack[..self.sack.len().min(room)]
     }
 
     /// Whether there is none.
@@ -148,7 +156,7 @@ impl Options {
     }
 
     /// Writes the options in Linux's layout: MSS; SACK-permitted before timestamps (filling their padding), or NOPs;
-    /// window scale after a NOP; Fast Open; SACK blocks after two NOPs. `buf` must have [`len`](Self::len) bytes.
+    /// window scale after a NOP; Fast Open; SACK blocks after two NOPs, the first ones when not all fit. `buf` must have [`len`](Self::len) bytes.
     pub fn emit(&self, buf: &mut [u8]) {
         let mut at = 0;
         let mut put = |bytes: &[u8]| {
@@ -178,9 +186,14 @@ impl Options {
                 put(&[1]);
             }
         }
-        if !self.sack.is_empty() {
-            put(&[1, 1, 5, 2 + 8 * self.sack.len() as u8]);
-            for (left, right) in &self.sack {
+        let sack = self.sack_that_fits(at);
+        let mut put = |bytes: &[u8]| {
+            buf[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        if !sack.is_empty() {
+            put(&[1, 1, 5, 2 + 8 * sack.len() as u8]);
+            for (left, right) in sack {
                 put(&left.0.to_be_bytes());
                 put(&right.0.to_be_bytes());
             }
@@ -290,7 +303,8 @@ impl Repr {
     /// checksums expects to find there. `len` is header and data, bytes.
     pub fn fill_partial_checksum(header: &mut [u8], len: usize, src: IpAddr, dst: IpAddr) {
         let sum = Sum::pseudo_header(src, dst, crate::ip::Protocol::TCP, len as u32);
-        header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&(!sum.finish()).to_be_bytes());
+        header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2]
+            .copy_from_slice(&(!sum.finish()).to_be_bytes());
     }
 }
 
@@ -299,8 +313,11 @@ fn be32(bytes: &[u8]) -> u32 {
 }
 
 fn cookie_from(bytes: &[u8]) -> Option<ArrayVec<u8, 16>> {
-    if !bytes.is_empty() && (bytes.len() < 4 || bytes.len() % 2 != 0) {
+    if !bytes.is_empty() && (bytes.len() < 4 || !bytes.len().is_multiple_of(2)) {
         return None;
     }
     ArrayVec::try_from(bytes).ok()
 }
+
+#[cfg(test)]
+mod tests;

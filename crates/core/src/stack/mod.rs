@@ -1,160 +1,352 @@
-//! The stack: what a driver calls.
+//! The stack: its tables, and what a driver calls. Frames in are in `input.rs`, frames out in `output.rs`, the socket
+//! calls in `sockets.rs`, addresses and routes in `route.rs`.
 
-use std::net::{IpAddr, SocketAddr};
+mod icmp;
+mod input;
+mod output;
+mod route;
+mod sockets;
+mod stats;
 
-use crate::*;
-use crate::tcp::Info;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::Arc;
 
-/// Which address a listener takes connections for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ListenAddress {
-    /// Every IPv4 address (`0.0.0.0`).
-    AnyV4,
-    /// Every address of both families (`::`), or of IPv6 alone.
-    AnyV6 {
-        /// IPv6 alone (`IPV6_V6ONLY`).
-        only: bool,
-    },
-    /// One address.
-    One(IpAddr),
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+use siphasher::sip::SipHasher13;
+use slotmap::SlotMap;
+use smallvec::SmallVec;
+
+use crate::config::{Config, Secrets, SocketOptions};
+use crate::event::{Event, ListenerId, Ready, SocketId, TraceEvent};
+use crate::frame::RxFrame;
+use crate::interface::{InterfaceId, Route};
+use crate::tcp::{Connection, Ctx, Owner, StateName, Tuple};
+use crate::time::Instant;
+
+pub use sockets::{ConnectOptions, ListenAddress, ListenOptions, Shutdown};
+pub use stats::Stats;
+
+pub(crate) use stats::TraceLog;
+
+use icmp::IcmpLimit;
+use output::Control;
+use route::Interface;
+use sockets::Listener;
+
+/// Most timers that run in one call.
+const TIMERS_PER_CALL: usize = 256;
+
+/// A hasher with a key: peers choose addresses and ports, so they must not choose the bucket.
+#[derive(Clone)]
+struct KeyedHash([u8; 16]);
+
+impl BuildHasher for KeyedHash {
+    type Hasher = SipHasher13;
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_key(&self.0)
+    }
 }
 
-/// How a listener is made.
-#[derive(Clone, Debug)]
-pub struct ListenOptions {
-    /// For which address.
-    pub address: ListenAddress,
-    /// On which port; 0 picks a free one.
-    pub port: u16,
-    /// Most connections that wait to be accepted; a SYN beyond it is dropped, so that the peer tries again.
-    pub backlog: usize,
-    /// Options that its connections inherit; `None` takes the stack's.
-    pub options: Option<SocketOptions>,
+impl KeyedHash {
+    /// A keyed value of a connection's ends.
+    fn of(&self, tuple: &Tuple, with_local_port: bool) -> u64 {
+        let mut tuple = *tuple;
+        if !with_local_port {
+            tuple.local_port = 0;
+        }
+        self.hash_one(tuple)
+    }
 }
 
-/// How a connection is made.
-#[derive(Clone, Debug)]
-pub struct ConnectOptions {
-    /// To whom.
-    pub remote: SocketAddr,
-    /// From which address; `None` picks one by the route.
-    pub local_addr: Option<IpAddr>,
-    /// From which port; `None` or 0 picks one (RFC 6056).
-    pub local_port: Option<u16>,
-    /// Its options; `None` takes the stack's.
-    pub options: Option<SocketOptions>,
-}
-
-/// Which side of a connection to shut down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// No more reading: what is queued and what still arrives is acknowledged and thrown away.
-    Read,
-    /// No more writing: a FIN follows what is queued.
-    Write,
-    /// Both.
-    Both,
-}
-
-/// Counters of a stack; the names in parentheses are `nstat`'s.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Frames handed in.
-    pub frames_in: u64,
-    /// Frames taken out.
-    pub frames_out: u64,
-    /// Connections in the table, every state, half-open and TIME-WAIT included.
-    pub connections: u64,
-    /// Of them in TIME-WAIT.
-    pub time_wait: u64,
-    /// Listeners.
-    pub listeners: u64,
-    /// Bytes that receive queues hold.
-    pub receive_memory: u64,
+/// What waits to be reported.
+#[derive(Clone, Copy, Debug)]
+enum Queued {
+    /// Look at the connection's `ready`.
+    Socket(SocketId),
+    /// The last of a connection that is gone.
+    Final(SocketId, Ready),
+    Listener(ListenerId),
 }
 
 /// A TCP/IP stack.
-pub struct Stack {}
+pub struct Stack {
+    config: Config,
+    /// The options of sockets that bring none.
+    default_options: Arc<SocketOptions>,
+    isn_key: KeyedHash,
+    port_key: KeyedHash,
+    rng: ChaCha8Rng,
+    interfaces: SlotMap<InterfaceId, Interface>,
+    loopback: Option<InterfaceId>,
+    routes: Vec<Route>,
+    connections: SlotMap<SocketId, Box<Connection>>,
+    table: HashMap<Tuple, SocketId, KeyedHash>,
+    listeners: SlotMap<ListenerId, Listener>,
+    ports: HashMap<u16, SmallVec<[ListenerId; 2]>>,
+    /// Counters of the port choice (RFC 6056 §3.3.4).
+    port_counters: [u16; 16],
+    /// Exactly one entry per connection that waits for time; moved later lazily, when it fires.
+    timers: BTreeSet<(Instant, SocketId)>,
+    /// Connections that may have something to send, and how much the first of them was given in a row.
+    tx: VecDeque<SocketId>,
+    tx_burst: u32,
+    events: VecDeque<Queued>,
+    /// Packets that belong to no connection: RSTs, ICMP.
+    control: VecDeque<Control>,
+    icmp_limit: IcmpLimit,
+    /// The control packet that is being transmitted.
+    current: Vec<u8>,
+    /// Frames to ourselves.
+    looped: VecDeque<RxFrame>,
+    header: [u8; 128],
+    time_wait_order: VecDeque<SocketId>,
+    trace: TraceLog,
+    stats: Stats,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
 
 impl Stack {
     /// A stack. `seed` starts the generator of everything random that need not be secret; `secrets` keys the rest.
-    pub fn new(config: Config, secrets: Secrets, seed: u64) -> Self { todo!() }
+    pub fn new(config: Config, secrets: Secrets, seed: u64) -> Self {
+        let mut stack = Self {
+            default_options: Arc::new(config.socket.clone()),
+            isn_key: KeyedHash(secrets.isn),
+            port_key: KeyedHash(secrets.port),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            interfaces: SlotMap::with_key(),
+            loopback: None,
+            routes: Vec::new(),
+            connections: SlotMap::with_key(),
+            table: HashMap::with_hasher(KeyedHash(secrets.hash)),
+            listeners: SlotMap::with_key(),
+            ports: HashMap::new(),
+            port_counters: [0; 16],
+            timers: BTreeSet::new(),
+            tx: VecDeque::new(),
+            tx_burst: 0,
+            events: VecDeque::new(),
+            control: VecDeque::new(),
+            icmp_limit: IcmpLimit::default(),
+            current: Vec::new(),
+            looped: VecDeque::new(),
+            header: [0; 128],
+            time_wait_order: VecDeque::new(),
+            trace: TraceLog::new(config.trace, config.max_trace_events),
+            stats: Stats::default(),
+            config,
+        };
+        if stack.config.loopback {
+            stack.add_loopback();
+        }
+        stack
+    }
 
-    /// Adds an interface.
-    pub fn add_interface(&mut self, now: Instant, config: InterfaceConfig) -> Result<InterfaceId, InterfaceError> { todo!() }
-    /// Removes an interface, its addresses and routes. Connections over it stay and time out, as with the kernel.
-    pub fn remove_interface(&mut self, now: Instant, id: InterfaceId) -> Result<(), InterfaceError> { todo!() }
-    /// Adds an address to an interface.
-    pub fn add_address(&mut self, now: Instant, id: InterfaceId, address: IpCidr) -> Result<(), InterfaceError> { todo!() }
-    /// Removes an address from an interface.
-    pub fn remove_address(&mut self, now: Instant, id: InterfaceId, address: IpAddr) -> Result<(), InterfaceError> { todo!() }
-    /// Adds a route.
-    pub fn add_route(&mut self, route: Route) -> Result<(), InterfaceError> { todo!() }
-    /// Removes the route to exactly that prefix; whether there was one.
-    pub fn remove_route(&mut self, to: IpCidr) -> bool { todo!() }
-    /// The addresses of every interface, loopback's too.
-    pub fn addresses(&self) -> Vec<(InterfaceId, IpCidr)> { todo!() }
+    /// The loopback interface, if the stack has one.
+    pub fn loopback(&self) -> Option<InterfaceId> {
+        self.loopback
+    }
 
-    /// Takes a frame that `interface` received.
-    pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) { todo!() }
-    /// Runs the timers that are due, a bounded number; `poll_timeout` is due still when some are left.
-    pub fn handle_timeout(&mut self, now: Instant) { todo!() }
-    /// The next frame to transmit, if any.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> { todo!() }
-    /// The next event, if any.
-    pub fn poll_event(&mut self) -> Option<Event> { todo!() }
-    /// Whether `poll_event` would give one.
-    pub fn has_events(&self) -> bool { todo!() }
+    /// Runs the timers that are due, a bounded number; [`poll_timeout`](Self::poll_timeout) stays due when some are left.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..TIMERS_PER_CALL {
+            match self.timers.first() {
+                Some(&(at, id)) if at <= now => {
+                    self.timers.pop_first();
+                    self.with(now, id, |conn, ctx| {
+                        conn.armed = None;
+                        conn.on_timer(ctx);
+                    });
+                }
+                _ => break,
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due next; `None` when nothing waits for time. May be earlier than
+    /// anything really happens, never later.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The next event, if any. Every socket has at most one in the queue.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        while let Some(queued) = self.events.pop_front() {
+            match queued {
+                Queued::Socket(id) => {
+                    let Some(conn) = self.connections.get_mut(id) else { continue };
+                    conn.event_queued = false;
+                    let ready = std::mem::take(&mut conn.ready);
+                    if !ready.is_empty() {
+                        return Some(Event::Socket(id, ready));
+                    }
+                }
+                Queued::Final(id, ready) => return Some(Event::Socket(id, ready)),
+                Queued::Listener(id) => {
+                    let Some(listener) = self.listeners.get_mut(id) else { continue };
+                    listener.event_queued = false;
+                    if !listener.queue.is_empty() {
+                        return Some(Event::Acceptable(id));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) may give one.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next line of the trace, if tracing is on.
-    pub fn poll_trace(&mut self) -> Option<TraceEvent> { todo!() }
-    /// When `handle_timeout` is due next; `None` when nothing waits for time.
-    pub fn poll_timeout(&self) -> Option<Instant> { todo!() }
+    pub fn poll_trace(&mut self) -> Option<TraceEvent> {
+        self.trace.pop()
+    }
 
-    /// Makes a listener.
-    pub fn tcp_listen(&mut self, options: ListenOptions) -> Result<ListenerId, ListenError> { todo!() }
-    /// The address and port a listener has.
-    pub fn tcp_listener_addr(&self, id: ListenerId) -> Result<(ListenAddress, u16), NoSuchSocket> { todo!() }
-    /// Takes a connection that waits, if any.
-    pub fn tcp_accept(&mut self, id: ListenerId) -> Result<Option<SocketId>, NoSuchSocket> { todo!() }
-    /// Closes a listener: the port is free at once, and what waited to be accepted is reset.
-    pub fn tcp_close_listener(&mut self, now: Instant, id: ListenerId) -> Result<(), NoSuchSocket> { todo!() }
+    /// Whether [`poll_trace`](Self::poll_trace) would give one.
+    pub fn has_trace(&self) -> bool {
+        !self.trace.is_empty()
+    }
 
-    /// Starts a connection; `CONNECTED` or `ERROR` follows as an event.
-    pub fn tcp_connect(&mut self, now: Instant, options: ConnectOptions) -> Result<SocketId, ConnectError> { todo!() }
-    /// Queues bytes to send; gives how many were taken, 0 when the queue is full (then `WRITABLE` follows when there is
-    /// room). Taken also while still connecting. `more` says that more follows at once (no partial segment is sent yet).
-    pub fn tcp_send(&mut self, now: Instant, id: SocketId, data: &[u8], more: bool) -> Result<usize, SendError> { todo!() }
-    /// Bytes that `tcp_send` would take now.
-    pub fn tcp_send_room(&self, id: SocketId) -> Result<usize, NoSuchSocket> { todo!() }
-    /// Whether everything sent (the FIN too, if shut down) was acknowledged.
-    pub fn tcp_flushed(&self, id: SocketId) -> Result<bool, NoSuchSocket> { todo!() }
-    /// Copies received bytes out; 0 at the end of the stream (or for an empty `buf`). Queued data comes before an error.
-    pub fn tcp_recv(&mut self, now: Instant, id: SocketId, buf: &mut [u8]) -> Result<usize, RecvError> { todo!() }
-    /// Copies received bytes without taking them.
-    pub fn tcp_peek(&mut self, id: SocketId, buf: &mut [u8]) -> Result<usize, RecvError> { todo!() }
-    /// Bytes that wait to be read.
-    pub fn tcp_recv_queue(&self, id: SocketId) -> Result<usize, NoSuchSocket> { todo!() }
-    /// Shuts a side down.
-    pub fn tcp_shutdown(&mut self, now: Instant, id: SocketId, how: Shutdown) -> Result<(), NoSuchSocket> { todo!() }
-    /// Lets go of a connection, as close(2): what is queued is still sent, then FIN, in the background; unread data turns
-    /// that into a RST (RFC 2525 §2.17). The id is stale for every call afterwards; only `FLUSHED` (all sent and
-    /// acknowledged, or given up) and `CLOSED` still come as events.
-    pub fn tcp_close(&mut self, now: Instant, id: SocketId) -> Result<(), NoSuchSocket> { todo!() }
-    /// Lets go of a connection with a RST (RFC 9293 §3.10.5).
-    pub fn tcp_abort(&mut self, now: Instant, id: SocketId) -> Result<(), NoSuchSocket> { todo!() }
-    /// Aborts every connection and closes every listener.
-    pub fn abort_all(&mut self, now: Instant) { todo!() }
-    /// The addresses of a connection: local, remote.
-    pub fn tcp_addrs(&self, id: SocketId) -> Result<(SocketAddr, SocketAddr), NoSuchSocket> { todo!() }
-    /// Why the connection ended, if with an error. Does not clear it.
-    pub fn tcp_error(&self, id: SocketId) -> Result<Option<ConnectionError>, NoSuchSocket> { todo!() }
-    /// What `ss -ti` would show.
-    pub fn tcp_info(&self, id: SocketId) -> Result<Info, NoSuchSocket> { todo!() }
-    /// The options in force.
-    pub fn tcp_options(&self, id: SocketId) -> Result<&SocketOptions, NoSuchSocket> { todo!() }
-    /// Changes options of a connection (buffers, Nagle, keep-alive, ..); what the handshake settled stays.
-    pub fn tcp_set_options(&mut self, now: Instant, id: SocketId, change: impl FnOnce(&mut SocketOptions)) -> Result<(), NoSuchSocket> { todo!() }
+    /// Turns the trace on or off.
+    pub fn set_trace(&mut self, on: bool) {
+        self.trace.set(on);
+    }
 
     /// Counters.
-    pub fn stats(&self) -> Stats { todo!() }
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connections: self.connections.len() as u64,
+            listeners: self.listeners.len() as u64,
+            trace_lost: self.trace.lost,
+            ..self.stats.clone()
+        }
+    }
+
+    /// Calls `f` with a connection and what it needs, then settles what came of it.
+    fn with<R>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        f: impl FnOnce(&mut Connection, &mut Ctx<'_>) -> R,
+    ) -> Option<R> {
+        let conn = self.connections.get_mut(id)?;
+        let mut ctx = Ctx {
+            now,
+            id,
+            pressure: self.stats.receive_memory >= self.config.max_receive_memory as u64,
+            time_wait: self.config.time_wait,
+            stats: &mut self.stats,
+            trace: &mut self.trace,
+        };
+        let result = f(conn, &mut ctx);
+        self.settle(now, id, true);
+        Some(result)
+    }
+
+    /// Brings the stack's lists in line with what became of a connection: accept queue, memory, events, timers, output,
+    /// and its end.
+    fn settle(&mut self, now: Instant, id: SocketId, may_send: bool) {
+        let Some(conn) = self.connections.get_mut(id) else { return };
+        let state = conn.state();
+
+        if let Some(listener_id) = conn.half_open_of
+            && !conn.is_half_open()
+        {
+            conn.half_open_of = None;
+            if let Some(listener) = self.listeners.get_mut(listener_id) {
+                listener.half_open -= 1;
+                if conn.owner == Owner::Listener(listener_id) && state != StateName::Closed {
+                    listener.queue.push_back(id);
+                    if !listener.event_queued {
+                        listener.event_queued = true;
+                        self.events.push_back(Queued::Listener(listener_id));
+                    }
+                }
+            }
+        }
+
+        let memory = conn.receive_memory();
+        self.stats.receive_memory =
+            (self.stats.receive_memory + memory as u64).saturating_sub(conn.accounted as u64);
+        conn.accounted = memory;
+
+        if conn.owner == Owner::Orphan {
+            conn.ready &= Ready::FLUSHED | Ready::CLOSED;
+        }
+        if state == StateName::Closed && conn.in_table {
+            conn.in_table = false;
+            self.table.remove(&conn.tuple);
+        }
+        if conn.is_dead() {
+            if let Some(at) = conn.armed {
+                self.timers.remove(&(at, id));
+            }
+            let ready = conn.ready;
+            self.connections.remove(id);
+            if !ready.is_empty() {
+                self.events.push_back(Queued::Final(id, ready));
+            }
+            return;
+        }
+        if !conn.ready.is_empty() && !conn.event_queued && !matches!(conn.owner, Owner::Listener(_))
+        {
+            conn.event_queued = true;
+            self.events.push_back(Queued::Socket(id));
+        }
+
+        // An earlier deadline moves the timer at once, a later one when it fires.
+        match (conn.deadline(), conn.armed) {
+            (Some(at), armed) if armed.is_none_or(|a| at < a) => {
+                if let Some(a) = armed {
+                    self.timers.remove(&(a, id));
+                }
+                // What is overdue runs at the next call, not in the past.
+                let at = at.max(now);
+                conn.armed = Some(at);
+                self.timers.insert((at, id));
+            }
+            (None, Some(a)) if state == StateName::Closed => {
+                self.timers.remove(&(a, id));
+                conn.armed = None;
+            }
+            _ => {}
+        }
+        if may_send && !conn.tx_queued && state != StateName::Closed {
+            conn.tx_queued = true;
+            self.tx.push_back(id);
+        }
+        if state == StateName::TimeWait && !conn.in_time_wait_list {
+            conn.in_time_wait_list = true;
+            self.time_wait_order.push_back(id);
+            self.bound_time_wait(now);
+        }
+    }
+
+    /// Beyond the most connections in TIME-WAIT the oldest ends early.
+    fn bound_time_wait(&mut self, now: Instant) {
+        while let Some(&oldest) = self.time_wait_order.front() {
+            let waits = self
+                .connections
+                .get(oldest)
+                .is_some_and(|conn| conn.state() == StateName::TimeWait);
+            if waits && self.stats.time_wait <= self.config.max_time_wait as u64 {
+                break;
+            }
+            self.time_wait_order.pop_front();
+            if waits {
+                self.with(now, oldest, Connection::finish_abort);
+            }
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

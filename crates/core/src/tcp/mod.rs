@@ -1,6 +1,33 @@
 //! TCP (RFC 9293).
+//!
+//! | file | concern |
+//! |---|---|
+//! | `connection` | a connection's identity, what the application calls, the one transition |
+//! | `state` | one struct per state, and the transitions as a table |
+//! | `handshake` | SYN-SENT, SYN-RECEIVED |
+//! | `segment` | segments in the synchronised states |
+//! | `output` | segments out, timers |
+//! | `send`, `send_buffer`, `scoreboard`, `rtt`, `congestion` | the send side |
+//! | `recv`, `recv_queue`, `assembler` | the receive side |
+
+mod assembler;
+mod congestion;
+mod connection;
+mod handshake;
+mod output;
+mod recv;
+mod recv_queue;
+mod rtt;
+mod scoreboard;
+mod segment;
+mod send;
+mod send_buffer;
+mod state;
 
 use std::fmt;
+
+pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdict};
+
 use crate::time::Duration;
 
 /// The states of RFC 9293 §3.3.2, under the names `ss` prints.

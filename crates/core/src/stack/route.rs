@@ -1,0 +1,293 @@
+//! Interfaces, addresses and routes of a stack: which packets are ours, and which way others go.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Stack;
+use crate::error::InterfaceError;
+use crate::interface::{InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route, is_unicast};
+use crate::tcp::Path;
+use crate::time::Instant;
+
+/// The least MTU of an IPv4 link that hosts must cope with (RFC 791: every host takes 576 bytes).
+const MIN_MTU_V4: u16 = 576;
+
+/// The least MTU of an IPv6 link (RFC 8200 §5).
+const MIN_MTU_V6: u16 = 1280;
+
+/// An interface.
+#[derive(Debug)]
+pub(super) struct Interface {
+    pub(super) config: InterfaceConfig,
+    pub(super) loopback: bool,
+}
+
+impl Interface {
+    fn has(&self, addr: IpAddr) -> bool {
+        self.config.addresses.iter().any(|cidr| cidr.addr == addr)
+    }
+}
+
+impl Stack {
+    pub(super) fn add_loopback(&mut self) {
+        let config = InterfaceConfig {
+            name: "lo".into(),
+            medium: Medium::Ip,
+            mtu: u16::MAX,
+            offload: Offload { tx_checksum: true, tso4: false, tso6: false },
+            addresses: vec![
+                IpCidr { addr: IpAddr::V4(Ipv4Addr::LOCALHOST), prefix_len: 8 },
+                IpCidr { addr: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix_len: 128 },
+            ],
+        };
+        self.loopback = Some(self.interfaces.insert(Interface { config, loopback: true }));
+    }
+
+    /// Adds an interface.
+    ///
+    /// # Errors
+    /// [`InterfaceError::InvalidMtu`] below 576 bytes (1280 with an IPv6 address), [`InterfaceError::InvalidAddress`] for
+    /// what is not a host's, [`InterfaceError::AddressInUse`] for what an interface has already.
+    pub fn add_interface(
+        &mut self,
+        _now: Instant,
+        config: InterfaceConfig,
+    ) -> Result<InterfaceId, InterfaceError> {
+        let least =
+            if config.addresses.iter().any(|a| a.addr.is_ipv6()) { MIN_MTU_V6 } else { MIN_MTU_V4 };
+        if config.mtu < least {
+            return Err(InterfaceError::InvalidMtu);
+        }
+        for (i, address) in config.addresses.iter().enumerate() {
+            self.check_address(*address)?;
+            if config.addresses[..i].iter().any(|other| other.addr == address.addr) {
+                return Err(InterfaceError::AddressInUse);
+            }
+        }
+        Ok(self.interfaces.insert(Interface { config, loopback: false }))
+    }
+
+    fn check_address(&self, address: IpCidr) -> Result<(), InterfaceError> {
+        let IpCidr { addr, prefix_len } = address;
+        let max = if addr.is_ipv4() { 32 } else { 128 };
+        if !is_unicast(addr) || prefix_len > max || address.broadcast() == Some(addr) {
+            return Err(InterfaceError::InvalidAddress);
+        }
+        if self.interfaces.values().any(|i| i.has(addr)) {
+            return Err(InterfaceError::AddressInUse);
+        }
+        Ok(())
+    }
+
+    /// Removes an interface, its addresses and routes. Connections over it stay, and time out unless it comes back, as
+    /// with the kernel.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`]; the loopback interface cannot be removed either.
+    pub fn remove_interface(
+        &mut self,
+        _now: Instant,
+        id: InterfaceId,
+    ) -> Result<(), InterfaceError> {
+        if self.loopback == Some(id) || self.interfaces.remove(id).is_none() {
+            return Err(InterfaceError::NoSuchInterface);
+        }
+        self.routes.retain(|route| route.interface != id);
+        Ok(())
+    }
+
+    /// Adds an address to an interface.
+    ///
+    /// # Errors
+    /// As [`add_interface`](Self::add_interface).
+    pub fn add_address(
+        &mut self,
+        _now: Instant,
+        id: InterfaceId,
+        address: IpCidr,
+    ) -> Result<(), InterfaceError> {
+        self.check_address(address)?;
+        let interface = self.interfaces.get_mut(id).ok_or(InterfaceError::NoSuchInterface)?;
+        if address.addr.is_ipv6() && interface.config.mtu < MIN_MTU_V6 {
+            return Err(InterfaceError::InvalidMtu);
+        }
+        interface.config.addresses.push(address);
+        Ok(())
+    }
+
+    /// Removes an address from an interface.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`], [`InterfaceError::InvalidAddress`] when the interface does not have it.
+    pub fn remove_address(
+        &mut self,
+        _now: Instant,
+        id: InterfaceId,
+        address: IpAddr,
+    ) -> Result<(), InterfaceError> {
+        let interface = self.interfaces.get_mut(id).ok_or(InterfaceError::NoSuchInterface)?;
+        let before = interface.config.addresses.len();
+        interface.config.addresses.retain(|cidr| cidr.addr != address);
+        if interface.config.addresses.len() == before {
+            return Err(InterfaceError::InvalidAddress);
+        }
+        Ok(())
+    }
+
+    /// Adds a route, in place of one to the same prefix through the same interface.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`], [`InterfaceError::InvalidAddress`] for a bad prefix,
+    /// [`InterfaceError::InvalidNextHop`] when the next hop is not on the interface's link.
+    pub fn add_route(&mut self, route: Route) -> Result<(), InterfaceError> {
+        let interface =
+            self.interfaces.get(route.interface).ok_or(InterfaceError::NoSuchInterface)?;
+        if IpCidr::new(route.to.addr, route.to.prefix_len).is_none() {
+            return Err(InterfaceError::InvalidAddress);
+        }
+        if let Some(via) = route.via {
+            let on_link = interface.config.addresses.iter().any(|cidr| cidr.contains(via));
+            if via.is_ipv4() != route.to.addr.is_ipv4() || !on_link || !is_unicast(via) {
+                return Err(InterfaceError::InvalidNextHop);
+            }
+        }
+        self.routes.retain(|r| !(same_prefix(r.to, route.to) && r.interface == route.interface));
+        self.routes.push(route);
+        Ok(())
+    }
+
+    /// Removes the routes to exactly that prefix; whether there was one.
+    pub fn remove_route(&mut self, to: IpCidr) -> bool {
+        let before = self.routes.len();
+        self.routes.retain(|route| !same_prefix(route.to, to));
+        self.routes.len() != before
+    }
+
+    /// The addresses of every interface, loopback's too.
+    pub fn addresses(&self) -> Vec<(InterfaceId, IpCidr)> {
+        self.interfaces
+            .iter()
+            .flat_map(|(id, i)| i.config.addresses.iter().map(move |cidr| (id, *cidr)))
+            .collect()
+    }
+
+    /// The name of an interface.
+    pub fn interface_name(&self, id: InterfaceId) -> Option<&str> {
+        self.interfaces.get(id).map(|i| i.config.name.as_str())
+    }
+
+    /// Whether `addr` is ours: an interface has it, or it is in loopback's network.
+    pub(super) fn is_local(&self, addr: IpAddr) -> bool {
+        (self.loopback.is_some() && addr.is_loopback())
+            || self.interfaces.values().any(|i| i.has(addr))
+    }
+
+    /// Whether a packet to `addr` that came in through `id` is for us. The strong host model (RFC 1122 §3.3.4.2): an
+    /// address belongs to its interface.
+    pub(super) fn is_for_us(&self, id: InterfaceId, addr: IpAddr) -> bool {
+        match self.interfaces.get(id) {
+            Some(i) if i.loopback => self.is_local(addr),
+            Some(i) => i.has(addr),
+            None => false,
+        }
+    }
+
+    /// Whether `addr` is the broadcast address of a subnet of ours (RFC 1122 §3.2.1.3).
+    pub(super) fn is_broadcast(&self, addr: IpAddr) -> bool {
+        self.interfaces
+            .values()
+            .any(|i| i.config.addresses.iter().any(|cidr| cidr.broadcast() == Some(addr)))
+    }
+
+    /// The way to `remote`: through which interface, and from which address, unless `local` names one.
+    pub(super) fn route_to(&self, remote: IpAddr, local: Option<IpAddr>) -> RouteResult {
+        if let Some(local) = local
+            && !self.is_local(local)
+        {
+            return RouteResult::NoSuchAddress;
+        }
+        if self.is_local(remote) {
+            // To ourselves. As in Linux the source is the destination, within 127/8 it is 127.0.0.1.
+            let Some(lo) = self.loopback else { return RouteResult::Unreachable };
+            let source = match (local, remote) {
+                (Some(local), _) => local,
+                (None, IpAddr::V4(a)) if a.is_loopback() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                (None, addr) => addr,
+            };
+            return RouteResult::Via(lo, source);
+        }
+        // Longest prefix; an interface's own subnets are routes too.
+        let mut best: Option<(u8, InterfaceId)> = None;
+        let mut consider = |len: u8, id: InterfaceId| {
+            if best.is_none_or(|(l, _)| len > l) {
+                best = Some((len, id));
+            }
+        };
+        for (id, i) in self.interfaces.iter().filter(|(_, i)| !i.loopback) {
+            for cidr in &i.config.addresses {
+                if cidr.contains(remote) {
+                    consider(cidr.prefix_len, id);
+                }
+            }
+        }
+        for route in &self.routes {
+            if route.to.contains(remote) {
+                consider(route.to.prefix_len, route.interface);
+            }
+        }
+        let Some((_, id)) = best else { return RouteResult::Unreachable };
+        let source = local.or_else(|| self.source_for(id, remote));
+        match source {
+            Some(source) if !source.is_loopback() => RouteResult::Via(id, source),
+            _ => RouteResult::Unreachable,
+        }
+    }
+
+    /// The address of `id` that is nearest to `remote` (RFC 6724 §5 rule 8, the longest matching prefix).
+    fn source_for(&self, id: InterfaceId, remote: IpAddr) -> Option<IpAddr> {
+        let addresses = &self.interfaces.get(id)?.config.addresses;
+        // The first of equals, so backwards: `max_by_key` keeps the last.
+        addresses
+            .iter()
+            .rev()
+            .filter(|cidr| cidr.addr.is_ipv4() == remote.is_ipv4())
+            .max_by_key(|cidr| common_prefix(cidr.addr, remote))
+            .map(|cidr| cidr.addr)
+    }
+
+    /// What packets of a connection through `id` go through.
+    pub(super) fn path(&self, id: InterfaceId, v6: bool) -> Path {
+        match self.interfaces.get(id) {
+            Some(i) => Path {
+                interface: id,
+                mtu: i.config.mtu,
+                tso: if v6 { i.config.offload.tso6 } else { i.config.offload.tso4 },
+            },
+            None => {
+                Path { interface: id, mtu: if v6 { MIN_MTU_V6 } else { MIN_MTU_V4 }, tso: false }
+            }
+        }
+    }
+}
+
+/// Where a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouteResult {
+    /// Through that interface, from that address.
+    Via(InterfaceId, IpAddr),
+    /// Nowhere.
+    Unreachable,
+    /// The local address asked for is not ours.
+    NoSuchAddress,
+}
+
+fn common_prefix(a: IpAddr, b: IpAddr) -> u32 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)).leading_zeros(),
+        _ => 0,
+    }
+}
+
+fn same_prefix(a: IpCidr, b: IpCidr) -> bool {
+    a.prefix_len == b.prefix_len && a.contains(b.addr)
+}

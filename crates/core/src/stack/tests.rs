@@ -1,0 +1,101 @@
+//! The stack talking to itself over loopback, and to another stack over a perfect wire.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::*;
+use crate::*;
+
+const LOCALHOSTS: [&str; 2] = ["127.0.0.1", "::1"];
+
+fn stack(seed: u64) -> Stack {
+    Stack::new(Config::default(), Secrets::from_bytes(&[seed as u8; 64]), seed)
+}
+
+fn listen(stack: &mut Stack, port: u16) -> ListenerId {
+    let options = ListenOptions {
+        address: ListenAddress::AnyV6 { only: false },
+        port,
+        backlog: 16,
+        options: None,
+    };
+    stack.tcp_listen(options).unwrap()
+}
+
+fn connect(stack: &mut Stack, now: Instant, to: SocketAddr) -> SocketId {
+    let options = ConnectOptions { remote: to, local_addr: None, local_port: None, options: None };
+    stack.tcp_connect(now, options).unwrap()
+}
+
+/// Lets everything happen that needs no time.
+fn spin(stack: &mut Stack, now: Instant) -> Vec<Event> {
+    assert!(stack.poll_transmit(now).is_none());
+    std::iter::from_fn(|| stack.poll_event()).collect()
+}
+
+#[test]
+fn loopback_carries_both_families_both_ways() {
+    for addr in LOCALHOSTS {
+        let addr: IpAddr = addr.parse().unwrap();
+        let mut now = Instant::from_millis(1);
+        let mut s = stack(1);
+        let l = listen(&mut s, 7);
+        let c = connect(&mut s, now, SocketAddr::new(addr, 7));
+        let events = spin(&mut s, now);
+        assert!(events.contains(&Event::Acceptable(l)));
+        assert!(events.contains(&Event::Socket(c, Ready::CONNECTED)));
+        let a = s.tcp_accept(l).unwrap().unwrap();
+        assert_eq!(s.tcp_info(a).unwrap().state, StateName::Established);
+
+        let data: Vec<u8> = (0..3_000_000u32).map(|i| (i ^ (i >> 8)) as u8).collect();
+        let (mut sent, mut got) = (0, Vec::new());
+        let mut buf = vec![0; 100_000];
+        while got.len() < data.len() {
+            sent += s.tcp_send(now, c, &data[sent..], false).unwrap();
+            spin(&mut s, now);
+            match s.tcp_recv(now, a, &mut buf) {
+                Ok(n) => got.extend_from_slice(&buf[..n]),
+                Err(RecvError::WouldBlock) => {
+                    now = now.max(s.poll_timeout().unwrap());
+                    s.handle_timeout(now);
+                }
+                Err(e) => panic!("{e}"),
+            }
+        }
+        assert!(got == data);
+        s.tcp_send(now, a, b"bye", false).unwrap();
+        s.tcp_close(now, a).unwrap();
+        spin(&mut s, now);
+        assert_eq!(s.tcp_recv(now, c, &mut buf), Ok(3));
+        assert_eq!(s.tcp_recv(now, c, &mut buf), Ok(0));
+        s.tcp_close(now, c).unwrap();
+        spin(&mut s, now);
+        s.tcp_close_listener(now, l).unwrap();
+        assert_eq!(s.stats().time_wait, 1);
+        while let Some(at) = s.poll_timeout() {
+            now = now.max(at);
+            s.handle_timeout(now);
+            spin(&mut s, now);
+        }
+        let stats = s.stats();
+        assert_eq!((stats.connections, stats.time_wait, stats.receive_memory), (0, 0, 0));
+        assert_eq!(stats.tcp_retrans_segs, 0);
+        assert!(now < Instant::from_millis(61_000));
+        assert!(s.table.is_empty() && s.timers.is_empty() && s.tx.is_empty());
+    }
+}
+
+#[test]
+fn a_port_nobody_listens_on_refuses() {
+    let now = Instant::from_millis(1);
+    let mut s = stack(2);
+    let c = connect(&mut s, now, "127.0.0.1:9".parse().unwrap());
+    let events = spin(&mut s, now);
+    assert!(
+        matches!(events[..], [Event::Socket(id, ready)] if id == c && ready.contains(Ready::ERROR))
+    );
+    assert_eq!(s.tcp_error(c), Ok(Some(ConnectionError::Refused)));
+    assert_eq!(s.tcp_recv(now, c, &mut [0; 1]), Err(ConnectionError::Refused.into()));
+    assert_eq!(s.tcp_recv(now, c, &mut [0; 1]), Ok(0), "reported once");
+    s.tcp_close(now, c).unwrap();
+    assert_eq!(s.stats().connections, 0);
+}

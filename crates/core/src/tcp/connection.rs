@@ -1,0 +1,743 @@
+//! One connection: its identity, its state, what the application sees of it, and the calls that the application makes.
+//! How segments are taken is in `segment.rs` and `handshake.rs`, how they are made in `output.rs`.
+
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use usernet_wire::SeqNumber;
+use usernet_wire::tcp as wire;
+
+use super::recv_queue::RecvQueue;
+use super::rtt::Rtt;
+use super::send::Fin;
+use super::send_buffer::SendBuffer;
+use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
+use super::{Info, StateName};
+use crate::config::SocketOptions;
+use crate::error::{ConnectionError, RecvError, SendError};
+use crate::event::{ListenerId, Ready, SocketId, Trace, TraceEvent};
+use crate::interface::InterfaceId;
+use crate::payload::Payload;
+use crate::stack::{Stats, TraceLog};
+use crate::time::{Duration, Instant};
+
+/// The two ends of a connection: what segments are demultiplexed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tuple {
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+}
+
+impl Tuple {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.local_port)
+    }
+
+    pub(crate) fn remote_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.remote, self.remote_port)
+    }
+}
+
+impl Hash for Tuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for addr in [self.local, self.remote] {
+            match addr {
+                IpAddr::V4(a) => state.write_u32(a.into()),
+                IpAddr::V6(a) => state.write_u128(a.into()),
+            }
+        }
+        state.write_u32(u32::from(self.local_port) << 16 | u32::from(self.remote_port));
+    }
+}
+
+/// What a connection's packets go through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path {
+    pub(crate) interface: InterfaceId,
+    /// Largest packet, bytes.
+    pub(crate) mtu: u16,
+    /// Whether larger segments than one packet may be handed to the device.
+    pub(crate) tso: bool,
+}
+
+impl Path {
+    /// Payload bytes that a packet has room for beside IP and TCP headers without options.
+    pub(crate) fn mss(&self, v6: bool) -> u16 {
+        self.mtu.saturating_sub(if v6 { 60 } else { 40 }).max(MIN_MSS)
+    }
+}
+
+/// The least send MSS: a peer that announces less would cost more headers than data (Linux `tcp_min_snd_mss`).
+const MIN_MSS: u16 = 48;
+
+/// The MSS of a peer that announces none (RFC 9293 §3.7.1 MUST-15).
+pub(crate) fn default_mss(v6: bool) -> u16 {
+    if v6 { 1220 } else { 536 }
+}
+
+/// Length of the timestamps option with its padding, bytes.
+const TIMESTAMPS_LEN: u16 = 12;
+
+/// Who a connection belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A listener: it waits to be established or accepted.
+    Listener(ListenerId),
+    /// The application.
+    Application,
+    /// Nobody: it only finishes.
+    Orphan,
+}
+
+/// A segment that came in.
+pub(crate) struct Segment {
+    pub(crate) header: wire::Repr,
+    pub(crate) payload: Payload,
+    /// Payload bytes per wire segment when the device merged several; 0 otherwise.
+    pub(crate) gso_size: u16,
+}
+
+impl Segment {
+    pub(crate) fn has(&self, flags: wire::Flags) -> bool {
+        self.header.flags.contains(flags)
+    }
+
+    /// Length in sequence space.
+    pub(crate) fn len(&self) -> u32 {
+        self.payload.len() as u32
+            + u32::from(self.has(wire::Flags::SYN))
+            + u32::from(self.has(wire::Flags::FIN))
+    }
+}
+
+/// What the stack is to do after a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing but to look for output and events.
+    Done,
+    /// Answer with a RST made from the segment (RFC 9293 §3.10.7.1).
+    Reset,
+    /// The connection in TIME-WAIT makes way for this SYN (RFC 9293 §3.6.1, RFC 6191).
+    Reopen,
+}
+
+/// What a connection needs from its stack while it works.
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) id: SocketId,
+    pub(crate) stats: &'a mut Stats,
+    pub(crate) trace: &'a mut TraceLog,
+    /// How long TIME-WAIT lasts.
+    pub(crate) time_wait: Duration,
+    /// Receive memory is short: windows do not open.
+    pub(crate) pressure: bool,
+}
+
+/// Counters of a connection; see [`Info`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_acked: u64,
+    pub(super) bytes_received: u64,
+    pub(super) bytes_retrans: u64,
+    pub(super) segs_out: u64,
+    pub(super) segs_in: u64,
+    pub(super) retrans: u64,
+    pub(super) timeouts: u64,
+    pub(super) dup_acks: u64,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) tuple: Tuple,
+    pub(crate) options: Arc<SocketOptions>,
+    pub(crate) path: Path,
+    pub(crate) owner: Owner,
+    pub(super) state: State,
+    pub(super) rx: RecvQueue,
+    /// The application reads no more: what arrives is thrown away.
+    pub(super) read_shut: bool,
+    error: Option<ConnectionError>,
+    error_reported: bool,
+    /// Not reported yet.
+    pub(crate) ready: Ready,
+    /// A short send waits for room.
+    wants_write: bool,
+    flushed: bool,
+    /// Added to the clock in TSval, so that it tells nothing of other connections (RFC 7323 §7.1).
+    ts_offset: u32,
+    pub(super) peer: Option<PeerSyn>,
+    /// Our window shift, announced in our SYN.
+    pub(super) wscale: u8,
+    pub(super) counters: Counters,
+    /// Since when nothing was heard, for keep-alive.
+    pub(super) last_heard: Instant,
+    /// Keep-alive probes without an answer, and when the last was sent.
+    pub(super) keep_alive: (u8, Instant),
+    /// An empty segment from before the window goes out, to make the peer answer.
+    pub(super) probe_due: bool,
+    pub(super) iss: SeqNumber,
+    // What the stack keeps with a connection.
+    /// The listener that counts it as half-open.
+    pub(crate) half_open_of: Option<ListenerId>,
+    /// Its tuple is in the demultiplexing table.
+    pub(crate) in_table: bool,
+    /// In the list of those in TIME-WAIT.
+    pub(crate) in_time_wait_list: bool,
+    /// In the list of those that may have output.
+    pub(crate) tx_queued: bool,
+    /// In the list of those with events.
+    pub(crate) event_queued: bool,
+    /// The timer that is set.
+    pub(crate) armed: Option<Instant>,
+    /// Receive memory that the stack's sum contains for it.
+    pub(crate) accounted: usize,
+}
+
+/// The window shift for a receive buffer: the least that can express it (RFC 7323 §2.3).
+fn window_scale(buffer: usize) -> u8 {
+    (0..wire::MAX_WINDOW_SCALE).find(|s| buffer >> s <= 0xffff).unwrap_or(wire::MAX_WINDOW_SCALE)
+}
+
+/// What a SYN says.
+pub(crate) fn peer_syn(segment: &Segment, v6: bool) -> PeerSyn {
+    let options = &segment.header.options;
+    PeerSyn {
+        irs: segment.header.seq,
+        mss: options.mss.unwrap_or(default_mss(v6)),
+        // RFC 7323 §2.3: a larger shift counts as 14.
+        wscale: options.window_scale.map(|s| s.min(wire::MAX_WINDOW_SCALE)),
+        ts: options.timestamps.map(|t| t.val),
+        sack: options.sack_permitted,
+    }
+}
+
+impl Connection {
+    fn new(
+        tuple: Tuple,
+        options: Arc<SocketOptions>,
+        path: Path,
+        owner: Owner,
+        ts_offset: u32,
+        now: Instant,
+    ) -> Self {
+        Self {
+            tuple,
+            wscale: if options.window_scaling { window_scale(options.recv_buffer) } else { 0 },
+            options,
+            path,
+            owner,
+            state: State::Closed,
+            rx: RecvQueue::default(),
+            read_shut: false,
+            error: None,
+            error_reported: false,
+            ready: Ready::empty(),
+            wants_write: false,
+            flushed: false,
+            ts_offset,
+            peer: None,
+            counters: Counters::default(),
+            last_heard: now,
+            keep_alive: (0, now),
+            probe_due: false,
+            iss: SeqNumber(0),
+            half_open_of: None,
+            in_table: false,
+            in_time_wait_list: false,
+            tx_queued: false,
+            event_queued: false,
+            armed: None,
+            accounted: 0,
+        }
+    }
+
+    fn handshake(&self, iss: SeqNumber, now: Instant) -> Handshake {
+        Handshake {
+            iss,
+            buf: SendBuffer::default(),
+            fin: Fin::Open,
+            rtt: Rtt::new(self.options.rto_min, self.options.rto_max),
+            sent: 0,
+            due: true,
+            first_sent: now,
+            timer: now,
+        }
+    }
+
+    /// An active open: SYN-SENT.
+    pub(crate) fn connect(
+        ctx: &mut Ctx<'_>,
+        tuple: Tuple,
+        options: Arc<SocketOptions>,
+        path: Path,
+        iss: SeqNumber,
+        ts_offset: u32,
+    ) -> Self {
+        let mut conn = Self::new(tuple, options, path, Owner::Application, ts_offset, ctx.now);
+        let hs = conn.handshake(iss, ctx.now);
+        conn.iss = iss;
+        conn.transition(ctx, |_| State::SynSent(SynSent { hs }));
+        conn
+    }
+
+    /// A passive open by a SYN: SYN-RECEIVED.
+    pub(crate) fn accept(
+        ctx: &mut Ctx<'_>,
+        tuple: Tuple,
+        options: Arc<SocketOptions>,
+        path: Path,
+        iss: SeqNumber,
+        ts_offset: u32,
+        listener: ListenerId,
+        syn: &Segment,
+    ) -> Self {
+        let mut conn =
+            Self::new(tuple, options, path, Owner::Listener(listener), ts_offset, ctx.now);
+        let hs = conn.handshake(iss, ctx.now);
+        let peer = peer_syn(syn, tuple.local.is_ipv6());
+        conn.iss = iss;
+        conn.half_open_of = Some(listener);
+        conn.counters.segs_in = 1;
+        conn.peer = Some(peer);
+        let window = conn.syn_window();
+        conn.transition(ctx, |_| {
+            State::SynReceived(SynReceived { hs, peer, window, ack_due: false, passive: true })
+        });
+        conn
+    }
+
+    /// The window in our SYN, never scaled (RFC 7323 §2.2).
+    pub(super) fn syn_window(&self) -> u16 {
+        self.options.recv_buffer.min(0xffff) as u16
+    }
+
+    pub(crate) fn is_v6(&self) -> bool {
+        self.tuple.local.is_ipv6()
+    }
+
+    pub(crate) fn state(&self) -> StateName {
+        self.state.name()
+    }
+
+    /// Whether it is half-open and came from a listener.
+    pub(crate) fn is_half_open(&self) -> bool {
+        matches!(&self.state, State::SynReceived(s) if s.passive)
+    }
+
+    /// Whether it can be forgotten: over, and nobody holds it.
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self.state, State::Closed) && self.owner == Owner::Orphan
+    }
+
+    /// The clock of TSval: milliseconds (RFC 7323 §5.4 wants between 1 ms and 1 s).
+    pub(super) fn ts_now(&self, now: Instant) -> u32 {
+        (now.as_millis() as u32).wrapping_add(self.ts_offset)
+    }
+
+    /// Whether both ends agreed on timestamps.
+    pub(super) fn timestamps(&self) -> bool {
+        self.options.timestamps && self.peer.is_some_and(|p| p.ts.is_some())
+    }
+
+    /// Whether both ends agreed on SACK.
+    pub(super) fn sack(&self) -> bool {
+        self.options.sack && self.peer.is_some_and(|p| p.sack)
+    }
+
+    /// The MSS we announce (RFC 6691: without regard to options).
+    pub(super) fn announced_mss(&self) -> u16 {
+        let mss = self.path.mss(self.is_v6());
+        self.options.max_segment_size.map_or(mss, |cap| mss.min(cap).max(MIN_MSS))
+    }
+
+    /// Payload bytes of a full segment: what path and peer allow, less the options of every segment (RFC 6691 §2).
+    pub(super) fn send_mss(&self) -> u16 {
+        let peer = self.peer.map_or(default_mss(self.is_v6()), |p| p.mss);
+        let mss = peer.max(MIN_MSS).min(self.announced_mss());
+        mss - if self.timestamps() { TIMESTAMPS_LEN } else { 0 }
+    }
+
+    /// The only way from one state to another: counts, traces, and tells the application.
+    pub(super) fn transition(&mut self, ctx: &mut Ctx<'_>, next: impl FnOnce(State) -> State) {
+        let from = self.state.name();
+        self.state = next(std::mem::replace(&mut self.state, State::Closed));
+        let to = self.state.name();
+        if from == to {
+            return;
+        }
+        self.trace(ctx, Trace::State { from, to });
+        match (from, to) {
+            (StateName::Closed, StateName::SynSent) => ctx.stats.tcp_active_opens += 1,
+            (StateName::Closed, StateName::SynReceived) => ctx.stats.tcp_passive_opens += 1,
+            (StateName::SynSent | StateName::SynReceived, StateName::Closed) => {
+                ctx.stats.tcp_attempt_fails += 1;
+            }
+            (StateName::Established | StateName::CloseWait, StateName::Closed) => {
+                ctx.stats.tcp_estab_resets += 1;
+            }
+            _ => {}
+        }
+        if from == StateName::TimeWait {
+            ctx.stats.time_wait -= 1;
+        }
+        match to {
+            StateName::CloseWait | StateName::Closing => self.ready |= Ready::READABLE,
+            StateName::FinWait2 => self.set_flushed(),
+            StateName::TimeWait => {
+                ctx.stats.time_wait += 1;
+                self.set_flushed();
+                self.ready |= Ready::READABLE | Ready::CLOSED;
+            }
+            // After TIME-WAIT it was reported already.
+            StateName::Closed if from != StateName::TimeWait => {
+                self.set_flushed();
+                self.ready |= Ready::READABLE | Ready::CLOSED;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn set_flushed(&mut self) {
+        if !self.flushed {
+            self.flushed = true;
+            self.ready |= Ready::FLUSHED;
+        }
+    }
+
+    pub(super) fn trace(&self, ctx: &mut Ctx<'_>, what: Trace) {
+        ctx.trace.push(|| TraceEvent {
+            at: ctx.now,
+            socket: ctx.id,
+            local: self.tuple.local_addr(),
+            remote: self.tuple.remote_addr(),
+            what,
+        });
+    }
+
+    /// The connection is over because of an error.
+    pub(super) fn fail(&mut self, ctx: &mut Ctx<'_>, error: ConnectionError) {
+        self.error = Some(error);
+        self.ready |= Ready::ERROR | Ready::READABLE | Ready::WRITABLE;
+        self.trace(ctx, Trace::Error(error));
+        self.transition(ctx, |_| State::Closed);
+    }
+
+    /// Room in the receive buffer for the window.
+    pub(super) fn free(&self, ctx: &Ctx<'_>) -> usize {
+        if ctx.pressure { 0 } else { self.options.recv_buffer.saturating_sub(self.rx.len()) }
+    }
+
+    /// Bytes of receive memory held.
+    pub(crate) fn receive_memory(&self) -> usize {
+        self.rx.len() + self.state.receiver().map_or(0, |rcv| rcv.ooo.bytes())
+    }
+
+    // --- what the application calls ---
+
+    /// Room in the send queue, bytes.
+    pub(crate) fn send_room(&self) -> usize {
+        let used = match &self.state {
+            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
+                hs.buf.len()
+            }
+            State::Established(_) | State::CloseWait(_) => {
+                self.state.sender().map_or(0, |snd| snd.buf.len())
+            }
+            _ => return 0,
+        };
+        self.options.send_buffer.saturating_sub(used)
+    }
+
+    /// Queues bytes.
+    pub(crate) fn send(&mut self, data: &[u8], more: bool) -> Result<usize, SendError> {
+        if let Some(error) = self.take_error() {
+            return Err(error.into());
+        }
+        let n = data.len().min(self.send_room());
+        let short = n < data.len();
+        let data = &data[..n];
+        match &mut self.state {
+            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. })
+                if hs.fin == Fin::Open =>
+            {
+                hs.buf.push(data);
+            }
+            State::Established(super::state::Established { snd, .. })
+            | State::CloseWait(super::state::CloseWait { snd, .. }) => {
+                snd.buf.push(data);
+                snd.corked = more;
+            }
+            _ => return Err(SendError::BrokenPipe),
+        }
+        self.wants_write |= short || self.send_room() == 0;
+        if n > 0 {
+            self.flushed = false;
+        }
+        Ok(n)
+    }
+
+    /// Asks for `WRITABLE` when there is room.
+    pub(crate) fn want_write(&mut self) {
+        self.wants_write = true;
+    }
+
+    /// Acknowledged data made room: the application hears of it once a third of the buffer is free.
+    pub(super) fn check_writable(&mut self) {
+        if self.wants_write && self.send_room() >= (self.options.send_buffer / 3).max(1) {
+            self.wants_write = false;
+            self.ready |= Ready::WRITABLE;
+        }
+    }
+
+    /// Whether nothing of what was sent, a FIN included, waits to be acknowledged.
+    pub(crate) fn is_flushed(&self) -> bool {
+        match &self.state {
+            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
+                hs.buf.len() == 0 && hs.fin == Fin::Open
+            }
+            State::FinWait1(_) | State::Closing(_) | State::LastAck(_) => false,
+            state => state.sender().is_none_or(|snd| snd.buf.len() == 0),
+        }
+    }
+
+    /// Bytes that can be read.
+    pub(crate) fn recv_queue(&self) -> usize {
+        self.rx.len()
+    }
+
+    /// Whether nothing more will come.
+    fn at_end(&self) -> bool {
+        self.read_shut
+            || matches!(
+                self.state,
+                State::Closed
+                    | State::CloseWait(_)
+                    | State::Closing(_)
+                    | State::LastAck(_)
+                    | State::TimeWait(_)
+            )
+    }
+
+    /// Reads; 0 at the end of the stream.
+    pub(crate) fn recv(&mut self, ctx: &Ctx<'_>, buf: &mut [u8]) -> Result<usize, RecvError> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.rx.len() == 0 {
+            return self.nothing_to_read();
+        }
+        let n = self.rx.read(buf);
+        let free = self.free(ctx);
+        let buffer = self.options.recv_buffer;
+        if let Some((_, super::state::Rcv::Open(rcv))) = self.state.sides() {
+            rcv.after_read(free, buffer);
+        }
+        Ok(n)
+    }
+
+    /// Reads without taking.
+    pub(crate) fn peek(&mut self, buf: &mut [u8]) -> Result<usize, RecvError> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if self.rx.len() == 0 { self.nothing_to_read() } else { Ok(self.rx.peek(buf)) }
+    }
+
+    fn nothing_to_read(&mut self) -> Result<usize, RecvError> {
+        if let Some(error) = self.take_error() {
+            return Err(error.into());
+        }
+        if self.at_end() { Ok(0) } else { Err(RecvError::WouldBlock) }
+    }
+
+    /// Why it ended, if with an error.
+    pub(crate) fn error(&self) -> Option<ConnectionError> {
+        self.error
+    }
+
+    /// The error, if it was not reported yet.
+    fn take_error(&mut self) -> Option<ConnectionError> {
+        if self.error_reported {
+            return None;
+        }
+        self.error_reported = self.error.is_some();
+        self.error
+    }
+
+    /// Shuts the receiving side down.
+    pub(crate) fn shutdown_read(&mut self, ctx: &Ctx<'_>) {
+        self.read_shut = true;
+        self.rx.clear();
+        self.ready |= Ready::READABLE;
+        let free = self.free(ctx);
+        let buffer = self.options.recv_buffer;
+        if let Some((_, super::state::Rcv::Open(rcv))) = self.state.sides() {
+            rcv.after_read(free, buffer);
+        }
+    }
+
+    /// Shuts the sending side down.
+    pub(crate) fn shutdown_write(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(snd) = self.state.sender_mut() {
+            snd.corked = false;
+        }
+        if self.send_open() {
+            self.flushed = false;
+        }
+        self.transition(ctx, State::after_shutdown);
+    }
+
+    fn send_open(&self) -> bool {
+        match &self.state {
+            State::Established(_) | State::CloseWait(_) => true,
+            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
+                hs.fin == Fin::Open
+            }
+            _ => false,
+        }
+    }
+
+    /// The application lets go. Answers whether that takes a RST: unread data would be lost silently (RFC 9293 §3.10.4,
+    /// RFC 2525 §2.17).
+    pub(crate) fn close(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        self.owner = Owner::Orphan;
+        if matches!(self.state, State::SynSent(_)) {
+            // RFC 9293 §3.10.4: nothing was established, the TCB is deleted.
+            self.transition(ctx, |_| State::Closed);
+            return false;
+        }
+        if self.rx.len() > 0 && self.state.acks().is_some() && !self.read_shut {
+            return self.abort(ctx);
+        }
+        self.rx.clear();
+        self.shutdown_write(ctx);
+        if let State::FinWait2(FinWait2 { until, .. }) = &mut self.state {
+            *until = Some(ctx.now + self.options.fin_timeout);
+        }
+        false
+    }
+
+    /// The application aborts. Answers whether the peer is told with a RST (RFC 9293 §3.10.5).
+    pub(crate) fn abort(&mut self, _ctx: &mut Ctx<'_>) -> bool {
+        let tell = !matches!(self.state, State::Closed | State::SynSent(_) | State::TimeWait(_));
+        self.owner = Owner::Orphan;
+        self.rx.clear();
+        self.error.get_or_insert(ConnectionError::Aborted);
+        self.error_reported = true;
+        tell
+    }
+
+    /// The end of an abort, once the RST was made.
+    pub(crate) fn finish_abort(&mut self, ctx: &mut Ctx<'_>) {
+        self.transition(ctx, |_| State::Closed);
+    }
+
+    /// The sequence and acknowledgement numbers of a RST of ours.
+    pub(crate) fn reset_numbers(&self) -> (SeqNumber, Option<SeqNumber>) {
+        let ack = match &self.state {
+            State::SynReceived(s) => Some(s.peer.irs + 1),
+            state => state.acks().map(|acks| acks.nxt),
+        };
+        (self.state.snd_nxt(), ack)
+    }
+
+    /// The network reports that the path takes packets of `mtu` bytes at most, for a packet of ours with sequence number
+    /// `seq` (RFC 1191 §6, RFC 8201 §4; validated against what is in flight, RFC 5927 §7).
+    pub(crate) fn on_packet_too_big(&mut self, seq: SeqNumber, mtu: u32) {
+        let Some(snd) = self.state.sender() else { return };
+        // RFC 8201 §4: below the least MTU of the family it is not to be believed; RFC 1191 §5 guesses where a router does
+        // not say, and no IPv4 path of today has less than 552 bytes (Linux `min_pmtu`).
+        let least = if self.is_v6() { 1280 } else { 552 };
+        let mtu = mtu.max(least).min(u32::from(u16::MAX)) as u16;
+        if seq.lt(snd.una) || seq.ge(snd.nxt) || mtu >= self.path.mtu {
+            return;
+        }
+        self.path.mtu = mtu;
+        let mss = u32::from(self.send_mss());
+        if let Some(snd) = self.state.sender_mut() {
+            snd.shrink_mss(mss);
+        }
+    }
+
+    /// The network reports that a packet of ours with sequence number `seq` cannot be delivered. While connecting that is
+    /// the end, as in Linux (RFC 5461 §4.2); an established connection does not die of it (RFC 1122 §4.2.3.9, RFC 5927 §5).
+    pub(crate) fn on_unreachable(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        seq: SeqNumber,
+        error: ConnectionError,
+    ) {
+        if matches!(&self.state, State::SynSent(SynSent { hs }) if hs.sent > 0 && hs.iss == seq) {
+            self.fail(ctx, error);
+        }
+    }
+
+    /// What `ss -ti` would show.
+    pub(crate) fn info(&self) -> Info {
+        let snd = self.state.sender();
+        let rtt = snd.map(|s| &s.rtt).or(self.state.handshake().map(|hs| &hs.rtt));
+        let buf = snd.map(|s| &s.buf).or(self.state.handshake().map(|hs| &hs.buf));
+        let scaled = self.options.window_scaling && self.peer.is_some_and(|p| p.wscale.is_some());
+        Info {
+            state: self.state.name(),
+            srtt: rtt.map_or(Duration::ZERO, |r| r.srtt),
+            rttvar: rtt.map_or(Duration::ZERO, |r| r.rttvar),
+            min_rtt: rtt.map_or(Duration::ZERO, |r| r.min_rtt),
+            rto: rtt.map_or(Duration::ZERO, Rtt::rto),
+            backoff: rtt.map_or(0, |r| r.backoff),
+            mss: snd.map_or(self.send_mss(), |s| s.mss as u16),
+            peer_mss: self.peer.map_or(0, |p| p.mss),
+            pmtu: self.path.mtu,
+            cwnd: snd.map_or(0, |s| s.cc.cwnd()),
+            ssthresh: snd.map_or(u32::MAX, |s| s.cc.ssthresh()),
+            snd_wnd: snd.map_or(0, |s| s.wnd),
+            rcv_wnd: self.state.acks().map_or(u32::from(self.syn_window()), |a| a.window()),
+            snd_wscale: self.peer.and_then(|p| p.wscale).filter(|_| scaled),
+            rcv_wscale: scaled.then_some(self.wscale),
+            timestamps: self.timestamps(),
+            sack: self.sack(),
+            in_flight: snd.map_or(0, |s| s.in_flight()),
+            send_queue: buf.map_or(0, |b| b.len() as u32),
+            unsent: snd.map_or(buf.map_or(0, |b| b.len() as u32), |s| s.unsent()),
+            recv_queue: self.rx.len() as u32,
+            ooo_queue: self.state.receiver().map_or(0, |r| r.ooo.bytes() as u32),
+            bytes_sent: self.counters.bytes_sent,
+            bytes_acked: self.counters.bytes_acked,
+            bytes_received: self.counters.bytes_received,
+            bytes_retrans: self.counters.bytes_retrans,
+            segs_out: self.counters.segs_out,
+            segs_in: self.counters.segs_in,
+            retrans: self.counters.retrans,
+            timeouts: self.counters.timeouts,
+            lost: snd.map_or(0, |s| s.board.lost()),
+            dup_acks: self.counters.dup_acks,
+            congestion: snd.map_or("", |s| s.cc.name()),
+        }
+    }
+
+    /// When something is to be done without a segment coming in.
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        let keep_alive = self.keep_alive_deadline();
+        let options = &*self.options;
+        let state = match &mut self.state {
+            State::Closed => None,
+            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
+                Some(options.user_timeout.map_or(hs.timer, |t| hs.timer.min(hs.first_sent + t)))
+            }
+            State::TimeWait(s) => Some(s.until),
+            State::FinWait2(s) => [s.until, s.rcv.acks.deadline()].into_iter().flatten().min(),
+            state => match state.sides() {
+                Some((Snd::Active(snd, _), mut rcv)) => {
+                    [snd.deadline(options), rcv.acks().deadline()].into_iter().flatten().min()
+                }
+                _ => None,
+            },
+        };
+        [state, keep_alive].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,265 @@
+//! Segments out, and timers: what a connection sends when it is polled, and what the passing of time does to it.
+
+use usernet_wire::SeqNumber;
+use usernet_wire::tcp::{Flags, Options, Repr, Timestamps};
+
+use super::connection::{Connection, Ctx};
+use super::send::{Outgoing, TimerOutcome};
+use super::state::{Rcv, Snd, State, SynReceived};
+use crate::error::ConnectionError;
+use crate::event::Trace;
+use crate::time::Instant;
+
+/// Payload bytes of the largest segment handed to a device that cuts segments: 44 x 1460, what fits an IP packet.
+const MAX_GSO_PAYLOAD: u32 = 64_240;
+
+/// A segment to transmit.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// Its header.
+    pub(crate) header: Repr,
+    /// Payload: offset and length in the send queue.
+    pub(crate) payload: (usize, usize),
+    /// Payload bytes per wire segment.
+    pub(crate) mss: u16,
+}
+
+impl Connection {
+    /// The next segment to transmit, if any.
+    pub(crate) fn poll(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
+        match &self.state {
+            State::Closed => None,
+            State::SynSent(_) | State::SynReceived(_) => self.poll_handshake(ctx),
+            _ => self.poll_synchronized(ctx),
+        }
+    }
+
+    /// The payload of a built segment.
+    pub(crate) fn payload(&self, (offset, len): (usize, usize)) -> [&[u8]; 2] {
+        self.state.sender().map_or([&[], &[]], |snd| snd.buf.slices(offset, len))
+    }
+
+    fn header(&self, seq: SeqNumber, flags: Flags) -> Repr {
+        Repr {
+            src_port: self.tuple.local_port,
+            dst_port: self.tuple.remote_port,
+            seq,
+            flags,
+            ..Repr::default()
+        }
+    }
+
+    fn count_out(&mut self, ctx: &mut Ctx<'_>, segments: u64) {
+        self.counters.segs_out += segments;
+        ctx.stats.tcp_out_segs += segments;
+    }
+
+    fn poll_handshake(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
+        let ts_now = self.ts_now(ctx.now);
+        let announced_mss = self.announced_mss();
+        let window = self.syn_window();
+        let mut header = self.header(SeqNumber(0), Flags::SYN);
+        let (timestamps, sack, scaling) =
+            (self.options.timestamps, self.options.sack, self.options.window_scaling);
+        let peer = match &mut self.state {
+            State::SynReceived(SynReceived { peer, ack_due, hs, .. }) => {
+                if std::mem::take(ack_due) && !hs.due {
+                    // A bare acknowledgement: the peer sent something unacceptable.
+                    header.flags = Flags::ACK;
+                    header.seq = hs.iss + 1;
+                    header.ack = peer.irs + 1;
+                    header.window = window >> if peer.wscale.is_some() { self.wscale } else { 0 };
+                    if let Some(ecr) = peer.ts.filter(|_| timestamps) {
+                        header.options.timestamps = Some(Timestamps { val: ts_now, ecr });
+                    }
+                    self.count_out(ctx, 1);
+                    return Some(Built { header, payload: (0, 0), mss: 0 });
+                }
+                Some(*peer)
+            }
+            _ => None,
+        };
+        let wscale = self.wscale;
+        let hs = self.state.handshake_mut()?;
+        if !std::mem::take(&mut hs.due) {
+            return None;
+        }
+        if hs.sent == 0 {
+            hs.first_sent = ctx.now;
+            hs.timer = ctx.now + hs.rtt.rto();
+        }
+        hs.sent = hs.sent.saturating_add(1);
+        let again = hs.sent > 1;
+        header.seq = hs.iss;
+        header.window = window;
+        // What is offered in a SYN, and in a SYN-ACK what the peer offered too.
+        header.options = Options {
+            mss: Some(announced_mss),
+            window_scale: (scaling && peer.is_none_or(|p| p.wscale.is_some())).then_some(wscale),
+            sack_permitted: sack && peer.is_none_or(|p| p.sack),
+            timestamps: match peer {
+                None => timestamps.then_some(Timestamps { val: ts_now, ecr: 0 }),
+                Some(p) => p.ts.filter(|_| timestamps).map(|ecr| Timestamps { val: ts_now, ecr }),
+            },
+            ..Options::default()
+        };
+        if let Some(p) = peer {
+            header.flags |= Flags::ACK;
+            header.ack = p.irs + 1;
+        }
+        if again {
+            self.counters.retrans += 1;
+            ctx.stats.tcp_retrans_segs += 1;
+            self.trace(ctx, Trace::Retransmit { seq: 0, len: 0, timeout: true });
+        }
+        self.count_out(ctx, 1);
+        Some(Built { header, payload: (0, 0), mss: 0 })
+    }
+
+    fn poll_synchronized(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
+        let free = self.free(ctx);
+        let buffer = self.options.recv_buffer;
+        let nagle = self.options.nagle;
+        let tso = self.path.tso;
+        let (mut snd, mut rcv) = self.state.sides()?;
+        let mut sent = None;
+        if let Snd::Active(snd, fin) = &mut snd {
+            let max = if tso { MAX_GSO_PAYLOAD } else { snd.mss };
+            if let Some(out) = snd.next(ctx.now, *fin, nagle, max) {
+                sent = Some((out, out.seq.since(snd.una) as usize, snd.mss));
+            }
+        }
+        let (seq, fin_sent) = match (&snd, &sent) {
+            (_, Some((out, ..))) => (out.seq, out.fin),
+            (Snd::Active(snd, _), None) => (snd.nxt, false),
+            (Snd::Done(nxt), None) => (*nxt, false),
+        };
+        let probe = sent.is_none() && self.probe_due;
+        if sent.is_none() && !probe && !rcv.acks().ack_due(ctx.now) {
+            return None;
+        }
+        self.probe_due = false;
+        let una = match &snd {
+            Snd::Active(snd, _) => snd.una,
+            Snd::Done(nxt) => *nxt,
+        };
+        let (window, sack) = match &mut rcv {
+            Rcv::Open(rcv) => {
+                // SACK blocks ride on pure acknowledgements: four fit, three beside timestamps (RFC 2018 §3).
+                let max = match sent {
+                    Some(_) => 0,
+                    None if rcv.acks.timestamps() => 3,
+                    None => 4,
+                };
+                let blocks = if max == 0 { None } else { Some(rcv.sack_blocks(max)) };
+                (rcv.advertise(free, buffer), blocks)
+            }
+            Rcv::Closed(acks) => (acks.advertise(acks.nxt), None),
+        };
+        let ack = rcv.acks().nxt;
+        let ts_recent = rcv.acks().ts_recent();
+
+        // A probe lies just before what the peer expects, so that it must answer (RFC 9293 §3.8.4, §3.8.6.1).
+        let mut header = self.header(if probe { una - 1 } else { seq }, Flags::ACK);
+        header.ack = ack;
+        header.window = window;
+        if let Some(ecr) = ts_recent {
+            header.options.timestamps = Some(Timestamps { val: self.ts_now(ctx.now), ecr });
+        }
+        if let Some(blocks) = sack {
+            header.options.sack = blocks;
+        }
+        header.flags.set(Flags::FIN, fin_sent);
+        let Some((out, offset, mss)) = sent else {
+            self.count_out(ctx, 1);
+            return Some(Built { header, payload: (0, 0), mss: 0 });
+        };
+        header.flags.set(Flags::PSH, out.push && out.len > 0);
+        self.count_data(ctx, out, mss);
+        Some(Built { header, payload: (offset, out.len as usize), mss: mss as u16 })
+    }
+
+    fn count_data(&mut self, ctx: &mut Ctx<'_>, out: Outgoing, mss: u32) {
+        let segments = u64::from(out.len.div_ceil(mss).max(1));
+        self.count_out(ctx, segments);
+        self.counters.bytes_sent += u64::from(out.len);
+        if out.retransmit {
+            self.counters.retrans += segments;
+            self.counters.bytes_retrans += u64::from(out.len);
+            ctx.stats.tcp_retrans_segs += segments;
+            let timeout = self.state.sender().is_some_and(|snd| snd.retries > 0);
+            let seq = out.seq.since(self.iss);
+            self.trace(ctx, Trace::Retransmit { seq, len: out.len, timeout });
+        }
+    }
+
+    /// Runs the timers that are due.
+    pub(crate) fn on_timer(&mut self, ctx: &mut Ctx<'_>) {
+        self.run_keep_alive(ctx);
+        match &mut self.state {
+            State::Closed => {}
+            State::SynSent(_) | State::SynReceived(_) => self.on_handshake_timer(ctx),
+            State::TimeWait(s) => {
+                if s.until <= ctx.now {
+                    self.transition(ctx, |_| State::Closed);
+                }
+            }
+            State::FinWait2(s) => {
+                if s.until.is_some_and(|at| at <= ctx.now) {
+                    self.transition(ctx, |_| State::Closed);
+                }
+            }
+            state => {
+                let Some(snd) = state.sender_mut() else { return };
+                let backoff = snd.rtt.backoff;
+                match snd.on_timer(ctx.now, &self.options) {
+                    TimerOutcome::Nothing => {}
+                    TimerOutcome::Timeout => {
+                        let what = Trace::Timeout { backoff: backoff + 1, rto: snd.rtt.rto() };
+                        self.counters.timeouts += 1;
+                        ctx.stats.tcp_timeouts += 1;
+                        self.trace(ctx, what);
+                    }
+                    TimerOutcome::Probe => self.probe_due = true,
+                    TimerOutcome::GiveUp => self.fail(ctx, ConnectionError::TimedOut),
+                }
+            }
+        }
+    }
+
+    /// When keep-alive wants to run: only while nothing is in flight, which has its own timer.
+    pub(super) fn keep_alive_deadline(&self) -> Option<Instant> {
+        let keep_alive = self.options.keep_alive?;
+        let idle = match &self.state {
+            State::Established(_) | State::CloseWait(_) | State::FinWait2(_) => {
+                self.state.sender().is_none_or(|snd| snd.board.is_empty() && snd.unsent() == 0)
+            }
+            _ => false,
+        };
+        let (probes, last) = self.keep_alive;
+        idle.then(|| match probes {
+            0 => self.last_heard + keep_alive.idle,
+            _ => last + keep_alive.interval,
+        })
+    }
+
+    /// RFC 9293 §3.8.4.
+    fn run_keep_alive(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(at) = self.keep_alive_deadline() else { return };
+        let Some(keep_alive) = self.options.keep_alive else { return };
+        if at > ctx.now {
+            return;
+        }
+        let given_up = match self.options.user_timeout {
+            // RFC 5482 §4: the user timeout takes the place of the count.
+            Some(limit) => self.keep_alive.0 > 0 && ctx.now >= self.last_heard + limit,
+            None => self.keep_alive.0 >= keep_alive.count,
+        };
+        if given_up {
+            self.fail(ctx, ConnectionError::TimedOut);
+            return;
+        }
+        self.keep_alive = (self.keep_alive.0.saturating_add(1), ctx.now);
+        self.probe_due = true;
+    }
+}

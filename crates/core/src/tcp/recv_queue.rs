@@ -1,0 +1,135 @@
+//! What arrived in order and the application has not read yet.
+
+use std::collections::VecDeque;
+
+use crate::payload::Payload;
+
+/// Pieces shorter than this are copied together, so that a few bytes do not keep a whole slab from being used again.
+pub(crate) const SMALL: usize = 512;
+
+/// Most bytes that small pieces are gathered into.
+const GATHER: usize = 4096;
+
+#[derive(Debug)]
+enum Chunk {
+    /// A view on the memory the device read into.
+    Shared(Payload),
+    /// Small pieces, copied together.
+    Gathered(Vec<u8>),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(p) => p,
+            Self::Gathered(v) => v,
+        }
+    }
+}
+
+/// A queue of received bytes.
+#[derive(Debug, Default)]
+pub(crate) struct RecvQueue {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that were read.
+    head: usize,
+    len: usize,
+}
+
+impl RecvQueue {
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends a piece.
+    pub(crate) fn push(&mut self, piece: Payload) {
+        self.len += piece.len();
+        if piece.len() >= SMALL {
+            self.chunks.push_back(Chunk::Shared(piece));
+            return;
+        }
+        match self.chunks.back_mut() {
+            Some(Chunk::Gathered(v)) if v.len() + piece.len() <= GATHER => {
+                v.extend_from_slice(&piece);
+            }
+            _ if piece.is_empty() => {}
+            _ => self.chunks.push_back(Chunk::Gathered(piece.to_vec())),
+        }
+    }
+
+    /// Copies up to `buf.len()` bytes out without taking them; how many.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
+        let mut done = 0;
+        let mut head = self.head;
+        for chunk in &self.chunks {
+            if done == buf.len() {
+                break;
+            }
+            let bytes = &chunk.bytes()[head..];
+            let n = bytes.len().min(buf.len() - done);
+            buf[done..done + n].copy_from_slice(&bytes[..n]);
+            done += n;
+            head = 0;
+        }
+        done
+    }
+
+    /// Takes up to `buf.len()` bytes; how many.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
+        let n = self.peek(buf);
+        self.consume(n);
+        n
+    }
+
+    /// Throws everything away; how many bytes that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let n = self.len;
+        *self = Self::default();
+        n
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.len -= n;
+        self.head += n;
+        while let Some(first) = self.chunks.front() {
+            let len = first.bytes().len();
+            if self.head < len {
+                break;
+            }
+            self.head -= len;
+            self.chunks.pop_front();
+        }
+        if self.len == 0 && self.chunks.capacity() > 64 {
+            self.chunks = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_give_what_was_pushed_in_any_portions() {
+        let mut queue = RecvQueue::default();
+        let mut model = Vec::new();
+        for (i, len) in [1usize, 511, 512, 3, 0, 4000, 70, 100, 9000].into_iter().enumerate() {
+            let data: Vec<u8> = (0..len).map(|j| (i * 37 + j) as u8).collect();
+            queue.push(Payload::from(data.clone()));
+            model.extend(data);
+        }
+        assert_eq!(queue.len(), model.len());
+        let mut out = Vec::new();
+        for portion in [1usize, 2, 600, 5000, 0, 100_000] {
+            let mut buf = vec![0; portion];
+            let mut peeked = vec![0; portion];
+            let p = queue.peek(&mut peeked);
+            let n = queue.read(&mut buf);
+            assert_eq!(&peeked[..p], &buf[..n]);
+            out.extend_from_slice(&buf[..n]);
+        }
+        assert_eq!(out, model);
+        assert_eq!(queue.len(), 0);
+    }
+}

@@ -1,0 +1,138 @@
+//! Round-trip time and the retransmission timeout (RFC 6298).
+
+use crate::time::Duration;
+
+/// RTO before the first measurement (RFC 6298 §2.1).
+const INITIAL_RTO: Duration = Duration::from_secs(1);
+
+/// RTO once data flows when the SYN was retransmitted (RFC 6298 §5.7).
+const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
+
+/// The estimator.
+#[derive(Clone, Debug)]
+pub(crate) struct Rtt {
+    /// Smoothed RTT; zero before the first sample.
+    pub(crate) srtt: Duration,
+    /// Its variation.
+    pub(crate) rttvar: Duration,
+    /// Least seen.
+    pub(crate) min_rtt: Duration,
+    measured: bool,
+    unmeasured_rto: Duration,
+    rto_min: Duration,
+    rto_max: Duration,
+    /// Times in a row the timeout was doubled.
+    pub(crate) backoff: u8,
+}
+
+impl Rtt {
+    /// An estimator without a sample.
+    pub(crate) fn new(rto_min: Duration, rto_max: Duration) -> Self {
+        Self {
+            srtt: Duration::ZERO,
+            rttvar: Duration::ZERO,
+            min_rtt: Duration::ZERO,
+            measured: false,
+            unmeasured_rto: INITIAL_RTO,
+            rto_min,
+            rto_max: rto_max.max(rto_min),
+            backoff: 0,
+        }
+    }
+
+    /// RFC 6298 §5.7: the SYN was lost, so what was assumed of the path was too optimistic.
+    pub(crate) fn syn_was_lost(&mut self) {
+        self.unmeasured_rto = RTO_AFTER_SYN_LOSS;
+    }
+
+    /// Takes a sample (RFC 6298 §2.2, §2.3). Karn's rule is the caller's: never from a retransmitted segment.
+    pub(crate) fn sample(&mut self, rtt: Duration) {
+        let rtt = rtt.max(Duration::from_micros(1));
+        if self.measured {
+            // beta = 1/4, alpha = 1/8
+            let delta = self.srtt.abs_diff(rtt);
+            self.rttvar = self.rttvar * 3 / 4 + delta / 4;
+            self.srtt = self.srtt * 7 / 8 + rtt / 8;
+            self.min_rtt = self.min_rtt.min(rtt);
+        } else {
+            self.srtt = rtt;
+            self.rttvar = rtt / 2;
+            self.min_rtt = rtt;
+            self.measured = true;
+        }
+    }
+
+    /// The timeout without backoff.
+    ///
+    /// The least timeout bounds the variation's part and not the sum, as Linux does: on a long path of little variation a
+    /// delayed acknowledgement must not look like a loss.
+    fn base(&self) -> Duration {
+        if self.measured {
+            (self.srtt + (self.rttvar * 4).max(self.rto_min)).min(self.rto_max)
+        } else {
+            self.unmeasured_rto.clamp(self.rto_min, self.rto_max)
+        }
+    }
+
+    /// The timeout now in force: doubled for every time in a row it ran out (RFC 6298 §5.5).
+    pub(crate) fn rto(&self) -> Duration {
+        self.base().saturating_mul(1 << self.backoff.min(16)).min(self.rto_max)
+    }
+
+    /// The timer ran out.
+    pub(crate) fn back_off(&mut self) {
+        self.backoff = self.backoff.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtt() -> Rtt {
+        Rtt::new(Duration::from_millis(200), Duration::from_secs(120))
+    }
+
+    #[test]
+    fn first_sample_sets_srtt_and_half_as_variation() {
+        let mut r = rtt();
+        assert_eq!(r.rto(), Duration::from_secs(1));
+        r.sample(Duration::from_millis(100));
+        assert_eq!((r.srtt, r.rttvar), (Duration::from_millis(100), Duration::from_millis(50)));
+        assert_eq!(r.rto(), Duration::from_millis(300));
+    }
+
+    #[test]
+    fn later_samples_are_smoothed() {
+        let mut r = rtt();
+        r.sample(Duration::from_millis(100));
+        r.sample(Duration::from_millis(180));
+        assert_eq!(r.srtt, Duration::from_millis(110));
+        assert_eq!(r.rttvar, Duration::from_micros(57_500));
+        assert_eq!(r.min_rtt, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_the_maximum() {
+        let mut r = rtt();
+        r.sample(Duration::ZERO);
+        let mut seen = Vec::new();
+        for _ in 0..12 {
+            seen.push(r.rto().as_millis());
+            r.back_off();
+        }
+        assert_eq!(
+            seen,
+            [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 102400, 120_000, 120_000]
+        );
+    }
+
+    #[test]
+    fn a_lost_syn_makes_the_first_timeout_three_seconds() {
+        let mut r = rtt();
+        r.syn_was_lost();
+        assert_eq!(r.rto(), Duration::from_secs(3));
+        r.sample(Duration::from_millis(10));
+        assert_eq!(r.rto(), Duration::from_millis(210));
+    }
+}

@@ -1,0 +1,453 @@
+//! What a shard's lock guards, and one bounded turn of the loop that drives it: receive, timers, transmit, events.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar};
+use std::time::Instant as Clock;
+
+use slotmap::SecondaryMap;
+use usernet_core::{
+    Config, Event, GsoKind, Instant, InterfaceId, ListenerId, RxChecksum, RxFrame, Secrets,
+    SocketId, Stack, Transmit,
+};
+use usernet_device::{Device, Gso, Received, RxData, TxChecksum, TxFrame};
+
+#[cfg(unix)]
+use crate::park::Interest;
+use crate::slab::{self, Pool};
+
+/// Most frames a turn takes in, and sends, before it lets go of the lock.
+pub(crate) const BUDGET: usize = 64;
+
+/// Frames taken in before the stack may answer: few, so that the peer goes on while we work; not one, so that one
+/// acknowledgement answers several.
+const RX_BATCH: usize = 16;
+
+/// Most frames that wait for a device without room, while others (it is not the only one) go on. Further ones are
+/// dropped, as at the end of any interface's queue.
+const MAX_PENDING: usize = 64;
+
+/// Whether the shard works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Closed,
+    /// A panic came out of the core or a device; its message.
+    Failed(String),
+}
+
+/// What threads that block on one connection or listener wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Waiter {
+    pub(crate) condvar: Condvar,
+    /// How many wait. Changes only under the lock; telling nobody would still cost a system call.
+    pub(crate) waiting: AtomicUsize,
+}
+
+impl Waiter {
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Counters of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Frames received from devices.
+    pub frames_in: u64,
+    /// Frames given to devices.
+    pub frames_out: u64,
+    /// Times a device had no room for a frame, which was kept and offered again.
+    pub tx_blocked: u64,
+    /// Frames dropped because a device had no room for long, or was gone.
+    pub tx_dropped: u64,
+    /// Devices removed because they failed.
+    pub devices_lost: u64,
+    /// Receive slabs that exist, 1 MiB each.
+    pub slabs: usize,
+    /// Frames copied because unread data pinned every slab.
+    pub slab_copies: u64,
+}
+
+/// A frame that a device had no room for.
+struct Pending {
+    bytes: Vec<u8>,
+    checksum: Option<TxChecksum>,
+    gso: Option<Gso>,
+}
+
+/// A device and what is known of it.
+struct Port {
+    id: InterfaceId,
+    device: Box<dyn Device>,
+    max_frame: usize,
+    /// Frames that it had no room for, in order.
+    pending: VecDeque<Pending>,
+}
+
+enum Sent {
+    Yes,
+    Blocked,
+    Gone,
+}
+
+impl Port {
+    /// Offers what is pending; whether the device takes frames now.
+    fn flush(&mut self) -> Sent {
+        while let Some(p) = self.pending.front() {
+            let frame = TxFrame { pieces: [&p.bytes, &[], &[]], checksum: p.checksum, gso: p.gso };
+            match send(&mut *self.device, &frame) {
+                Sent::Yes => self.pending.pop_front(),
+                other => return other,
+            };
+        }
+        Sent::Yes
+    }
+}
+
+fn send(device: &mut dyn Device, frame: &TxFrame<'_>) -> Sent {
+    loop {
+        match device.send(frame) {
+            Ok(()) => return Sent::Yes,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Sent::Blocked,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Sent::Gone,
+        }
+    }
+}
+
+/// What the lock guards.
+pub(crate) struct Inner {
+    pub(crate) stack: Stack,
+    pub(crate) state: State,
+    /// Whether events are left for `poll_event`, and the doorbell is rung for them.
+    pub(crate) doorbell: bool,
+    /// Whether the doorbell was rung for the events that wait.
+    rung: bool,
+    ports: Vec<Port>,
+    pool: Pool,
+    trimmed: Instant,
+    pub(crate) sockets: SecondaryMap<SocketId, Arc<Waiter>>,
+    pub(crate) listeners: SecondaryMap<ListenerId, Arc<Waiter>>,
+    /// Connections that someone waits to see flushed: no event tells of it.
+    flushing: Vec<(SocketId, Arc<Waiter>)>,
+    /// When the packet thread will look again at the latest; zero while it is awake, when it looks anyway.
+    pub(crate) asleep_until: Instant,
+    /// How often the packet thread has looked.
+    pub(crate) turns: u64,
+    /// How many wait for it to look.
+    pub(crate) look_waiters: usize,
+    /// Whether what the packet thread waits for in the devices is not what it went to sleep for: one is gone, or is to
+    /// say when it has room.
+    pub(crate) devices_changed: bool,
+    /// Whether a call was made on the stack since the packet thread last looked.
+    pub(crate) called: bool,
+    pub(crate) stats: ShardStats,
+    /// A stack that a panic left in an unknown state; kept so that dropping it cannot panic where that would abort.
+    wreck: Option<Stack>,
+}
+
+/// What is to be told after the lock was let go.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) waiters: Vec<Arc<Waiter>>,
+    pub(crate) ring: bool,
+}
+
+impl Inner {
+    pub(crate) fn new(stack: Stack) -> Self {
+        Self {
+            stack,
+            state: State::Running,
+            doorbell: false,
+            rung: false,
+            ports: Vec::new(),
+            pool: Pool::new(),
+            trimmed: Instant::ZERO,
+            sockets: SecondaryMap::new(),
+            listeners: SecondaryMap::new(),
+            flushing: Vec::new(),
+            asleep_until: Instant::ZERO,
+            turns: 0,
+            look_waiters: 0,
+            devices_changed: false,
+            called: false,
+            stats: ShardStats::default(),
+            wreck: None,
+        }
+    }
+
+    pub(crate) fn add_port(&mut self, id: InterfaceId, device: Box<dyn Device>) {
+        let max_frame = device.info().max_frame.max(1);
+        self.ports.push(Port { id, device, max_frame, pending: VecDeque::new() });
+    }
+
+    pub(crate) fn remove_port(&mut self, id: InterfaceId) -> Option<Box<dyn Device>> {
+        let at = self.ports.iter().position(|p| p.id == id)?;
+        Some(self.ports.remove(at).device)
+    }
+
+    /// Removes every device and gives the memory for receiving back.
+    pub(crate) fn remove_ports(&mut self) -> Vec<Box<dyn Device>> {
+        self.pool = Pool::new();
+        self.ports.drain(..).map(|p| p.device).collect()
+    }
+
+    /// Receives, runs timers and transmits, up to `budget` frames each way; whether more waits.
+    pub(crate) fn turn(&mut self, now: Instant, budget: usize) -> bool {
+        let mut left = budget;
+        loop {
+            let batch = left.min(RX_BATCH);
+            let (received, more) = self.receive(now, batch);
+            left -= received;
+            self.timers(now);
+            let transmit_left = self.transmit(now, budget);
+            let due = self.stack.poll_timeout().is_some_and(|at| at <= now);
+            if !more {
+                return transmit_left || due;
+            }
+            if left == 0 {
+                return true;
+            }
+        }
+    }
+
+    /// Takes up to `budget` frames from the devices, by turns; how many, and whether there may be more.
+    fn receive(&mut self, now: Instant, budget: usize) -> (usize, bool) {
+        let mut total = 0;
+        let mut more = false;
+        let mut at = 0;
+        while at < self.ports.len() {
+            // Each device gets a fair part of what is left, at least one frame.
+            let share = (budget - total).div_ceil(self.ports.len() - at);
+            let mut gone = false;
+            let mut empty = false;
+            for _ in 0..share {
+                let port = &mut self.ports[at];
+                let buffer = self.pool.buffer(port.max_frame);
+                match port.device.recv(buffer) {
+                    Ok(received) => {
+                        total += 1;
+                        self.stats.frames_in += 1;
+                        let frame = rx_frame(received, &mut self.pool);
+                        self.stack.handle_frame(now, port.id, frame);
+                    }
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                        empty = true;
+                        break;
+                    }
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => {
+                        gone = true;
+                        break;
+                    }
+                }
+            }
+            if gone {
+                self.lose(now, at);
+            } else {
+                more |= !empty;
+                at += 1;
+            }
+        }
+        (total, more)
+    }
+
+    fn timers(&mut self, now: Instant) {
+        if self.stack.poll_timeout().is_some_and(|at| at <= now) {
+            self.stack.handle_timeout(now);
+        }
+    }
+
+    /// Sends up to `budget` frames; whether there may be more that a device would take.
+    pub(crate) fn transmit(&mut self, now: Instant, budget: usize) -> bool {
+        let mut blocked = 0;
+        let mut at = 0;
+        while at < self.ports.len() {
+            match self.ports[at].flush() {
+                Sent::Yes => at += 1,
+                Sent::Blocked => {
+                    blocked += 1;
+                    at += 1;
+                }
+                Sent::Gone => self.lose(now, at),
+            }
+        }
+        for _ in 0..budget {
+            // The only device has no room: what the stack would send stays in its queues, in order, uncopied.
+            if blocked > 0 && blocked == self.ports.len() {
+                return false;
+            }
+            let Some(transmit) = self.stack.poll_transmit(now) else { return false };
+            let Some(at) = self.ports.iter().position(|p| p.id == transmit.interface) else {
+                self.stats.tx_dropped += 1;
+                continue;
+            };
+            let port = &mut self.ports[at];
+            let frame = tx_frame(&transmit);
+            let sent = if port.pending.is_empty() {
+                send(&mut *port.device, &frame)
+            } else {
+                Sent::Blocked
+            };
+            match sent {
+                Sent::Yes => self.stats.frames_out += 1,
+                Sent::Blocked => {
+                    if port.pending.is_empty() {
+                        blocked += 1;
+                        self.stats.tx_blocked += 1;
+                        self.devices_changed = true;
+                    }
+                    if port.pending.len() < MAX_PENDING {
+                        port.pending.push_back(Pending {
+                            bytes: transmit.to_vec(),
+                            checksum: frame.checksum,
+                            gso: frame.gso,
+                        });
+                    } else {
+                        self.stats.tx_dropped += 1;
+                    }
+                }
+                Sent::Gone => {
+                    self.stats.tx_dropped += 1;
+                    self.lose(now, at);
+                }
+            }
+        }
+        true
+    }
+
+    /// Drops a device that failed. Connections over it live on until they time out.
+    fn lose(&mut self, now: Instant, at: usize) {
+        let port = self.ports.remove(at);
+        self.devices_changed = true;
+        self.stats.devices_lost += 1;
+        self.stats.tx_dropped += port.pending.len() as u64;
+        // It can be unknown to the stack only if it was removed there by hand, which is what is wanted.
+        let _ = self.stack.remove_interface(now, port.id);
+    }
+
+    /// Who is to be told of what happened since the last time.
+    pub(crate) fn tell(&mut self, told: &mut Told) {
+        if self.doorbell {
+            let waiting = self.stack.has_events();
+            told.ring |= waiting && !self.rung;
+            self.rung = waiting;
+        } else {
+            while let Some(event) = self.stack.poll_event() {
+                let waiter = match event {
+                    Event::Socket(id, _) => self.sockets.get(id),
+                    Event::Acceptable(id) => self.listeners.get(id),
+                };
+                told.waiters.extend(waiter.filter(|w| w.has_waiting()).cloned());
+            }
+        }
+        let stack = &self.stack;
+        self.flushing.retain(|(id, waiter)| {
+            let waits = stack.tcp_flushed(*id) == Ok(false);
+            if !waits {
+                told.waiters.push(waiter.clone());
+            }
+            waits
+        });
+    }
+
+    /// Tells `waiter` when all that was sent on a connection is acknowledged, or the connection is gone.
+    pub(crate) fn tell_when_flushed(&mut self, id: SocketId, waiter: &Arc<Waiter>) {
+        if !self.flushing.iter().any(|(other, _)| *other == id) {
+            self.flushing.push((id, waiter.clone()));
+        }
+    }
+
+    /// The doorbell is to be rung again if events wait.
+    pub(crate) fn forget_ring(&mut self) {
+        self.rung = false;
+    }
+
+    /// Everyone who waits is to look again: nothing will come any more.
+    pub(crate) fn tell_all(&mut self, told: &mut Told) {
+        told.waiters.extend(self.sockets.values().cloned());
+        told.waiters.extend(self.listeners.values().cloned());
+        told.waiters.extend(self.flushing.drain(..).map(|(_, waiter)| waiter));
+        told.ring |= self.doorbell;
+    }
+
+    /// When something is to be done even if nothing comes.
+    pub(crate) fn deadline(&self, epoch: Clock) -> Option<Instant> {
+        let devices = self
+            .ports
+            .iter()
+            .filter_map(|p| p.device.poll_timeout())
+            .map(|at| Instant::ZERO + at.saturating_duration_since(epoch));
+        self.stack.poll_timeout().into_iter().chain(devices).min()
+    }
+
+    /// The descriptors to wait for.
+    #[cfg(unix)]
+    pub(crate) fn interests(&self, interests: &mut Vec<Interest>) {
+        interests.clear();
+        interests.extend(
+            self.ports.iter().filter_map(|p| {
+                Some(Interest { fd: p.device.fd()?, write: !p.pending.is_empty() })
+            }),
+        );
+    }
+
+    /// Gives memory back that a burst left, now and then; whether to come back for more.
+    pub(crate) fn trim(&mut self, now: Instant, every: std::time::Duration) -> bool {
+        if self.pool.wants_trim() && now.since(self.trimmed) >= every {
+            self.trimmed = now;
+            return self.pool.trim();
+        }
+        self.pool.wants_trim()
+    }
+
+    pub(crate) fn stats(&self) -> ShardStats {
+        ShardStats { slabs: self.pool.slabs(), slab_copies: self.pool.copied(), ..self.stats }
+    }
+
+    /// After a panic: takes the stack out of use.
+    pub(crate) fn fail(&mut self, message: String, told: &mut Told) {
+        if self.state == State::Running {
+            self.state = State::Failed(message);
+        }
+        let wreck = self.retire(told);
+        if self.wreck.is_none() {
+            self.wreck = Some(wreck);
+        }
+    }
+
+    /// Puts an empty stack in the place of the one there is, which it gives: every id is stale from here on, nothing is
+    /// sent or received any more.
+    pub(crate) fn retire(&mut self, told: &mut Told) -> Stack {
+        let config = Config { loopback: false, max_connections: 0, ..Config::default() };
+        let empty = Stack::new(config, Secrets::from_bytes(&[0; 64]), 0);
+        self.tell_all(told);
+        std::mem::replace(&mut self.stack, empty)
+    }
+}
+
+fn rx_frame(received: Received, pool: &mut Pool) -> RxFrame {
+    let data = match received.data {
+        RxData::Buffer(len) => pool.take(len),
+        RxData::Owned(frame) => slab::owned(frame),
+    };
+    let checksum =
+        if received.checksum_trusted { RxChecksum::Trusted } else { RxChecksum::Unverified };
+    RxFrame { data, checksum, gso_size: received.gso_size }
+}
+
+fn tx_frame<'a>(transmit: &Transmit<'a>) -> TxFrame<'a> {
+    TxFrame {
+        pieces: [transmit.header, transmit.payload[0], transmit.payload[1]],
+        checksum: transmit.checksum.map(|c| TxChecksum { start: c.start, offset: c.offset }),
+        gso: transmit.gso.map(|g| Gso {
+            kind: match g.kind {
+                GsoKind::Tcp4 => usernet_device::GsoKind::Tcp4,
+                GsoKind::Tcp6 => usernet_device::GsoKind::Tcp6,
+            },
+            size: g.size,
+        }),
+    }
+}

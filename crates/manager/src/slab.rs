@@ -1,0 +1,368 @@
+//! Receive slabs: memory that a device is read into and that the receive queues then refer to, so that a received byte
+//! is copied once. The only unsafe code of the receive path is here.
+//!
+//! A slab fills from its start. What lies below its mark is frozen: any number of [`Payload`]s may view it, nothing
+//! writes it. What lies above belongs to the one [`Writer`]. A slab is used again only when its pool holds the last
+//! reference to it, which `Arc::get_mut` proves.
+
+use std::cell::UnsafeCell;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use usernet_core::{Payload, Storage};
+
+/// Bytes of a slab; longer for a device whose frames would not fit.
+pub(crate) const SLAB_LEN: usize = 1 << 20;
+
+/// Most slabs of a pool, the one being filled included. When all are pinned by unread data, frames are copied into
+/// memory of their own size, so that what is pinned stays within this and what is queued.
+const MAX_SLABS: usize = 64;
+
+/// Free slabs that [`Pool::trim`] leaves.
+const KEEP_FREE: usize = 2;
+
+/// One slab.
+struct Slab {
+    memory: Box<[UnsafeCell<u8>]>,
+    /// Everything below is frozen. Only the writer advances it; only `&mut Slab` takes it back.
+    frozen: AtomicUsize,
+}
+
+// SAFETY: shared access through `&Slab` reaches `memory` in two ways. `bytes` only reads, and only below `frozen`.
+// `Writer::spare` writes, only at or above `frozen`, and there is at most one writer (it is made from a `&mut Slab`,
+// see `Writer::new`, and lives no longer than its slab's turn). `frozen` only grows while the slab is shared, with
+// Release after the bytes below it were written and Acquire before they are read.
+unsafe impl Sync for Slab {}
+
+impl Slab {
+    fn new(len: usize) -> Self {
+        let zeroed = Box::into_raw(vec![0u8; len].into_boxed_slice());
+        // SAFETY: `UnsafeCell<u8>` has the layout of `u8` (it is `repr(transparent)`), so pointer, length and
+        // allocation are the same; the pointer comes from `Box::into_raw` and is used once.
+        let memory = unsafe { Box::from_raw(zeroed as *mut [UnsafeCell<u8>]) };
+        Self { memory, frozen: AtomicUsize::new(0) }
+    }
+}
+
+impl Storage for Slab {
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        let frozen = self.frozen.load(Ordering::Acquire);
+        assert!(range.start <= range.end && range.end <= frozen, "not a frozen range");
+        let cells = &self.memory[range];
+        // SAFETY: the range lies in the allocation (it was just sliced) and below `frozen`, where nothing writes while
+        // a reference to the slab lives; the Acquire above makes the bytes visible.
+        unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<u8>(), cells.len()) }
+    }
+
+    fn capacity(&self) -> usize {
+        self.memory.len()
+    }
+}
+
+/// The right to fill a slab.
+struct Writer {
+    slab: Arc<Slab>,
+}
+
+impl Writer {
+    /// Starts a slab afresh; gives it back when something still refers to it.
+    fn new(mut slab: Arc<Slab>) -> Result<Self, Arc<Slab>> {
+        match Arc::get_mut(&mut slab) {
+            Some(unique) => {
+                *unique.frozen.get_mut() = 0;
+                Ok(Self { slab })
+            }
+            None => Err(slab),
+        }
+    }
+
+    fn filled(&self) -> usize {
+        // Only this writer changes it.
+        self.slab.frozen.load(Ordering::Relaxed)
+    }
+
+    /// What can be written.
+    fn spare(&mut self) -> &mut [u8] {
+        let cells = &self.slab.memory[self.filled()..];
+        let start = UnsafeCell::raw_get(cells.as_ptr());
+        // SAFETY: the range lies in the allocation and at or above `frozen`, which no reader reaches. There is one
+        // writer per slab, this one, and it is borrowed mutably for as long as the slice lives, so neither can a
+        // second slice be made nor `frozen` move into it. `raw_get` keeps the provenance of the cells, which allows
+        // writing through a shared reference.
+        unsafe { std::slice::from_raw_parts_mut(start, cells.len()) }
+    }
+
+    /// Freezes the next `len` bytes and gives a view on them.
+    fn freeze(&mut self, len: usize) -> Payload {
+        let start = self.filled();
+        let end = start + len;
+        assert!(end <= self.slab.memory.len(), "more bytes than the slab has");
+        self.slab.frozen.store(end, Ordering::Release);
+        Payload::new(Arc::<Slab>::clone(&self.slab), start..end)
+    }
+}
+
+/// A frame in memory of its own.
+struct Owned(Vec<u8>);
+
+impl Storage for Owned {
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.0[range]
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+/// A view on a frame that came in memory of its own; no byte is copied.
+pub(crate) fn owned(frame: Vec<u8>) -> Payload {
+    let len = frame.len();
+    Payload::new(Arc::new(Owned(frame)), 0..len)
+}
+
+/// The slabs of a shard.
+pub(crate) struct Pool {
+    current: Option<Writer>,
+    /// Slabs that were filled, oldest first; free once this is their only reference.
+    full: VecDeque<Arc<Slab>>,
+    /// Where frames go when every slab is pinned, before they are copied out.
+    overflow: Vec<u8>,
+    /// Whether the last buffer that was given is `overflow`.
+    overflowed: bool,
+    /// Frames that were copied because every slab was pinned.
+    copied: u64,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: None,
+            full: VecDeque::new(),
+            overflow: Vec::new(),
+            overflowed: false,
+            copied: 0,
+        }
+    }
+
+    /// At least `len` bytes to receive into. [`take`](Self::take) what was received before asking again.
+    pub(crate) fn buffer(&mut self, len: usize) -> &mut [u8] {
+        let room = self.current.as_ref().is_some_and(|w| w.slab.memory.len() - w.filled() >= len);
+        if !room {
+            self.rotate(len);
+        }
+        self.overflowed = self.current.is_none();
+        match &mut self.current {
+            Some(writer) => writer.spare(),
+            None => {
+                if self.overflow.len() < len {
+                    self.overflow.resize(len, 0);
+                }
+                &mut self.overflow
+            }
+        }
+    }
+
+    /// The first `len` bytes of the buffer that was given last, as a view.
+    ///
+    /// # Panics
+    /// When the buffer was shorter.
+    pub(crate) fn take(&mut self, len: usize) -> Payload {
+        match &mut self.current {
+            Some(writer) if !self.overflowed => writer.freeze(len),
+            _ => {
+                self.copied += 1;
+                owned(self.overflow[..len].to_vec())
+            }
+        }
+    }
+
+    /// Retires the current slab and finds another with room for `len` bytes: one that nothing refers to any more, or a
+    /// new one, or none.
+    fn rotate(&mut self, len: usize) {
+        self.full.extend(self.current.take().map(|writer| writer.slab));
+        for _ in 0..self.full.len() {
+            let Some(slab) = self.full.pop_front() else { break };
+            match Writer::new(slab) {
+                Ok(writer) if writer.slab.memory.len() >= len => {
+                    self.current = Some(writer);
+                    return;
+                }
+                Ok(_too_short) => {}
+                Err(pinned) => self.full.push_back(pinned),
+            }
+        }
+        if self.full.len() < MAX_SLABS {
+            self.current = Writer::new(Arc::new(Slab::new(len.max(SLAB_LEN)))).ok();
+        }
+    }
+
+    /// Gives free slabs beyond a few back to the system; whether there may be more to give back later.
+    pub(crate) fn trim(&mut self) -> bool {
+        let mut free = 0;
+        self.full.retain(|slab| {
+            if Arc::strong_count(slab) > 1 {
+                return true;
+            }
+            free += 1;
+            free <= KEEP_FREE
+        });
+        self.overflow = Vec::new();
+        self.wants_trim()
+    }
+
+    /// Whether trimming could give anything back, now or later.
+    pub(crate) fn wants_trim(&self) -> bool {
+        self.full.len() > KEEP_FREE || !self.overflow.is_empty()
+    }
+
+    /// Slabs that exist.
+    pub(crate) fn slabs(&self) -> usize {
+        self.full.len() + usize::from(self.current.is_some())
+    }
+
+    /// Frames that were copied because every slab was pinned.
+    pub(crate) fn copied(&self) -> u64 {
+        self.copied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn receive(pool: &mut Pool, frame: &[u8]) -> Payload {
+        pool.buffer(frame.len())[..frame.len()].copy_from_slice(frame);
+        pool.take(frame.len())
+    }
+
+    #[test]
+    fn views_keep_their_bytes_while_the_slab_fills_on() {
+        let mut pool = Pool::new();
+        let views: Vec<_> = (0..200u8).map(|i| receive(&mut pool, &[i; 1000])).collect();
+        for (i, view) in views.iter().enumerate() {
+            assert_eq!(&view[..], &[i as u8; 1000]);
+        }
+        assert_eq!(pool.slabs(), 1);
+    }
+
+    #[test]
+    fn a_slab_is_used_again_only_when_its_last_view_is_gone() {
+        let mut pool = Pool::new();
+        let first = receive(&mut pool, &[7; 10]);
+        let part = first.slice(3..5);
+        drop(first);
+        let place = part.as_ptr();
+        for i in 0..5000u32 {
+            let view = receive(&mut pool, &[i as u8; 1000]);
+            assert!(!view.as_ptr_range().contains(&place));
+        }
+        assert_eq!(&part[..], &[7, 7]);
+        assert_eq!(pool.slabs(), 2, "the other slab is filled again and again");
+        drop(part);
+        let reused = (0..3000u32).any(|i| {
+            let view = receive(&mut pool, &[i as u8; 1000]);
+            view.as_ptr_range().contains(&place)
+        });
+        assert!(reused);
+    }
+
+    #[test]
+    fn frames_are_copied_when_every_slab_is_pinned() {
+        let mut pool = Pool::new();
+        let half = SLAB_LEN / 2 + 1;
+        let pins: Vec<_> = (0..MAX_SLABS)
+            .map(|i| {
+                let view = receive(&mut pool, &vec![i as u8; half]);
+                view.slice(0..1)
+            })
+            .collect();
+        assert_eq!((pool.slabs(), pool.copied()), (MAX_SLABS, 0));
+        let extra: Vec<_> = (0..3u8).map(|i| receive(&mut pool, &vec![i; half])).collect();
+        assert_eq!((pool.slabs(), pool.copied()), (MAX_SLABS, 3));
+        assert_eq!(extra[0].pinned(), half, "right-sized memory");
+        for (i, view) in extra.iter().enumerate() {
+            assert!(view.iter().all(|b| *b == i as u8));
+        }
+        for (i, pin) in pins.iter().enumerate() {
+            assert_eq!(&pin[..], &[i as u8]);
+        }
+        drop(pins);
+        let view = receive(&mut pool, &[1; 10]);
+        assert_eq!(pool.copied(), 3, "a slab is free again");
+        assert_eq!(&view[..], &[1; 10]);
+        assert!(!pool.trim());
+        assert!(pool.slabs() <= KEEP_FREE + 1);
+        assert_eq!(&view[..], &[1; 10]);
+    }
+
+    #[test]
+    fn what_is_not_frozen_cannot_be_seen() {
+        let mut pool = Pool::new();
+        receive(&mut pool, &[1; 100]);
+        let slab: Arc<dyn Storage> = pool.current.as_ref().map(|w| w.slab.clone()).unwrap();
+        assert_eq!(slab.bytes(0..100), &[1; 100]);
+        for range in [0..101, 100..101, usize::MAX - 1..usize::MAX] {
+            assert!(catch_unwind(AssertUnwindSafe(|| slab.bytes(range).len())).is_err());
+        }
+        #[allow(clippy::reversed_empty_ranges)]
+        let reversed = catch_unwind(AssertUnwindSafe(|| slab.bytes(50..10).len()));
+        assert!(reversed.is_err());
+    }
+
+    #[test]
+    fn taking_more_than_the_buffer_panics_and_freezes_nothing() {
+        let mut pool = Pool::new();
+        let before = receive(&mut pool, &[1; 4]);
+        let len = pool.buffer(1).len();
+        assert!(catch_unwind(AssertUnwindSafe(|| pool.take(len + 1))).is_err());
+        assert_eq!(&before[..], &[1; 4]);
+        assert_eq!(pool.take(len).len(), len);
+    }
+
+    #[test]
+    fn frames_longer_than_a_slab_get_one_of_their_own() {
+        let mut pool = Pool::new();
+        let view = receive(&mut pool, &vec![3; SLAB_LEN + 1]);
+        assert_eq!((view.len(), pool.copied()), (SLAB_LEN + 1, 0));
+    }
+
+    #[test]
+    fn views_are_read_on_other_threads_while_the_pool_goes_round() {
+        let mut pool = Pool::new();
+        let (give, take) = std::sync::mpsc::sync_channel::<(u8, Payload)>(40);
+        let reader = std::thread::spawn(move || {
+            let mut held = VecDeque::new();
+            let mut seen = 0;
+            for (byte, view) in take {
+                assert!(view.iter().all(|b| *b == byte));
+                held.push_back((byte, view));
+                if held.len() > 30 {
+                    let (byte, view) = held.pop_front().unwrap();
+                    assert!(view.iter().all(|b| *b == byte));
+                }
+                seen += 1;
+            }
+            seen
+        });
+        for i in 0..2000u32 {
+            let view = receive(&mut pool, &vec![i as u8; 20_000 + i as usize]);
+            give.send((i as u8, view)).unwrap();
+        }
+        drop(give);
+        assert_eq!(reader.join().unwrap(), 2000);
+        assert!(pool.slabs() < 10, "{} slabs for 70 views", pool.slabs());
+    }
+
+    #[test]
+    fn an_owned_frame_is_not_copied() {
+        let mut frame = Vec::with_capacity(100);
+        frame.extend_from_slice(b"abc");
+        let place = frame.as_ptr();
+        let view = owned(frame);
+        assert_eq!((view.as_ptr(), &view[..], view.pinned()), (place, &b"abc"[..], 100));
+    }
+}

@@ -1,0 +1,516 @@
+//! The class `NativeStack`: its constructor and methods, as src/native.ts describes them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use napi::sys;
+use usernet_core::{
+    ConnectOptions, IpCidr, KeepAlive, ListenAddress, ListenOptions, Route, Shutdown, SocketId,
+    SocketOptions,
+};
+
+use crate::errno::Errno;
+use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
+use crate::stack::{Stack, caught};
+use crate::{convert, devices, options};
+
+/// Most that `write` takes in one call, bytes: what it gives back has to fit an i32, with room for a sign.
+const MAX_WRITE: usize = 1 << 30;
+
+/// Runs a method: finds the stack, catches panics, throws what it has to.
+///
+/// # Safety
+/// `env` and `info` are those that Node-API gave the running callback, which is a method of the class.
+unsafe fn enter<'s, const N: usize, T: IntoJs>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    method: impl FnOnce(Js<'s>, &Stack, [Value<'s>; N]) -> Result<T>,
+) -> sys::napi_value {
+    // SAFETY: the caller's contract.
+    let (js, this, args) = match unsafe { callback_info::<N>(env, info) } {
+        Ok(parts) => parts,
+        Err(_) => return std::ptr::null_mut(),
+    };
+    let stack = unwrap::<Stack>(js, this);
+    if stack.is_null() {
+        js.throw(Failure::Type("Illegal invocation".to_owned()));
+        return std::ptr::null_mut();
+    }
+    // SAFETY: V8 checks that a method's receiver was made by the class's constructor (it defines a signature), which
+    // wraps a reference to a `Stack` or throws; the receiver is held by the running call, and with it that reference.
+    let stack = unsafe { &*stack };
+    let outcome = caught(|| method(js, stack, args)).unwrap_or_else(|message| {
+        let _ = caught(|| stack.fail(&message));
+        Ok(T::after_panic())
+    });
+    match outcome.and_then(|value| value.into_js(js)) {
+        Ok(value) => value.raw(),
+        Err(failure) => {
+            js.throw(failure);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// One entry of the class: `method!("name", |js, stack, [a, b]| ..)`.
+macro_rules! method {
+    ($name:literal, |$js:ident, $stack:ident, [$($arg:ident),*]| $body:expr) => {{
+        unsafe extern "C" fn callback(
+            env: sys::napi_env,
+            info: sys::napi_callback_info,
+        ) -> sys::napi_value {
+            // SAFETY: Node-API calls this with its callback's own arguments, and it is entered as a method only.
+            unsafe { enter(env, info, |$js: Js<'_>, $stack: &Stack, [$($arg),*]| $body) }
+        }
+        sys::napi_property_descriptor {
+            utf8name: concat!($name, "\0").as_ptr().cast(),
+            name: std::ptr::null_mut(),
+            method: Some(callback),
+            getter: None,
+            setter: None,
+            value: std::ptr::null_mut(),
+            attributes: sys::PropertyAttributes::writable | sys::PropertyAttributes::configurable,
+            data: std::ptr::null_mut(),
+        }
+    }};
+}
+
+/// Defines the class.
+pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
+    let methods = [
+        method!("addInterface", |js, stack, [options]| devices::add_interface(js, stack, options)),
+        method!("removeInterface", |js, stack, [id]| remove_interface(stack, js.to_f64(id, "id")?)),
+        method!("addRoute", |js, stack, [to, via, id]| add_route(js, stack, to, via, id)),
+        method!("removeRoute", |js, stack, [to]| remove_route(js, stack, to)),
+        method!("addresses", |js, stack, []| Ok(OrNull(Some(convert::addresses(js, stack)?)))),
+        method!("listen", |js, stack, [address, port, backlog, only]| {
+            listen(js, stack, address, port, backlog, only)
+        }),
+        method!("listenerAddress", |js, stack, [id]| listener_address(js, stack, id)),
+        method!("closeListener", |js, stack, [id]| close_listener(stack, js.to_f64(id, "id")?)),
+        method!("connect", |js, stack, [address, port, local_address, local_port]| {
+            connect(js, stack, [address, port, local_address, local_port])
+        }),
+        method!("write", |js, stack, [id, data]| write(js, stack, id, data)),
+        method!("writev", |js, stack, [id, chunks]| writev(js, stack, id, chunks)),
+        method!("readStart", |js, stack, [id]| Ok(set_reading(stack, js.to_f64(id, "id")?, true))),
+        method!("readStop", |js, stack, [id]| Ok(set_reading(stack, js.to_f64(id, "id")?, false))),
+        method!("shutdown", |js, stack, [id]| shutdown(stack, js.to_f64(id, "id")?)),
+        method!("close", |js, stack, [id]| release(stack, js.to_f64(id, "id")?, false)),
+        method!("reset", |js, stack, [id]| release(stack, js.to_f64(id, "id")?, true)),
+        method!("localAddress", |js, stack, [id]| socket_address(js, stack, id, |(l, _)| l)),
+        method!("remoteAddress", |js, stack, [id]| socket_address(js, stack, id, |(_, r)| r)),
+        method!("sendQueueSize", |js, stack, [id]| send_queue(stack, js.to_f64(id, "id")?)),
+        method!("setNoDelay", |js, stack, [id, on]| {
+            let on = js.to_bool(on, "on")?;
+            set_options(stack, js.to_f64(id, "id")?, |options| options.nagle = !on)
+        }),
+        method!("setKeepAlive", |js, stack, [id, on, idle, interval, count]| {
+            set_keep_alive(js, stack, [id, on, idle, interval, count])
+        }),
+        method!("setTypeOfService", |js, stack, [id, tos]| {
+            let tos = js.to_f64(tos, "tos")?;
+            if !(0.0..256.0).contains(&tos) {
+                return Ok(Errno::EINVAL.number());
+            }
+            set_options(stack, js.to_f64(id, "id")?, |options| options.traffic_class = tos as u8)
+        }),
+        method!("getTypeOfService", |js, stack, [id]| {
+            type_of_service(stack, js.to_f64(id, "id")?)
+        }),
+        method!("info", |js, stack, [id]| info(js, stack, id)),
+        method!("stats", |js, stack, []| Ok(OrNull(Some(convert::stats(js, &stack.stats())?)))),
+        method!("drain", |js, stack, []| stack.drain(js)),
+        method!("slab", |js, stack, [index]| slab(js, stack, index)),
+        method!("takeTrace", |js, stack, []| Ok(OrNull(Some(convert::take_trace(js, stack)?)))),
+        method!("ref", |js, stack, []| {
+            stack.set_ref(js, true);
+            Ok(())
+        }),
+        method!("unref", |js, stack, []| {
+            stack.set_ref(js, false);
+            Ok(())
+        }),
+        method!("shutdownStack", |_js, stack, []| {
+            stack.teardown();
+            Ok(())
+        }),
+    ];
+    let name = c"NativeStack";
+    let mut raw = std::ptr::null_mut();
+    // SAFETY: `js` is valid; the descriptors hold static names and are only read during the call.
+    check(unsafe {
+        sys::napi_define_class(
+            js.env(),
+            name.as_ptr(),
+            name.count_bytes() as isize,
+            Some(constructor),
+            std::ptr::null_mut(),
+            methods.len(),
+            methods.as_ptr(),
+            &raw mut raw,
+        )
+    })?;
+    // SAFETY: just made in the scope of `js`.
+    Ok(unsafe { Value::from_raw(raw) })
+}
+
+/// `new NativeStack(options, events, doorbell)`.
+unsafe extern "C" fn constructor(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the callback's own arguments.
+    let (js, this, [options, events, doorbell]) = match unsafe { callback_info(env, info) } {
+        Ok(parts) => parts,
+        Err(_) => return std::ptr::null_mut(),
+    };
+    let mut target = std::ptr::null_mut();
+    // SAFETY: the callback's own arguments.
+    unsafe { sys::napi_get_new_target(env, info, &raw mut target) };
+    let made = if target.is_null() {
+        let message = "Class constructor NativeStack cannot be invoked without 'new'";
+        Err(Failure::Type(message.to_owned()))
+    } else {
+        caught(|| Stack::construct(js, this, options::stack(js, options)?, events, doorbell))
+            .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "createStack", message)))
+    };
+    match made {
+        Ok(()) => this.raw(),
+        Err(failure) => {
+            js.throw(failure);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// What a call gives back that has nothing else to say.
+fn code(result: std::result::Result<(), impl Into<Errno>>) -> i32 {
+    result.map_or_else(|error| error.into().number(), |()| 0)
+}
+
+/// A port, or `EINVAL`.
+fn port(js: Js<'_>, value: Value<'_>, what: &str) -> Result<Option<u16>> {
+    let port = js.to_f64(value, what)?;
+    let valid = (0.0..65536.0).contains(&port) && port.fract() == 0.0;
+    Ok(valid.then_some(port as u16))
+}
+
+fn remove_interface(stack: &Stack, number: f64) -> Result<i32> {
+    let mut interfaces = stack.interfaces.borrow_mut();
+    let at = interfaces.iter().position(|i| f64::from(i.number) == number);
+    let (Some(at), Some(shard)) = (at, stack.shard()) else {
+        return Ok(Errno::ENODEV.number());
+    };
+    let interface = interfaces.remove(at);
+    Ok(code(shard.remove_device(interface.id)))
+}
+
+fn add_route(
+    js: Js<'_>,
+    stack: &Stack,
+    to: Value<'_>,
+    via: Value<'_>,
+    number: Value<'_>,
+) -> Result<i32> {
+    let (to, number) = (js.to_string(to, "to")?, js.to_f64(number, "interfaceId")?);
+    let via = match js.type_of(via)? {
+        sys::ValueType::napi_null | sys::ValueType::napi_undefined => None,
+        _ => Some(js.to_string(via, "via")?),
+    };
+    let Ok(to) = to.parse::<IpCidr>() else { return Ok(Errno::EINVAL.number()) };
+    let Ok(via) = via.map(|via| via.parse::<IpAddr>()).transpose() else {
+        return Ok(Errno::EINVAL.number());
+    };
+    let interfaces = stack.interfaces.borrow();
+    let interface = interfaces.iter().find(|i| f64::from(i.number) == number);
+    let (Some(interface), Some(mut guard)) = (interface, stack.lock()) else {
+        return Ok(Errno::ENODEV.number());
+    };
+    Ok(code(guard.add_route(Route { to, via, interface: interface.id })))
+}
+
+fn remove_route(js: Js<'_>, stack: &Stack, to: Value<'_>) -> Result<i32> {
+    let Ok(to) = js.to_string(to, "to")?.parse::<IpCidr>() else {
+        return Ok(Errno::EINVAL.number());
+    };
+    let removed = stack.lock().is_some_and(|mut guard| guard.remove_route(to));
+    Ok(if removed { 0 } else { Errno::ESRCH.number() })
+}
+
+fn listen(
+    js: Js<'_>,
+    stack: &Stack,
+    address: Value<'_>,
+    port_value: Value<'_>,
+    backlog: Value<'_>,
+    only: Value<'_>,
+) -> Result<f64> {
+    let address = js.to_string(address, "address")?;
+    let backlog = js.to_f64(backlog, "backlog")?;
+    let only = js.to_bool(only, "ipv6Only")?;
+    let port = port(js, port_value, "port")?;
+    let (Some(port), Ok(address)) = (port, address.parse::<IpAddr>()) else {
+        return Ok(f64::from(Errno::EINVAL.number()));
+    };
+    let address = match address {
+        IpAddr::V4(a) if a.is_unspecified() => ListenAddress::AnyV4,
+        IpAddr::V6(a) if a.is_unspecified() => ListenAddress::AnyV6 { only },
+        address => ListenAddress::One(address),
+    };
+    // As the kernel does it: at least one, at most 65,535. NaN becomes 1.
+    let backlog = backlog.clamp(1.0, 65_535.0) as usize;
+    let Some(mut guard) = stack.lock() else { return Ok(f64::from(Errno::EBADF.number())) };
+    let options = ListenOptions { address, port, backlog: backlog.max(1), options: None };
+    let made = guard.tcp_listen(options);
+    drop(guard);
+    match made {
+        Ok(id) => {
+            let handle = stack.pump().add_listener(id);
+            stack.update_hold();
+            Ok(handle.to_number())
+        }
+        Err(error) => Ok(f64::from(Errno::from(error).number())),
+    }
+}
+
+fn listener_address<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
+    let number = js.to_f64(id, "id")?;
+    let id = stack.pump().listener(number);
+    let found = id.zip(stack.lock()).map(|(id, guard)| guard.tcp_listener_addr(id));
+    let Some(Ok((address, port))) = found else { return Ok(OrNull(None)) };
+    let address = match address {
+        ListenAddress::AnyV4 => IpAddr::from([0; 4]),
+        ListenAddress::AnyV6 { .. } => IpAddr::from([0; 16]),
+        ListenAddress::One(address) => address,
+    };
+    Ok(OrNull(Some(convert::address(js, SocketAddr::new(address, port))?)))
+}
+
+fn close_listener(stack: &Stack, number: f64) -> Result<i32> {
+    let Some(id) = stack.pump().remove_listener(number) else {
+        return Ok(Errno::EBADF.number());
+    };
+    stack.update_hold();
+    let closed = stack.lock().map(|mut guard| {
+        let now = guard.now();
+        guard.tcp_close_listener(now, id)
+    });
+    Ok(closed.map_or(Errno::EBADF.number(), code))
+}
+
+fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 4]) -> Result<f64> {
+    let [address, port_value, local_address, local_port] = args;
+    let address = js.to_string(address, "address")?;
+    let local_address = js.to_string(local_address, "localAddress")?;
+    let port_number = port(js, port_value, "port")?;
+    let local_port = port(js, local_port, "localPort")?;
+    let invalid = Ok(f64::from(Errno::EINVAL.number()));
+    let (Some(port), Some(local_port)) = (port_number, local_port) else { return invalid };
+    let Ok(address) = address.parse::<IpAddr>() else { return invalid };
+    let local_addr = match local_address.as_str() {
+        "" => None,
+        text => match text.parse::<IpAddr>() {
+            Ok(address) => Some(address),
+            Err(_) => return invalid,
+        },
+    };
+    let Some(mut guard) = stack.lock() else { return Ok(f64::from(Errno::EBADF.number())) };
+    let options = ConnectOptions {
+        remote: SocketAddr::new(address, port),
+        local_addr,
+        local_port: (local_port != 0).then_some(local_port),
+        options: None,
+    };
+    let now = guard.now();
+    let made = guard.tcp_connect(now, options);
+    // The handle before the lock is let go: from then on events may name the socket.
+    let handle = made.map(|id| stack.pump().add_socket(id));
+    drop(guard);
+    match handle {
+        Ok(handle) => {
+            stack.update_hold();
+            Ok(handle.to_number())
+        }
+        Err(error) => Ok(f64::from(Errno::from(error).number())),
+    }
+}
+
+/// Runs `f` on the core with the socket that a number stands for; `EBADF` when it is stale.
+fn with_socket(
+    stack: &Stack,
+    number: f64,
+    f: impl FnOnce(&mut usernet_manager::ShardGuard<'_>, SocketId) -> i32,
+) -> i32 {
+    let id = stack.pump().socket(number);
+    match id.zip(stack.lock()) {
+        Some((id, mut guard)) => f(&mut guard, id),
+        None => Errno::EBADF.number(),
+    }
+}
+
+fn write(js: Js<'_>, stack: &Stack, id: Value<'_>, data: Value<'_>) -> Result<i32> {
+    let number = js.to_f64(id, "id")?;
+    // SAFETY: no JavaScript runs before the bytes were copied; a view that other threads write as well (shared memory)
+    // is theirs to keep still, as with any write in Node.
+    let data = unsafe { js.bytes(data, "data")? };
+    let data = &data[..data.len().min(MAX_WRITE)];
+    Ok(with_socket(stack, number, |guard, id| {
+        let now = guard.now();
+        match guard.tcp_send(now, id, data, false) {
+            Ok(taken) => taken as i32,
+            Err(error) => Errno::from(error).number(),
+        }
+    }))
+}
+
+fn writev(js: Js<'_>, stack: &Stack, id: Value<'_>, chunks: Value<'_>) -> Result<i32> {
+    let number = js.to_f64(id, "id")?;
+    let chunks = js.elements(chunks, "chunks")?;
+    // In a second pass, because getting the elements may have run JavaScript.
+    let slices = chunks
+        .iter()
+        // SAFETY: as in `write`.
+        .map(|chunk| unsafe { js.bytes(*chunk, "chunks") })
+        .collect::<Result<smallvec::SmallVec<[&[u8]; 32]>>>()?;
+    Ok(with_socket(stack, number, |guard, id| {
+        let now = guard.now();
+        let mut total = 0;
+        for (i, slice) in slices.iter().enumerate() {
+            let slice = &slice[..slice.len().min(MAX_WRITE - total)];
+            let more = i + 1 < slices.len();
+            match guard.tcp_send(now, id, slice, more) {
+                Ok(taken) => {
+                    total += taken;
+                    if taken < slice.len() {
+                        break;
+                    }
+                }
+                // What went before is taken; the next write tells of the error.
+                Err(_) if total > 0 => break,
+                Err(error) => return Errno::from(error).number(),
+            }
+        }
+        total as i32
+    }))
+}
+
+fn set_reading(stack: &Stack, number: f64, on: bool) -> i32 {
+    let mut pump = stack.pump();
+    if !pump.set_reading(number, on) {
+        return Errno::EBADF.number();
+    }
+    let work = on && pump.has_work();
+    drop(pump);
+    if work {
+        stack.ring();
+    }
+    0
+}
+
+fn shutdown(stack: &Stack, number: f64) -> Result<i32> {
+    Ok(with_socket(stack, number, |guard, id| {
+        let now = guard.now();
+        code(guard.tcp_shutdown(now, id, Shutdown::Write))
+    }))
+}
+
+/// `close` and `reset`.
+fn release(stack: &Stack, number: f64, reset: bool) -> Result<i32> {
+    if stack.pump().socket(number).is_none() {
+        return Ok(Errno::EBADF.number());
+    }
+    let result = with_socket(stack, number, |guard, id| {
+        let now = guard.now();
+        code(if reset { guard.tcp_abort(now, id) } else { guard.tcp_close(now, id) })
+    });
+    let mut pump = stack.pump();
+    // The core says nothing more of what it does not know any more, nor of what was reset.
+    pump.release(number, !reset, reset || result != 0);
+    let work = pump.has_work();
+    drop(pump);
+    if work {
+        stack.ring();
+    }
+    Ok(0)
+}
+
+fn socket_address<'s>(
+    js: Js<'s>,
+    stack: &Stack,
+    id: Value<'s>,
+    pick: impl FnOnce((SocketAddr, SocketAddr)) -> SocketAddr,
+) -> Result<OrNull<'s>> {
+    let number = js.to_f64(id, "id")?;
+    let id = stack.pump().socket(number);
+    match id.zip(stack.lock()).map(|(id, guard)| guard.tcp_addrs(id)) {
+        Some(Ok(both)) => Ok(OrNull(Some(convert::address(js, pick(both))?))),
+        _ => Ok(OrNull(None)),
+    }
+}
+
+fn send_queue(stack: &Stack, number: f64) -> Result<i32> {
+    Ok(with_socket(stack, number, |guard, id| match guard.tcp_info(id) {
+        Ok(info) => i32::try_from(info.send_queue).unwrap_or(i32::MAX),
+        Err(error) => Errno::from(error).number(),
+    }))
+}
+
+fn set_options(
+    stack: &Stack,
+    number: f64,
+    change: impl FnOnce(&mut SocketOptions),
+) -> Result<i32> {
+    Ok(with_socket(stack, number, |guard, id| {
+        let now = guard.now();
+        code(guard.tcp_set_options(now, id, change))
+    }))
+}
+
+fn set_keep_alive(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<i32> {
+    let [id, on, idle, interval, count] = args;
+    let number = js.to_f64(id, "id")?;
+    let on = js.to_bool(on, "on")?;
+    let idle = js.to_f64(idle, "initialDelay")?;
+    let interval = js.to_f64(interval, "interval")?;
+    let count = js.to_f64(count, "count")?;
+    set_options(stack, number, |options| {
+        // 0 keeps what is in force: an earlier setting, or the defaults.
+        let was = options.keep_alive.unwrap_or_default();
+        let time = |ms: f64, was: Duration| {
+            if ms >= 1.0 { Duration::from_millis(ms.min(1e12) as u64) } else { was }
+        };
+        options.keep_alive = on.then(|| KeepAlive {
+            idle: time(idle, was.idle),
+            interval: time(interval, was.interval),
+            count: if count >= 1.0 { count.min(255.0) as u8 } else { was.count },
+        });
+    })
+}
+
+fn type_of_service(stack: &Stack, number: f64) -> Result<i32> {
+    Ok(with_socket(stack, number, |guard, id| match guard.tcp_options(id) {
+        Ok(options) => i32::from(options.traffic_class),
+        Err(error) => Errno::from(error).number(),
+    }))
+}
+
+fn info<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
+    let number = js.to_f64(id, "id")?;
+    let id = stack.pump().socket(number);
+    match id.zip(stack.lock()).map(|(id, guard)| guard.tcp_info(id)) {
+        Some(Ok(info)) => Ok(OrNull(Some(convert::info(js, &info)?))),
+        _ => Ok(OrNull(None)),
+    }
+}
+
+fn slab<'s>(js: Js<'s>, stack: &Stack, index: Value<'s>) -> Result<OrNull<'s>> {
+    let index = js.to_f64(index, "index")?;
+    match stack.slab(js, index as i32) {
+        Some(buffer) => Ok(OrNull(Some(buffer))),
+        None => Err(Failure::Value(format!(
+            "slab {index} is not one that the last drain named: take slabs before the next drain"
+        ))),
+    }
+}
+

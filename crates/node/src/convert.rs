@@ -1,0 +1,182 @@
+//! What the core knows, as JavaScript objects. Names are the core's, which are the RFCs' and `ss -ti`'s.
+
+use std::ffi::CStr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use usernet_core::tcp::Info;
+use usernet_core::{Stats, Trace, TraceEvent};
+
+use crate::errno::Errno;
+use crate::js::{Js, Result, Value};
+use crate::stack::Stack;
+
+/// Most trace events that one call takes; the rest is for the next.
+const MAX_TRACE: usize = 65_536;
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// An object with numbers.
+fn numbers<'s>(js: Js<'s>, object: Value<'s>, fields: &[(&CStr, f64)]) -> Result<()> {
+    fields.iter().try_for_each(|(name, value)| js.set(object, name, js.number(*value)?))
+}
+
+/// `{ address, port, family }`.
+pub(crate) fn address<'s>(js: Js<'s>, address: SocketAddr) -> Result<Value<'s>> {
+    let object = js.object()?;
+    js.set(object, c"address", js.string(&address.ip().to_string())?)?;
+    js.set(object, c"family", js.string(if address.is_ipv4() { "IPv4" } else { "IPv6" })?)?;
+    js.set(object, c"port", js.int(i32::from(address.port()))?)?;
+    Ok(object)
+}
+
+/// The stack's addresses; loopback's interface has the number 0.
+pub(crate) fn addresses<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let addresses = stack.lock().map(|guard| guard.addresses()).unwrap_or_default();
+    let interfaces = stack.interfaces.borrow();
+    let items = addresses.into_iter().map(|(id, cidr)| {
+        let interface = interfaces.iter().find(|i| i.id == id);
+        let (number, name) = interface.map_or((0, "lo"), |i| (i.number, &i.name));
+        let object = js.object()?;
+        js.set(object, c"interface", js.number(f64::from(number))?)?;
+        js.set(object, c"name", js.string(name)?)?;
+        js.set(object, c"cidr", js.string(&format!("{}/{}", cidr.addr, cidr.prefix_len))?)?;
+        Ok(object)
+    });
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
+/// Counters.
+pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats) -> Result<Value<'s>> {
+    let object = js.object()?;
+    for (name, value) in stats.iter() {
+        js.set_key(object, js.string(name)?, js.number(value as f64)?)?;
+    }
+    Ok(object)
+}
+
+/// What `ss -ti` would show; durations in ms. What is not in use (window scaling) is left out.
+pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
+    let object = js.object()?;
+    js.set(object, c"state", js.string(info.state.as_str())?)?;
+    js.set(object, c"congestion", js.string(info.congestion)?)?;
+    js.set(object, c"timestamps", js.bool(info.timestamps)?)?;
+    js.set(object, c"sack", js.bool(info.sack)?)?;
+    if let Some(shift) = info.snd_wscale {
+        js.set(object, c"snd_wscale", js.int(i32::from(shift))?)?;
+    }
+    if let Some(shift) = info.rcv_wscale {
+        js.set(object, c"rcv_wscale", js.int(i32::from(shift))?)?;
+    }
+    numbers(
+        js,
+        object,
+        &[
+            (c"srtt", ms(info.srtt)),
+            (c"rttvar", ms(info.rttvar)),
+            (c"min_rtt", ms(info.min_rtt)),
+            (c"rto", ms(info.rto)),
+            (c"backoff", f64::from(info.backoff)),
+            (c"mss", f64::from(info.mss)),
+            (c"peer_mss", f64::from(info.peer_mss)),
+            (c"pmtu", f64::from(info.pmtu)),
+            (c"cwnd", f64::from(info.cwnd)),
+            (c"ssthresh", f64::from(info.ssthresh)),
+            (c"snd_wnd", f64::from(info.snd_wnd)),
+            (c"rcv_wnd", f64::from(info.rcv_wnd)),
+            (c"in_flight", f64::from(info.in_flight)),
+            (c"send_queue", f64::from(info.send_queue)),
+            (c"unsent", f64::from(info.unsent)),
+            (c"recv_queue", f64::from(info.recv_queue)),
+            (c"ooo_queue", f64::from(info.ooo_queue)),
+            (c"bytes_sent", info.bytes_sent as f64),
+            (c"bytes_acked", info.bytes_acked as f64),
+            (c"bytes_received", info.bytes_received as f64),
+            (c"bytes_retrans", info.bytes_retrans as f64),
+            (c"segs_out", info.segs_out as f64),
+            (c"segs_in", info.segs_in as f64),
+            (c"retrans", info.retrans as f64),
+            (c"timeouts", info.timeouts as f64),
+            (c"lost", f64::from(info.lost)),
+            (c"dup_acks", info.dup_acks as f64),
+        ],
+    )?;
+    Ok(object)
+}
+
+/// Takes what the trace recorded, oldest first.
+pub(crate) fn take_trace<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let mut events = Vec::new();
+    if let Some(mut guard) = stack.lock() {
+        while events.len() < MAX_TRACE
+            && let Some(event) = guard.poll_trace()
+        {
+            events.push(event);
+        }
+    }
+    let items = events.iter().map(|event| trace(js, stack, event));
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
+/// `{ type, at, id, local, remote, .. }`; `id` is the socket's number, or -1 when JavaScript does not know the socket
+/// (not accepted yet, or closed). `at` is in ms since the stack was made.
+fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>> {
+    let object = js.object()?;
+    let number = stack.pump().number(event.socket).unwrap_or(-1.0);
+    let kind = match event.what {
+        Trace::State { .. } => "state",
+        Trace::Retransmit { .. } => "retransmit",
+        Trace::Recovery { .. } => "recovery",
+        Trace::Timeout { .. } => "timeout",
+        Trace::Cwnd { .. } => "cwnd",
+        Trace::Error(_) => "error",
+        _ => "other",
+    };
+    js.set(object, c"type", js.string(kind)?)?;
+    numbers(js, object, &[(c"at", event.at.as_nanos() as f64 / 1e6), (c"id", number)])?;
+    js.set(object, c"local", js.string(&endpoint(event.local))?)?;
+    js.set(object, c"remote", js.string(&endpoint(event.remote))?)?;
+    match event.what {
+        Trace::State { from, to } => {
+            js.set(object, c"from", js.string(from.as_str())?)?;
+            js.set(object, c"to", js.string(to.as_str())?)?;
+        }
+        Trace::Retransmit { seq, len, timeout } => {
+            numbers(js, object, &[(c"seq", f64::from(seq)), (c"length", f64::from(len))])?;
+            js.set(object, c"timeout", js.bool(timeout)?)?;
+        }
+        Trace::Recovery { began, cwnd, ssthresh } => {
+            js.set(object, c"began", js.bool(began)?)?;
+            numbers(
+                js,
+                object,
+                &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))],
+            )?;
+        }
+        Trace::Timeout { backoff, rto } => {
+            numbers(js, object, &[(c"backoff", f64::from(backoff)), (c"rto", ms(rto))])?;
+        }
+        Trace::Cwnd { cwnd, ssthresh } => {
+            numbers(
+                js,
+                object,
+                &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))],
+            )?;
+        }
+        Trace::Error(error) => {
+            js.set(object, c"code", js.string(Errno::from(error).name())?)?;
+        }
+        _ => {}
+    }
+    Ok(object)
+}
+
+/// `192.0.2.1:80`, `[2001:db8::1]:80`.
+fn endpoint(address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) => format!("{ip}:{}", address.port()),
+        IpAddr::V6(ip) => format!("[{ip}]:{}", address.port()),
+    }
+}

@@ -1,0 +1,289 @@
+//! Interfaces and links: from options to devices, and from their errors to JavaScript's.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::ptr;
+
+use napi::sys;
+use usernet_core::{InterfaceError, IpCidr};
+use usernet_device::{Device, LinkOptions, OpenError, Tun, TunOptions, pair};
+use usernet_manager::interface_config;
+
+use crate::errno::Errno;
+use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, check, unwrap};
+use crate::options::{bool, number, object, property, string, strings};
+use crate::stack::{Stack, caught};
+
+/// Least MTU with IPv4 alone (RFC 791 §3.2) and with IPv6 (RFC 8200 §5), bytes.
+const MIN_MTU: (u16, u16) = (576, 1280);
+
+/// What a link end of JavaScript wraps: the device, until a stack has it.
+type LinkEnd = RefCell<Option<Box<dyn Device>>>;
+
+/// Tells link ends from other objects.
+static LINK_TAG: sys::napi_type_tag =
+    sys::napi_type_tag { lower: 0x9d3c_41f0_77aa_4c1e, upper: 0xb1e6_02c5_5d0f_4a83 };
+
+fn invalid(syscall: &'static str, message: String) -> Failure {
+    Failure::system(Errno::EINVAL, syscall, message)
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        // libuv's number of the same name where it has one of its own (Windows), else the system's, negated.
+        let errno = Errno::from_name(error.code()).map_or(-error.errno(), Errno::number);
+        let (syscall, message) = (error.syscall(), error.message().to_owned());
+        Self::System(Box::new(SystemError {
+            code: error.code().to_owned(),
+            errno,
+            syscall,
+            message,
+        }))
+    }
+}
+
+/// CIDRs from strings.
+fn cidrs(texts: &[String], what: &str) -> Result<Vec<IpCidr>> {
+    texts
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|why| {
+                let message = format!(
+                    "{what} '{text}' is invalid ({why}); write it like 198.18.0.2/24 or fd00::2/64"
+                );
+                invalid("addInterface", message)
+            })
+        })
+        .collect()
+}
+
+/// `addInterface(options)`: the interface's number.
+pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Result<f64> {
+    let options = object(js, options, "options")?;
+    let name = string(js, options, c"name")?.unwrap_or_default();
+    let mtu = number(js, options, c"mtu", (0.0, 65_535.0))?.map(|mtu| mtu as u16);
+    let addresses = cidrs(&strings(js, options, c"addresses")?, "address")?;
+    check_mtu(mtu, &addresses)?;
+    check_addresses(stack, &addresses)?;
+    let Some(device) = property(js, options, c"device")? else {
+        let message = "The \"options.device\" argument must be of type object.";
+        return Err(Failure::Type(message.to_owned()));
+    };
+    let device = object(js, device, "options.device")?;
+    let device: Box<dyn Device> = match string(js, device, c"kind")?.as_deref() {
+        Some("tun") => Box::new(open_tun(js, device, mtu)?),
+        Some("link") => take_link(js, device)?,
+        other => {
+            return Err(Failure::Value(format!(
+                "The \"options.device.kind\" argument must be 'tun' or 'link'. Received {other:?}"
+            )));
+        }
+    };
+    let info = device.info();
+    let mut config = interface_config(&info, addresses.clone());
+    if !name.is_empty() {
+        config.name = name;
+    }
+    if let Some(mtu) = mtu {
+        // Never more than the device carries.
+        config.mtu = mtu.min(info.mtu);
+    }
+    check_mtu(Some(config.mtu), &addresses)?;
+    let (name, mtu) = (config.name.clone(), config.mtu);
+    let Some(shard) = stack.shard() else {
+        let message = "the stack is closed; create another";
+        return Err(Failure::system(Errno::EBADF, "addInterface", message));
+    };
+    match shard.add_device(device, config) {
+        Ok(id) => Ok(f64::from(stack.add_interface(id, name))),
+        Err(error) => Err(refused(error, &name, mtu, &addresses)),
+    }
+}
+
+/// Before a device is opened: what the core would refuse afterwards.
+fn check_mtu(mtu: Option<u16>, addresses: &[IpCidr]) -> Result<()> {
+    let v6 = addresses.iter().any(|cidr| cidr.addr.is_ipv6());
+    let (least, why) = if v6 {
+        (MIN_MTU.1, "IPv6 needs at least 1280 bytes (RFC 8200); raise it or drop the IPv6 addresses")
+    } else {
+        (MIN_MTU.0, "IPv4 needs at least 576 bytes (RFC 791); leave it out for the device's own")
+    };
+    match mtu {
+        Some(mtu) if mtu < least => {
+            Err(invalid("addInterface", format!("MTU {mtu} is too small: {why}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Before a device is opened: what another interface has already.
+fn check_addresses(stack: &Stack, addresses: &[IpCidr]) -> Result<()> {
+    let taken = stack.lock().map(|guard| guard.addresses()).unwrap_or_default();
+    for (i, cidr) in addresses.iter().enumerate() {
+        let twice = addresses[..i].iter().any(|other| other.addr == cidr.addr);
+        if twice || taken.iter().any(|(_, other)| other.addr == cidr.addr) {
+            let message = format!(
+                "address {} is on an interface of this stack already; give each interface its own",
+                cidr.addr
+            );
+            return Err(Failure::system(Errno::EADDRINUSE, "addInterface", message));
+        }
+    }
+    Ok(())
+}
+
+/// What the core refused.
+fn refused(error: InterfaceError, name: &str, mtu: u16, addresses: &[IpCidr]) -> Failure {
+    let list: Vec<_> = addresses.iter().map(|c| format!("{}/{}", c.addr, c.prefix_len)).collect();
+    let list = list.join(", ");
+    let message = match error {
+        InterfaceError::InvalidMtu => {
+            format!("MTU {mtu} is out of range: 576 to 65535 bytes, with IPv6 at least 1280")
+        }
+        InterfaceError::InvalidAddress => format!(
+            "one of the addresses {list} is none that a host can have (unspecified, multicast or broadcast); choose another"
+        ),
+        InterfaceError::AddressInUse => format!(
+            "one of the addresses {list} is on an interface of this stack already; give each interface its own"
+        ),
+        other => format!("interface '{name}' cannot be added: {other}"),
+    };
+    Failure::system(Errno::from(error), "addInterface", message)
+}
+
+fn open_tun(js: Js<'_>, device: Value<'_>, mtu: Option<u16>) -> Result<Tun> {
+    let mut options = TunOptions { name: string(js, device, c"name")?, ..TunOptions::default() };
+    options.mtu = mtu;
+    if let Some(on) = bool(js, device, c"offload")? {
+        options.offload = on;
+    }
+    if let Some(packets) = number(js, device, c"queueLength", (1.0, 1_000_000.0))? {
+        options.queue_len = packets as u32;
+    }
+    if let Some(on) = bool(js, device, c"up")? {
+        options.up = on;
+    }
+    let kernel = cidrs(&strings(js, device, c"kernelAddresses")?, "kernel address")?;
+    let mut tun = Tun::open(&options)?;
+    for IpCidr { addr, prefix_len } in kernel {
+        tun.add_kernel_address(addr, prefix_len)?;
+    }
+    Ok(tun)
+}
+
+/// The device of a link end, which no stack has had.
+fn take_link(js: Js<'_>, device: Value<'_>) -> Result<Box<dyn Device>> {
+    let wrong = || {
+        let message = "The \"options.device.link\" argument must be an end of a link (createLink).";
+        Failure::Type(message.to_owned())
+    };
+    let end = property(js, device, c"link")?.ok_or_else(wrong)?;
+    let end = object(js, end, "options.device.link")?;
+    let mut is_link = false;
+    // SAFETY: `js` and `end` are valid in this scope; the tag is only read.
+    check(unsafe {
+        sys::napi_check_object_type_tag(
+            js.env(),
+            end.raw(),
+            &raw const LINK_TAG,
+            &raw mut is_link,
+        )
+    })?;
+    if !is_link {
+        return Err(wrong());
+    }
+    // SAFETY: only `link_end` gives objects this tag, and it wraps a `LinkEnd`, which lives as long as the object.
+    let end = unsafe { unwrap::<LinkEnd>(js, end).as_ref() }.ok_or_else(wrong)?;
+    end.take().ok_or_else(|| {
+        let message = "this end of the link is in use, or was: an end is given to one stack, once; make another link";
+        Failure::system(Errno::EBUSY, "addInterface", message)
+    })
+}
+
+/// The function `createLink`.
+pub(crate) fn create_link_function<'s>(js: Js<'s>) -> Result<Value<'s>> {
+    let name = c"createLink";
+    let mut raw = ptr::null_mut();
+    // SAFETY: `js` is valid; the name is static.
+    check(unsafe {
+        sys::napi_create_function(
+            js.env(),
+            name.as_ptr(),
+            name.count_bytes() as isize,
+            Some(create_link),
+            ptr::null_mut(),
+            &raw mut raw,
+        )
+    })?;
+    // SAFETY: just made in the scope of `js`.
+    Ok(unsafe { Value::from_raw(raw) })
+}
+
+unsafe extern "C" fn create_link(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: the callback's own arguments.
+    let Ok((js, _, [options])) = (unsafe { callback_info(env, info) }) else {
+        return ptr::null_mut();
+    };
+    let made = caught(|| make_link(js, options)).unwrap_or_else(|message| {
+        Err(Failure::system(Errno::EIO, "createLink", message))
+    });
+    match made {
+        Ok(pair) => pair.raw(),
+        Err(failure) => {
+            js.throw(failure);
+            ptr::null_mut()
+        }
+    }
+}
+
+fn make_link<'s>(js: Js<'s>, options: Value<'s>) -> Result<Value<'s>> {
+    let mut link = LinkOptions::default();
+    if js.type_of(options)? != sys::ValueType::napi_undefined {
+        let options = object(js, options, "options")?;
+        if let Some(mtu) = number(js, options, c"mtu", (f64::from(MIN_MTU.0), 65_535.0))? {
+            link.mtu = mtu as u16;
+        }
+        if let Some(frames) = number(js, options, c"capacity", (1.0, 1_048_576.0))? {
+            link.capacity = frames as usize;
+        }
+    }
+    let (first, second) = pair(link);
+    let first = link_end(js, Box::new(first))?;
+    let second = link_end(js, Box::new(second))?;
+    js.array(&[first, second])
+}
+
+/// An object that wraps a device.
+fn link_end<'s>(js: Js<'s>, device: Box<dyn Device>) -> Result<Value<'s>> {
+    let object = js.object()?;
+    let data = Box::into_raw(Box::new(LinkEnd::new(Some(device))));
+    // SAFETY: `js` and `object` are valid in this scope; `data` lives until `drop_link_end` gets it.
+    let wrapped = check(unsafe {
+        sys::napi_wrap(
+            js.env(),
+            object.raw(),
+            data.cast(),
+            Some(drop_link_end),
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    });
+    if let Err(failure) = wrapped {
+        // SAFETY: a failed wrap did not take it over.
+        drop(unsafe { Box::from_raw(data) });
+        return Err(failure);
+    }
+    // SAFETY: as above; the tag is copied.
+    check(unsafe { sys::napi_type_tag_object(js.env(), object.raw(), &raw const LINK_TAG) })?;
+    Ok(object)
+}
+
+/// A link end was collected. A device that no stack had goes with it: an unplugged cable.
+unsafe extern "C" fn drop_link_end(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: made by `Box::into_raw` in `link_end`; Node-API calls a finaliser once.
+    let end = unsafe { Box::from_raw(data.cast::<LinkEnd>()) };
+    let _ = caught(move || drop(end));
+}

@@ -1,0 +1,100 @@
+//! Options objects from JavaScript.
+
+use std::ffi::CStr;
+use std::time::Duration;
+
+use napi::sys;
+use usernet_core::Config;
+
+use crate::js::{Failure, Js, Result, Value};
+
+/// A property, if it is there and neither undefined nor null.
+pub(crate) fn property<'s>(
+    js: Js<'s>,
+    object: Value<'s>,
+    name: &CStr,
+) -> Result<Option<Value<'s>>> {
+    let value = js.get(object, name)?;
+    Ok(match js.type_of(value)? {
+        sys::ValueType::napi_undefined | sys::ValueType::napi_null => None,
+        _ => Some(value),
+    })
+}
+
+fn text(name: &CStr) -> String {
+    format!("options.{}", name.to_string_lossy())
+}
+
+/// An object, or a `TypeError`.
+pub(crate) fn object<'s>(js: Js<'s>, value: Value<'s>, what: &str) -> Result<Value<'s>> {
+    if js.type_of(value)? == sys::ValueType::napi_object {
+        Ok(value)
+    } else {
+        Err(Failure::Type(format!("The \"{what}\" argument must be of type object.")))
+    }
+}
+
+/// A number property between bounds, inclusive.
+pub(crate) fn number(
+    js: Js<'_>,
+    object: Value<'_>,
+    name: &CStr,
+    bounds: (f64, f64),
+) -> Result<Option<f64>> {
+    let Some(value) = property(js, object, name)? else { return Ok(None) };
+    let value = js.to_f64(value, &text(name))?;
+    if value >= bounds.0 && value <= bounds.1 {
+        return Ok(Some(value));
+    }
+    Err(Failure::Value(format!(
+        "The value of \"{}\" is out of range. It must be >= {} && <= {}. Received {value}",
+        text(name),
+        bounds.0,
+        bounds.1,
+    )))
+}
+
+/// A boolean property.
+pub(crate) fn bool(js: Js<'_>, object: Value<'_>, name: &CStr) -> Result<Option<bool>> {
+    let value = property(js, object, name)?;
+    value.map(|value| js.to_bool(value, &text(name))).transpose()
+}
+
+/// A string property.
+pub(crate) fn string(js: Js<'_>, object: Value<'_>, name: &CStr) -> Result<Option<String>> {
+    let value = property(js, object, name)?;
+    value.map(|value| js.to_string(value, &text(name))).transpose()
+}
+
+/// A property that is an array of strings; empty when it is missing.
+pub(crate) fn strings(js: Js<'_>, object: Value<'_>, name: &CStr) -> Result<Vec<String>> {
+    let Some(value) = property(js, object, name)? else { return Ok(Vec::new()) };
+    let items = js.elements(value, &text(name))?;
+    items.into_iter().map(|item| js.to_string(item, &text(name))).collect()
+}
+
+/// `NativeStackOptions`.
+pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
+    const BUFFER: (f64, f64) = (2048.0, 1_073_741_824.0);
+    let options = object(js, value, "options")?;
+    let mut config = Config::default();
+    if let Some(on) = bool(js, options, c"loopback")? {
+        config.loopback = on;
+    }
+    if let Some(bytes) = number(js, options, c"recvBuffer", BUFFER)? {
+        config.socket.recv_buffer = bytes as usize;
+    }
+    if let Some(bytes) = number(js, options, c"sendBuffer", BUFFER)? {
+        config.socket.send_buffer = bytes as usize;
+    }
+    if let Some(ms) = number(js, options, c"timeWait", (0.0, 3_600_000.0))? {
+        config.time_wait = Duration::from_secs_f64(ms / 1e3);
+    }
+    if let Some(most) = number(js, options, c"maxConnections", (1.0, 16_777_216.0))? {
+        config.max_connections = most as usize;
+    }
+    if let Some(on) = bool(js, options, c"trace")? {
+        config.trace = on;
+    }
+    Ok(config)
+}

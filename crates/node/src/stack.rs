@@ -1,0 +1,501 @@
+//! One stack of one environment: its life from constructor to teardown, and the drain.
+//!
+//! Everything here runs on the JavaScript thread, except `Bell::ring`. A stack ends in one of three ways, whichever is
+//! first: `shutdownStack()`, the garbage collector finding its object, or the cleanup hook of its environment (worker
+//! terminated, process ending). Each runs [`Stack::teardown`], which joins the packet thread before anything it touches
+//! goes away, and after which nothing calls into JavaScript. There are no globals.
+//!
+//! The object is collected only while it has no socket and no listener: until then the stack holds it.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use napi::sys;
+use usernet_core::{Config, InterfaceId, Stats};
+use usernet_manager::{Shard, ShardGuard};
+
+use crate::bell::Bell;
+use crate::errno::Errno;
+use crate::js::{Failure, Js, Reference, Result, Value, check};
+use crate::pump::{Pump, RECORD_SIZE, Records, Stop};
+use crate::slabs::Slabs;
+use crate::tcp::Driver;
+
+/// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
+const DRAIN_BYTES: usize = 1 << 20;
+
+/// After so many drains in a row the next one waits for a turn of the loop: Node answers up to 1,000 rings of a
+/// threadsafe function before it looks at timers and descriptors again.
+const DRAINS_IN_A_ROW: u32 = 32;
+
+/// Where a stack is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// A panic was caught: every socket ends with an error, then as closed.
+    Failed,
+    Closed,
+}
+
+/// What the stack refers to in JavaScript. All weak: the stack's object holds them as hidden properties, so that a cycle
+/// through the doorbell (which knows the stack) can be collected.
+struct Objects {
+    /// The stack's object; made strong while there are sockets or listeners.
+    this: Reference,
+    events: Reference,
+    doorbell: Reference,
+    /// Calls the doorbell, if the stack is open still: what `setImmediate` gets.
+    turn: Reference,
+    set_immediate: Reference,
+}
+
+/// An interface as JavaScript knows it.
+pub(crate) struct Interface {
+    pub(crate) number: u32,
+    pub(crate) id: InterfaceId,
+    pub(crate) name: String,
+}
+
+/// A stack.
+pub(crate) struct Stack {
+    env: sys::napi_env,
+    shard: Arc<Shard>,
+    bell: Arc<Bell>,
+    life: Cell<Life>,
+    pump: RefCell<Pump>,
+    slabs: RefCell<Slabs>,
+    objects: RefCell<Option<Objects>>,
+    pub(crate) interfaces: RefCell<Vec<Interface>>,
+    last_interface: Cell<u32>,
+    /// The object is held.
+    held: Cell<bool>,
+    /// Drains since the loop last had a turn of its own.
+    in_a_row: Cell<u32>,
+    /// `setImmediate` was called and its callback has not come.
+    deferred: Cell<bool>,
+    /// The last drain left no socket: the next gives memory back.
+    resting: Cell<bool>,
+    /// The reference that the cleanup hook has; null when there is no hook.
+    hook: Cell<*const Stack>,
+    last_stats: RefCell<Option<Stats>>,
+}
+
+impl Stack {
+    /// Makes a stack and wraps it in `this`, the object under construction.
+    pub(crate) fn construct<'s>(
+        js: Js<'s>,
+        this: Value<'s>,
+        config: Config,
+        events: Value<'s>,
+        doorbell: Value<'s>,
+    ) -> Result<()> {
+        let (_, len) = js.int32_array(events)?;
+        if len < RECORD_SIZE {
+            return Err(Failure::Value(format!(
+                "The \"events\" argument has {len} elements; it needs {RECORD_SIZE} a record."
+            )));
+        }
+        if js.type_of(doorbell)? != sys::ValueType::napi_function {
+            let message = "The \"doorbell\" argument must be of type function.";
+            return Err(Failure::Type(message.to_owned()));
+        }
+        let shard = Shard::new(config).map_err(|error| {
+            Failure::system(
+                Errno::EAGAIN,
+                "createStack",
+                format!("cannot start the packet thread ({error}); close other stacks or raise the limits (ulimit -u, ulimit -n)"),
+            )
+        })?;
+        let stack = Rc::new(Self {
+            env: js.env(),
+            shard,
+            bell: Arc::new(Bell::new()),
+            life: Cell::new(Life::Open),
+            pump: RefCell::new(Pump::new()),
+            slabs: RefCell::new(Slabs::new()),
+            objects: RefCell::new(None),
+            interfaces: RefCell::new(Vec::new()),
+            last_interface: Cell::new(0),
+            held: Cell::new(false),
+            in_a_row: Cell::new(0),
+            deferred: Cell::new(false),
+            resting: Cell::new(false),
+            hook: Cell::new(ptr::null()),
+            last_stats: RefCell::new(None),
+        });
+        stack.connect(js, this, events, doorbell).inspect_err(|_| stack.teardown())
+    }
+
+    /// The part of construction that Node-API can refuse.
+    fn connect<'s>(
+        self: &Rc<Self>,
+        js: Js<'s>,
+        this: Value<'s>,
+        events: Value<'s>,
+        doorbell: Value<'s>,
+    ) -> Result<()> {
+        self.bell.connect(js, Rc::downgrade(self))?;
+        // After the threadsafe function, whose own hook then runs after ours (last in, first out).
+        let hook = Rc::into_raw(Rc::clone(self));
+        // SAFETY: `js` is valid; the argument stays alive until the hook ran or `teardown` took it back.
+        let status = unsafe {
+            sys::napi_add_env_cleanup_hook(js.env(), Some(on_cleanup), hook.cast_mut().cast())
+        };
+        if let Err(failure) = check(status) {
+            // SAFETY: from `into_raw` above; the hook was not registered.
+            drop(unsafe { Rc::from_raw(hook) });
+            return Err(failure);
+        }
+        self.hook.set(hook);
+
+        let turn = self.turn_function(js)?;
+        let set_immediate = js.get(js.global()?, c"setImmediate")?;
+        js.set_hidden(this, c"_events", events)?;
+        js.set_hidden(this, c"_doorbell", doorbell)?;
+        js.set_hidden(this, c"_turn", turn)?;
+        *self.objects.borrow_mut() = Some(Objects {
+            this: js.reference(this, false)?,
+            events: js.reference(events, false)?,
+            doorbell: js.reference(doorbell, false)?,
+            turn: js.reference(turn, false)?,
+            set_immediate: js.reference(set_immediate, true)?,
+        });
+
+        let bell = Arc::clone(&self.bell);
+        self.shard.set_doorbell(Some(Box::new(move || bell.ring())));
+
+        let data = Rc::into_raw(Rc::clone(self));
+        // SAFETY: `js` is valid; the data stays alive until `on_collected` takes it back.
+        let status = unsafe {
+            sys::napi_wrap(
+                js.env(),
+                this.raw(),
+                data.cast_mut().cast(),
+                Some(on_collected),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        // SAFETY: from `into_raw` above; a failed wrap did not take it over.
+        check(status).inspect_err(|_| drop(unsafe { Rc::from_raw(data) }))
+    }
+
+    /// A function for `setImmediate` that comes to [`Self::notify`].
+    fn turn_function<'s>(self: &Rc<Self>, js: Js<'s>) -> Result<Value<'s>> {
+        let data: *mut Weak<Self> = Box::into_raw(Box::new(Rc::downgrade(self)));
+        let mut raw = ptr::null_mut();
+        // SAFETY: `js` is valid; `data` lives as long as the function, see below.
+        let made = check(unsafe {
+            sys::napi_create_function(
+                js.env(),
+                c"turn".as_ptr(),
+                4,
+                Some(on_turn),
+                data.cast(),
+                &raw mut raw,
+            )
+        });
+        let made = made.and_then(|()| {
+            // SAFETY: `raw` was just made; the finaliser runs when the function was collected.
+            check(unsafe {
+                sys::napi_wrap(
+                    js.env(),
+                    raw,
+                    data.cast(),
+                    Some(drop_turn),
+                    ptr::null_mut(),
+                    ptr::null_mut(),
+                )
+            })
+        });
+        if let Err(failure) = made {
+            // SAFETY: nobody took it over; a function made without a finaliser was not given to anyone.
+            drop(unsafe { Box::from_raw(data) });
+            return Err(failure);
+        }
+        // SAFETY: just made in the scope of `js`.
+        Ok(unsafe { Value::from_raw(raw) })
+    }
+
+    /// The shard, while the stack is open.
+    pub(crate) fn shard(&self) -> Option<&Shard> {
+        (self.life.get() == Life::Open).then_some(&*self.shard)
+    }
+
+    /// The core, while the stack is open.
+    pub(crate) fn lock(&self) -> Option<ShardGuard<'_>> {
+        self.shard().map(Shard::lock)
+    }
+
+    /// Sockets and listeners.
+    pub(crate) fn pump(&self) -> std::cell::RefMut<'_, Pump> {
+        self.pump.borrow_mut()
+    }
+
+    /// The number of a new interface.
+    pub(crate) fn add_interface(&self, id: InterfaceId, name: String) -> u32 {
+        let number = self.last_interface.get() + 1;
+        self.last_interface.set(number);
+        self.interfaces.borrow_mut().push(Interface { number, id, name });
+        number
+    }
+
+    /// Rings for what a call from JavaScript left to report.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
+    }
+
+    /// Whether the doorbell keeps the event loop alive.
+    pub(crate) fn set_ref(&self, js: Js<'_>, on: bool) {
+        self.bell.set_ref(js, on);
+    }
+
+    /// Holds the object while there are sockets or listeners: they are in use although JavaScript may have dropped the
+    /// stack itself.
+    pub(crate) fn update_hold(&self) {
+        let hold = self.life.get() != Life::Closed && self.pump.borrow().len() > 0;
+        if hold != self.held.get()
+            && let Some(objects) = &*self.objects.borrow()
+        {
+            self.held.set(hold);
+            // SAFETY: this is the thread of `env`, which lives: JavaScript or one of its hooks runs on it.
+            unsafe { objects.this.set_strong(self.env, hold) };
+        }
+    }
+
+    /// Counters; those of the end once it is closed.
+    pub(crate) fn stats(&self) -> Stats {
+        match self.lock() {
+            Some(guard) => guard.stats(),
+            None => self.last_stats.borrow().clone().unwrap_or_default(),
+        }
+    }
+
+    /// Calls the doorbell: somebody rang.
+    pub(crate) fn notify(&self, js: Js<'_>) {
+        if self.life.get() == Life::Closed {
+            return;
+        }
+        let doorbell = match &*self.objects.borrow() {
+            Some(objects) => js.deref(&objects.doorbell),
+            None => None,
+        };
+        if let Some(doorbell) = doorbell {
+            // What it throws stays pending and becomes an uncaught exception, as with any callback.
+            let _ = js.call(doorbell, &[]);
+        }
+    }
+
+    /// Has the doorbell called on the loop's next turn. Until then nobody need ring.
+    fn defer(&self, js: Js<'_>) {
+        self.bell.hold();
+        self.in_a_row.set(0);
+        if self.deferred.replace(true) {
+            return;
+        }
+        let functions = match &*self.objects.borrow() {
+            Some(objects) => js.deref(&objects.set_immediate).zip(js.deref(&objects.turn)),
+            None => None,
+        };
+        let called = functions.map(|(set_immediate, turn)| js.call(set_immediate, &[turn]));
+        if !matches!(called, Some(Ok(_))) {
+            self.deferred.set(false);
+            self.bell.answer();
+            self.bell.ring();
+        }
+    }
+
+    /// Fills the events array; the number of records.
+    pub(crate) fn drain(&self, js: Js<'_>) -> Result<i32> {
+        if self.life.get() == Life::Closed {
+            return Ok(0);
+        }
+        let events = match &*self.objects.borrow() {
+            Some(objects) => js.deref(&objects.events),
+            None => None,
+        };
+        let Some(events) = events else { return Ok(0) };
+        let (start, len) = js.int32_array(events)?;
+        self.bell.answer();
+        if start.is_null() || len < RECORD_SIZE {
+            // JavaScript transferred its array away.
+            return Ok(0);
+        }
+        // SAFETY: memory of a live, unshared array that `this` keeps alive; no JavaScript runs until `out` is dropped,
+        // because nothing below calls a function of it before `defer`.
+        let out = unsafe { std::slice::from_raw_parts_mut(start, len) };
+        let mut records = Records::new(out);
+        let more = self.fill(js, &mut records)?;
+        let count = records.len() as i32;
+
+        self.update_hold();
+        let idle = self.pump.borrow().sockets() == 0 && self.slabs.borrow().holds();
+        self.resting.set(idle);
+        let in_a_row = self.in_a_row.get() + u32::from(count > 0);
+        self.in_a_row.set(in_a_row);
+        if more || idle || in_a_row >= DRAINS_IN_A_ROW {
+            self.defer(js);
+        }
+        Ok(count)
+    }
+
+    /// Writes records; whether there is more to come.
+    fn fill(&self, js: Js<'_>, records: &mut Records<'_>) -> Result<bool> {
+        let mut slabs = self.slabs.borrow_mut();
+        slabs.begin(js);
+        if self.resting.replace(false) && self.pump.borrow().sockets() == 0 {
+            slabs.rest();
+            slabs.begin(js);
+        }
+        let mut bytes = DRAIN_BYTES;
+        loop {
+            let stop = {
+                let mut pump = self.pump.borrow_mut();
+                // A shard that failed has an empty stack behind its lock, so this serves a failed stack as well.
+                let mut guard = self.shard.lock();
+                let now = guard.now();
+                let mut driver = Driver { stack: &mut guard, now };
+                pump.run(&mut driver, &mut *slabs, records, &mut bytes)
+            };
+            match stop {
+                Stop::Memory(class) => slabs.provide(js, class)?,
+                Stop::Hold if bytes > 0 => {}
+                Stop::Hold | Stop::Full => return Ok(true),
+                Stop::Idle => {}
+            }
+            if stop == Stop::Idle {
+                // Rung for nothing: it may be the last ring, of a shard that failed.
+                if records.len() == 0 && self.life.get() == Life::Open {
+                    if let Some(message) = self.shard.failed() {
+                        self.fail(&message);
+                        continue;
+                    }
+                }
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Takes note of a panic: sockets end with an error, the process lives.
+    pub(crate) fn fail(&self, message: &str) {
+        if self.life.get() != Life::Open {
+            return;
+        }
+        self.life.set(Life::Failed);
+        eprintln!("usernet: internal error: {message}. The stack is closed; please report this.");
+        let _ = catch_unwind(AssertUnwindSafe(|| self.shard.close()));
+        if let Ok(mut pump) = self.pump.try_borrow_mut() {
+            pump.fail_all(Errno::EIO);
+        }
+        self.bell.ring();
+    }
+
+    /// The buffer of a slab that records named.
+    pub(crate) fn slab<'s>(&self, js: Js<'s>, index: i32) -> Option<Value<'s>> {
+        self.slabs.borrow().buffer(js, index)
+    }
+
+    /// Resets every connection, joins the packet thread, closes the devices, lets go of JavaScript. Idempotent. On the
+    /// stack's thread, while its environment lives.
+    pub(crate) fn teardown(&self) {
+        if self.life.replace(Life::Closed) == Life::Closed {
+            return;
+        }
+        let closed = catch_unwind(AssertUnwindSafe(|| {
+            self.shard.set_doorbell(None);
+            self.shard.close();
+            self.shard.lock().stats()
+        }));
+        *self.last_stats.borrow_mut() = closed.ok();
+        self.bell.disconnect();
+        self.pump.replace(Pump::new());
+        self.interfaces.borrow_mut().clear();
+        // SAFETY: as the contract of this function says.
+        unsafe { self.slabs.borrow_mut().close(self.env) };
+        if let Some(objects) = self.objects.borrow_mut().take() {
+            let Objects { this, events, doorbell, turn, set_immediate } = objects;
+            for reference in [this, events, doorbell, turn, set_immediate] {
+                // SAFETY: as above.
+                unsafe { reference.release(self.env) };
+            }
+        }
+        let hook = self.hook.replace(ptr::null());
+        if !hook.is_null() {
+            // SAFETY: registered with these in `connect` and not run, or `hook` would be null; then the reference is
+            // ours again. `self` is kept by whoever calls.
+            unsafe {
+                sys::napi_remove_env_cleanup_hook(
+                    self.env,
+                    Some(on_cleanup),
+                    hook.cast_mut().cast(),
+                );
+                drop(Rc::from_raw(hook));
+            }
+        }
+    }
+}
+
+/// Runs `f`; what a panic in it says.
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        // A payload may panic again when dropped.
+        std::mem::forget(panic);
+        text.unwrap_or_else(|| "panic".to_owned())
+    })
+}
+
+/// The environment goes away.
+unsafe extern "C" fn on_cleanup(data: *mut c_void) {
+    // SAFETY: the reference given to the hook in `connect`, which `teardown` takes back when it removes the hook.
+    let stack = unsafe { Rc::from_raw(data.cast_const().cast::<Stack>()) };
+    stack.hook.set(ptr::null());
+    let _ = caught(|| stack.teardown());
+}
+
+/// The stack's object was collected, or its environment goes away.
+unsafe extern "C" fn on_collected(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: the reference given to `napi_wrap` in `connect`; Node-API calls a finaliser once.
+    let stack = unsafe { Rc::from_raw(data.cast_const().cast::<Stack>()) };
+    let _ = caught(|| stack.teardown());
+}
+
+/// `setImmediate` calls back.
+unsafe extern "C" fn on_turn(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let mut data = ptr::null_mut();
+    // SAFETY: the callback's own arguments; what is not asked for may be null.
+    unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            &raw mut data,
+        );
+    }
+    if data.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: a callback runs on its environment's thread in a scope; `data` lives as long as the function that runs.
+    let (js, stack) = unsafe { (Js::from_raw(env), &*data.cast::<Weak<Stack>>()) };
+    if let Some(stack) = stack.upgrade() {
+        stack.deferred.set(false);
+        stack.notify(js);
+    }
+    ptr::null_mut()
+}
+
+/// The function for `setImmediate` was collected.
+unsafe extern "C" fn drop_turn(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: made by `Box::into_raw` in `turn_function`; Node-API calls a finaliser once.
+    drop(unsafe { Box::from_raw(data.cast::<Weak<Stack>>()) });
+}

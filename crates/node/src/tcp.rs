@@ -1,0 +1,40 @@
+//! The core as the pump sees it.
+
+use usernet_core::{
+    ConnectionError, Event, Instant, ListenerId, NoSuchSocket, RecvError, SocketId, Stack,
+};
+
+use crate::pump::Tcp;
+
+/// The core's stack, locked, at a moment.
+pub(crate) struct Driver<'a> {
+    pub(crate) stack: &'a mut Stack,
+    pub(crate) now: Instant,
+}
+
+impl Tcp for Driver<'_> {
+    fn poll_event(&mut self) -> Option<Event> {
+        self.stack.poll_event()
+    }
+
+    fn recv_queue(&self, id: SocketId) -> Result<usize, NoSuchSocket> {
+        self.stack.tcp_recv_queue(id)
+    }
+
+    fn recv(&mut self, id: SocketId, buf: &mut [u8]) -> Result<usize, RecvError> {
+        self.stack.tcp_recv(self.now, id, buf)
+    }
+
+    fn error(&self, id: SocketId) -> Option<ConnectionError> {
+        self.stack.tcp_error(id).ok().flatten()
+    }
+
+    fn accept(&mut self, id: ListenerId) -> Option<SocketId> {
+        self.stack.tcp_accept(id).ok().flatten()
+    }
+
+    fn release(&mut self, id: SocketId) {
+        // The core may have forgotten it already.
+        let _ = self.stack.tcp_close(self.now, id);
+    }
+}
