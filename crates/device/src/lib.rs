@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge: clocks and descriptors live here
 
 mod device;
+mod impairment;
 mod link;
 #[cfg(target_os = "linux")]
 mod netlink;
@@ -13,6 +14,10 @@ mod vnet;
 
 pub use device::{
     Device, DeviceInfo, Gso, GsoKind, Offload, Received, RxData, TxChecksum, TxFrame, Wake,
+};
+pub use impairment::{
+    Direction, Impaired, Impairment, ImpairmentHandle, ImpairmentStats, InvalidImpairment,
+    impaired_pair,
 };
 pub use link::{Link, LinkOptions, LinkStats, pair};
 pub use open_error::OpenError;
