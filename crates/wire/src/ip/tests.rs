@@ -82,6 +82,10 @@ proptest! {
         prop_assert_eq!(bytes[parsed.next_header_offset], 17);
         prop_assert_eq!(&bytes[parsed.payload_offset..][..parsed.payload_len], &payload[..]);
 
+        // To etherparse, an IPv6 length of 0 is "unknown", and the padding data.
+        if addrs.0.is_ipv6() && payload.is_empty() {
+            bytes.truncate(IPV6_HEADER_LEN);
+        }
         let theirs = IpSlice::from_slice(&bytes).unwrap();
         prop_assert_eq!((theirs.source_addr(), theirs.destination_addr()), addrs);
         prop_assert_eq!(theirs.payload_ip_number().0, 17);
