@@ -365,7 +365,8 @@ script!(
 script!(
     full_backlog_drops_the_syn_and_keeps_what_waits,
     "
-    listen 80 backlog 1
+    # As in Linux, one more than the backlog waits.
+    listen 80 backlog 0
     < S 0:0(0) win 65535 <mss 1460>
     > S. 0:0(0) ack 1
     < . 1:1(0) ack 1
@@ -376,14 +377,15 @@ script!(
     +40ms > . 1:1(0) ack 11
     accept
     read 10
-    [2] +1s < S 0:0(0) win 65535 <mss 1460>
+    +1s [2] < S 0:0(0) win 65535 <mss 1460>
+    [2] > S. 0:0(0) ack 1
     "
 );
 
 script!(
     backlog_has_room_again_after_accept,
     "
-    listen 80 backlog 1
+    listen 80 backlog 0
     < S 0:0(0) win 65535 <mss 1460>
     > S. 0:0(0) ack 1
     < . 1:1(0) ack 1
@@ -394,6 +396,26 @@ script!(
     [2] < . 1:1(0) ack 1
     [2] accept
     state ESTABLISHED
+    [2] state ESTABLISHED
+    "
+);
+
+script!(
+    handshake_that_completes_into_a_full_backlog_is_finished_after_accept,
+    "
+    listen 80 backlog 0
+    [1] < S 0:0(0) <mss 1460>
+    [1] > S. 0:0(0) ack 1
+    [2] < S 0:0(0) <mss 1460>
+    [2] > S. 0:0(0) ack 1
+    [1] < . 1:1(0) ack 1
+    # No room: the ACK is as if lost, and nobody is reset.
+    [2] < . 1:1(0) ack 1
+    [2] state SYN-RECEIVED
+    [1] accept
+    +1..1001ms [2] > S. 0:0(0) ack 1
+    [2] < . 1:1(0) ack 1
+    [2] accept
     [2] state ESTABLISHED
     "
 );
@@ -433,7 +455,7 @@ script!(
     stat connections = 1
     stat listeners = 0
     [1] < P. 1:11(10) ack 1
-    [1] +40ms > . 1:1(0) ack 11
+    +40ms [1] > . 1:1(0) ack 11
     [1] read 10
     [3] < S 0:0(0) <mss 1460>
     [3] > R. 0:0(0) ack 1
@@ -538,9 +560,9 @@ script!(
     [2] < . 1:1(0) ack 1
     [2] accept
     [2] < P. 1:21(20) ack 1
-    [1] < P. 1:11(10) ack 1
-    [2] +40ms > . 1:1(0) ack 21
-    [1] > . 1:1(0) ack 11
+    +10ms [1] < P. 1:11(10) ack 1
+    +30ms [2] > . 1:1(0) ack 21
+    +10ms [1] > . 1:1(0) ack 11
     [1] read 10
     [2] read 20
     [2] write 5

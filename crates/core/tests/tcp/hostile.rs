@@ -185,20 +185,30 @@ script!(segment_without_flags_does_no_harm, "
     state ESTABLISHED
 ");
 
-script!(syn_flood_is_bounded_by_the_backlog, "
+script!(syn_flood_is_bounded, "
+    config max_connections 8
     listen 80 backlog 4
     [1] < S 0:0(0) <mss 1460>
-    [2] < S 0:0(0) <mss 1460> held
     discard
-    [3] < S 0:0(0) <mss 1460> held
-    [4] < S 0:0(0) <mss 1460> held
-    [5] < S 0:0(0) <mss 1460> held
-    [6] < S 0:0(0) <mss 1460> held
-    [7] < S 0:0(0) <mss 1460> held
-    [8] < S 0:0(0) <mss 1460> held
+    [2] < S 0:0(0) <mss 1460>
+    discard
+    [3] < S 0:0(0) <mss 1460>
+    discard
+    [4] < S 0:0(0) <mss 1460>
+    discard
+    [5] < S 0:0(0) <mss 1460>
+    discard
+    [6] < S 0:0(0) <mss 1460>
+    discard
+    [7] < S 0:0(0) <mss 1460>
+    discard
+    [8] < S 0:0(0) <mss 1460>
+    discard
     [9] < S 0:0(0) <mss 1460>
     discard
-    stat connections <= 5
+    [10] < S 0:0(0) <mss 1460>
+    discard
+    stat connections <= 8
 ");
 
 script!(connections_are_bounded_in_number, "

@@ -7,7 +7,7 @@ use crate::support::{Family, Isn, Tester};
 
 /// Cells: `.` nothing is sent; `A` an acknowledgement that nothing was taken; `A+` one of all that the segment carries
 /// (at once or delayed); `R` a RST with the acknowledgement number; `R.` one with sequence number 0 that acknowledges the
-/// segment; `S` a SYN-ACK; `x` the connection ends without an answer; `>STATE` what follows; `?` anything that does no
+/// segment; `S` a SYN-ACK; `~` nothing or an acknowledgement, as the RFC leaves it; `x` the connection ends without an answer; `>STATE` what follows; `?` anything that does no
 /// harm; ` ` the row does not occur. Without `>` the state stays.
 ///
 /// Places: `at` RCV.NXT, `in` the window, `below` it, `fin` where the peer's FIN was, `above` the window.
@@ -30,23 +30,23 @@ S.       above  nxt | R      | R      | A+>ESTAB | A             | A            
 .        in     nxt | R      | R      | .        | .>ESTAB       | .              | .>FW2          | .              | .          | .>TW        | .>CLOSED | ?
 .        below  nxt | R      | R      | .        | A             | A              | A              | A              | A          | A           | A        | A
 .        above  nxt | R      | R      | .        | A             | A              | A              | A              | A          | A           | A        | A
-P.       at     old | R      | R      | R        | R             | A+             | A+             | A+             | .          | .           | .        | ?
-P.       at     una | R      | R      | R        | R             | A+             | A+             | A+             | .          | .           | .        | ?
-P.       at     nxt | R      | R      | .        | A+>ESTAB      | A+             | A+>FW2         | A+             | .          | .>TW        | .>CLOSED | ?
-P.       at     new | R      | R      | R        | R             | A              | A              | A              | A          | A           | A        | ?
+P.       at     old | R      | R      | R        | R             | A+             | A+             | A+             | ~          | ~           | ~        | ~
+P.       at     una | R      | R      | R        | R             | A+             | A+             | A+             | ~          | ~           | ~        | ~
+P.       at     nxt | R      | R      | .        | A+>ESTAB      | A+             | A+>FW2         | A+             | ~          | ~>TW        | .>CLOSED | ~
+P.       at     new | R      | R      | R        | R             | A              | A              | A              | A          | A           | A        | ~
 P.       in     nxt | R      | R      | .        | A>ESTAB       | A              | A>FW2          | A              | ?          | ?           | ?        | ?
 P.       below  nxt | R      | R      | .        | A             | A              | A              | A              | A          | A           | A        | A
 P.       above  nxt | R      | R      | .        | A             | A              | A              | A              | A          | A           | A        | A
-P        at     -   | R.     | .      | .        | .             | .              | .              | .              | .          | .           | .        | .
-F.       at     una | R      | R      | R        | R             | A+>CW          | A+>CLOSING     | A+>TW          | .          | .           | .        | ?
-F.       at     nxt | R      | R      | .        | A+>CW         | A+>CW          | A+>TW          | A+>TW          | .          | .>TW        | .>CLOSED | ?
-F.       at     new | R      | R      | R        | R             | A              | A              | A              | A          | A           | A        | ?
+P        at     -   | R.     | .      | .        | .             | .              | .              | .              | ~          | ~           | ~        | ~
+F.       at     una | R      | R      | R        | R             | A+>CW          | A+>CLOSING     | A+>TW          | ~          | ~           | ~        | ~
+F.       at     nxt | R      | R      | .        | A+>CW         | A+>CW          | A+>TW          | A+>TW          | ~          | ~>TW        | .>CLOSED | ~
+F.       at     new | R      | R      | R        | R             | A              | A              | A              | A          | A           | A        | ~
 F.       in     nxt | R      | R      | .        | A>ESTAB       | A              | A>FW2          | A              | ?          | ?           | ?        | ?
 F.       fin    una | R      | R      | R        | A             | A              | A              | A              | A          | A           | A        | A
 F.       below  nxt | R      | R      | .        | A             | A              | A              | A              | A          | A           | A        | A
 F.       above  nxt | R      | R      | .        | A             | A              | A              | A              | A          | A           | A        | A
-F        at     -   | R.     | .      | .        | .             | .              | .              | .              | .          | .           | .        | .
-PF.      at     nxt | R      | R      | .        | A+>CW         | A+>CW          | A+>TW          | A+>TW          | .          | .>TW        | .>CLOSED | ?
+F        at     -   | R.     | .      | .        | .             | .              | .              | .              | ~          | ~           | ~        | ~
+PF.      at     nxt | R      | R      | .        | A+>CW         | A+>CW          | A+>TW          | A+>TW          | ~          | ~>TW        | .>CLOSED | ~
 R        at     -   | .      | .      | .        | x             | x              | x              | x              | x          | x           | x        | .
 R        in     -   | .      | .      | .        | A             | A              | A              | A              | A          | A           | A        | ?
 R        below  -   | .      | .      | .        | .             | .              | .              | .              | .          | .           | .        | .
@@ -174,6 +174,7 @@ fn cell_script(row: &[&str], start: &Start, cell: &str) -> Option<String> {
     let nxt = start.snd_nxt;
     match answer {
         "?" => return None,
+        "~" => script.push_str("discard\n+45ms\ndiscard\n"),
         "." | "x" => script.push_str("+45ms\n"),
         "A" => {
             let _ = writeln!(script, "> . {nxt}:{nxt}(0) ack {}\n+45ms", start.rcv_nxt);

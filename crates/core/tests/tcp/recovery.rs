@@ -116,16 +116,19 @@ script!(further_duplicate_acks_let_new_data_go, "
     @server
     write 29200
     >* 1:14601(14600) ack 1
-    repeat 3 {
+    # RFC 3042: the first two let new data go.
     < . 1:1(0) ack 1
-    }
+    > . 14601:16061(1460) ack 1
+    < . 1:1(0) ack 1
+    > . 16061:17521(1460) ack 1
+    < . 1:1(0) ack 1
     > . 1:1461(1460) ack 1
     # Each tells that one more has left the network; half of the window must drain first.
-    repeat 6 {
+    repeat 8 {
     < . 1:1(0) ack 1
-    }
-    > . 14601:16061(1460) ack 1
     discard
+    }
+    info unsent < 11680
     info retrans = 1
     info timeouts = 0
 ");
@@ -134,10 +137,13 @@ script!(lost_retransmission_waits_for_the_timer, "
     @server
     write 14600
     >* 1:14601(14600) ack 1
-    repeat 9 {
+    repeat 3 {
     < . 1:1(0) ack 1
     }
     > . 1:1461(1460) ack 1
+    repeat 6 {
+    < . 1:1(0) ack 1
+    }
     +200ms > . 1:1461(1460) ack 1
     < . 1:1(0) ack 14601
     flushed yes
@@ -230,7 +236,9 @@ script!(reneging_peer_gets_everything_again, "
     # RFC 2018 8: after a timeout what was SACKed counts as not received.
     +200..400ms > . 1:1461(1460) ack 1
     < . 1:1(0) ack 1461
-    > . 1461:2921(1460) ack 1
+    +0..401ms > . 1461:2921(1460) ack 1
+    < . 1:1(0) ack 2921
+    +0..801ms > . 2921:4381(1460) ack 1
     discard
     < . 1:1(0) ack 5841
     flushed yes
@@ -244,7 +252,8 @@ script!(sack_of_what_was_never_sent_is_ignored, "
     < . 1:1(0) ack 1 <nop,nop,sack -5000:-1000>
     < . 1:1(0) ack 1 <nop,nop,sack 5841:1461>
     < . 1:1(0) ack 1 <nop,nop,sack 1461:1461>
-    discard
+    nothing
+    info retrans = 0
     < . 1:1(0) ack 14601
     flushed yes
     info timeouts = 0
@@ -259,6 +268,22 @@ script!(duplicate_sack_below_the_ack_is_harmless, "
     < . 1:1(0) ack 2921 <nop,nop,sack 1:1461>
     nothing
     flushed yes
+    info retrans = 0
+");
+
+script!(duplicates_reported_are_no_losses, "
+    @server <mss 1460,sackOK>
+    write 1460
+    > P. 1:1461(1460) ack 1
+    < . 1:1(0) ack 1461
+    write 1460
+    > P. 1461:2921(1460) ack 1
+    # D-SACKs of what the network duplicated, while the next segment is under way.
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    nothing
     info retrans = 0
 ");
 
@@ -281,14 +306,17 @@ script!(recovery_ends_where_it_began, "
     @server
     write 29200
     >* 1:14601(14600) ack 1
-    repeat 3 {
+    # RFC 3042: the first two let new data go.
     < . 1:1(0) ack 1
-    }
+    > . 14601:16061(1460) ack 1
+    < . 1:1(0) ack 1
+    > . 16061:17521(1460) ack 1
+    < . 1:1(0) ack 1
     > . 1:1461(1460) ack 1
-    < . 1:1(0) ack 14601
+    < . 1:1(0) ack 17521
     discard
     info retrans = 1
-    info cwnd <= 7300
+    info cwnd <= 8760
     state ESTABLISHED
 ");
 
@@ -322,13 +350,18 @@ script!(congestion_avoidance_grows_by_one_segment_per_round_trip, "
     >* 1:14601(14600) ack 1
     repeat 3 {
     < . 1:1(0) ack 1
-    }
-    > . 1:1461(1460) ack 1
-    < . 1:1(0) ack 14601
     discard
-    info cwnd <= 7300
-    info ssthresh <= 7300
+    }
     < . 1:1(0) ack 17521
     discard
+    info ssthresh >= 7300
+    info ssthresh <= 8760
     info cwnd <= 8760
+    # Half a window more: not yet a segment.
+    < . 1:1(0) ack 18981
+    discard
+    info cwnd <= 8760
+    < . 1:1(0) ack 30661
+    discard
+    info cwnd <= 10220
 ");

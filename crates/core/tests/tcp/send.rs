@@ -359,8 +359,8 @@ script!(send_queue_is_bounded, "
     < . 1:1(0) ack 1461 win 1460
     > . 1461:2921(1460) ack 1
     < . 1:1(0) ack 2921 win 1460
-    event writable
     > P. 2921:4097(1176) ack 1
+    event writable
     room = 2920
     write 5000 = 2920
 ");

@@ -1,6 +1,6 @@
 //! TIME-WAIT (RFC 9293 §3.6.1, RFC 1337, RFC 6191).
 
-use crate::support::script;
+use crate::support::{Family, Isn, Tester, script};
 
 script!(time_wait_lasts_a_minute, "
     @server
@@ -132,14 +132,17 @@ script!(new_syn_without_a_listener_is_not_taken, "
     > F. 1:1(0) ack 1
     < F. 1:1(0) ack 2
     > . 2:2(0) ack 2
+    # It can open nothing, so it ends nothing either.
     +1s < S 100000:100000(0) win 65535 <mss 1460>
-    > R. 0:0(0) ack 100001
+    > . 2:2(0) ack 2
+    state TIME-WAIT
 ");
 
 script!(new_syn_with_a_newer_timestamp_reopens_below_the_old_sequence, "
     @server <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
     < P. 1:1001(1000) ack 1 <nop,nop,TS val 101 ecr last>
     read 1000
+    discard
     close
     > F. 1:1(0) ack 1001
     < F. 1001:1001(0) ack 2 <nop,nop,TS val 102 ecr last>
@@ -196,11 +199,47 @@ script!(simultaneous_closer_has_time_wait, "
     stat connections = 0
 ");
 
-script!(port_in_time_wait_cannot_be_used_for_the_same_connection_at_once, "
-    @client
+script!(new_syn_into_a_full_backlog_does_not_end_time_wait, "
+    listen 80 backlog 0
+    < S 0:0(0) <mss 1460>
+    > S. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    [2] < S 0:0(0) <mss 1460>
+    [2] > S. 0:0(0) ack 1
+    [2] < . 1:1(0) ack 1
     close
     > F. 1:1(0) ack 1
     < F. 1:1(0) ack 2
     > . 2:2(0) ack 2
-    connect address-already-in-use
+    +1s < S 100000:100000(0) win 65535 <mss 1460>
+    discard
+    state TIME-WAIT
+    stat time_wait = 1
 ");
+
+/// A port in TIME-WAIT may be used again for the same peer only above the old sequence numbers (RFC 9293 §3.6.1).
+#[test]
+fn connection_from_a_port_in_time_wait_starts_above_the_old_one() {
+    for family in [Family::V4, Family::V6] {
+        let mut tester = Tester::new(family, Isn::Natural, true);
+        tester.run(
+            "@client
+            write 14600
+            >* 1:14601(14600) ack 1
+            < . 1:1(0) ack 14601
+            close
+            > F. 14601:14601(0) ack 1
+            < F. 1:1(0) ack 14602
+            > . 14602:14602(0) ack 2
+            state TIME-WAIT",
+        );
+        let old = tester.peer().bases.ours.wrapping_add(14602);
+        if tester.try_run("connect address-already-in-use").is_ok() {
+            continue;
+        }
+        tester.run("> S * <mss 1460,sackOK,TS val .. ecr 0,nop,wscale 5>");
+        let new = tester.peer().bases.ours;
+        assert!((new.wrapping_sub(old) as i32) > 0, "{new} is not above {old}");
+    }
+}

@@ -98,9 +98,7 @@ impl Tester {
             }
             ["set", name, ref value @ ..] => self.set(name, value),
             ["rebase", n] => {
-                let peer = self.peer();
-                peer.bases.peer = peer.bases.peer.wrapping_add(number(n)?);
-                (peer.read, peer.written) = (0, 0);
+                self.rebase(number(n)?);
                 Ok(())
             }
             _ => self.ask(words),
@@ -182,12 +180,14 @@ impl Tester {
         let peer = self.peer().clone();
         let traced = self.states.get(&(peer.local_port, peer.peer_port)).copied();
         let stack = &self.stack().0;
-        let shown = peer.socket.and_then(|id| stack.tcp_info(id).ok()).map(|info| info.state);
+        // A newer connection between the same ports is the one meant.
+        let held = peer.socket.filter(|held| traced.is_none_or(|(id, _)| id == *held));
+        let shown = held.and_then(|id| stack.tcp_info(id).ok()).map(|info| info.state);
         match (shown, traced) {
-            (Some(shown), Some(traced)) if shown != traced => {
+            (Some(shown), Some((_, traced))) if shown != traced => {
                 Err(format!("info says {shown}, the trace {traced}"))
             }
-            (Some(state), _) | (None, Some(state)) => Ok(state),
+            (Some(state), _) | (None, Some((_, state))) => Ok(state),
             (None, None) => Ok(StateName::Closed),
         }
     }

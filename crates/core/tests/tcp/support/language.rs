@@ -49,6 +49,8 @@ pub(crate) enum Op {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segment {
     pub(crate) flags: Flags,
+    /// `*` in place of the range: any will do.
+    pub(crate) anywhere: bool,
     pub(crate) seq: u32,
     pub(crate) len: u32,
     pub(crate) ack: Option<u32>,
@@ -221,6 +223,8 @@ impl Segment {
             };
         }
         let range = words.next().ok_or("flags are followed by first:last(length)")?;
+        segment.anywhere = range == "*";
+        let range = if segment.anywhere { "0:0(0)" } else { range };
         let parsed = range.trim_end_matches(')').split_once('(').and_then(|(range, len)| {
             let (first, last) = range.split_once(':')?;
             Some((number(first), number(last), number(len)))

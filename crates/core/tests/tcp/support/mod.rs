@@ -15,7 +15,7 @@
 //!
 //! Every packet must be expected, in order, before anything else happens; at the end none may be left. What a `>` line
 //! does not name (acknowledgement, window, options) may be anything, and so may PSH where it is not written. Options in
-//! `<>` must match in order and padding. A `>*` line stands for the full segments that carry a range.
+//! `<>` must match in order and padding. A `>*` line stands for the full segments that carry a range; `*` for a range is any.
 //!
 //! Steps: `< SEGMENT`, `< icmp KIND SEQ`, `> SEGMENT`, `>* RANGE`, `[2] ..` for a second connection, `repeat N { .. }`,
 //! `@server [<options>]` and `@client [<options>]` for a handshake, and calls:
@@ -36,7 +36,7 @@ mod language;
 mod segment;
 mod tester;
 
-pub(crate) use segment::{Family, Observed};
+pub(crate) use segment::Family;
 pub(crate) use tester::{Isn, Tester};
 
 /// Turns a script into tests: over IPv4, over IPv6 with a peer whose sequence numbers cross 2^31, and over IPv4 with
