@@ -31,11 +31,15 @@
 //! offered, and that the window it offers does not shrink.
 
 mod calls;
+mod hostile;
 mod options;
+mod pair;
 mod language;
 mod segment;
 mod tester;
 
+pub(crate) use language::Segment;
+pub(crate) use pair::{LinkConfig, Pair, PairConfig};
 pub(crate) use segment::Family;
 pub(crate) use tester::{Isn, Tester};
 

@@ -94,6 +94,18 @@ pub(crate) fn build(
     last: u32,
     segment: &Segment,
 ) -> Result<Vec<u8>, String> {
+    let options = segment.options.as_deref().unwrap_or_default();
+    build_with(family, ports, bases, segment, &Opt::encode(options, bases.ours, last))
+}
+
+/// The frame of a segment with these bytes for options, a multiple of 4 and at most 40.
+pub(crate) fn build_with(
+    family: Family,
+    ports: (u16, u16),
+    bases: Bases,
+    segment: &Segment,
+    options: &[u8],
+) -> Result<Vec<u8>, String> {
     let mut src = family.peer();
     let mut dst = family.ours();
     let (mut src_port, mut dst_port) = ports;
@@ -107,8 +119,6 @@ pub(crate) fn build(
             _ => {}
         }
     }
-    let options = segment.options.as_deref().unwrap_or_default();
-    let options = Opt::encode(options, bases.ours, last);
     let mut payload = bytes_at(false, segment.seq, segment.len);
     if segment.twists.contains(&Twist::OtherData) {
         payload.iter_mut().for_each(|b| *b = !*b);
@@ -125,7 +135,7 @@ pub(crate) fn build(
     };
     let mut header = vec![0; tcp::HEADER_LEN];
     repr.emit(&mut header);
-    header.extend(&options);
+    header.extend(options);
     let mut words = (header.len() / 4) as u8;
     for twist in &segment.twists {
         if let Twist::DataOffset(n) = twist {

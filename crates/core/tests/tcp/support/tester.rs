@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     /// Bytes read and written so far; their contents follow from it.
     pub(crate) read: u32,
     pub(crate) written: u32,
+    /// What the stack said last, relative: its acknowledgement, and the end of what it sent.
+    pub(crate) said: (u32, u32),
     /// Newest TSval the stack sent.
     last_tsval: u32,
     /// Window shifts offered: by the peer, by the stack.
@@ -70,7 +72,7 @@ pub(crate) struct Tester {
     pub(crate) current: usize,
     pub(crate) listeners: HashMap<u16, ListenerId>,
     pub(crate) last_port: u16,
-    out: VecDeque<Observed>,
+    pub(crate) out: VecDeque<Observed>,
     pub(crate) ready: HashMap<SocketId, Ready>,
     pub(crate) acceptable: bool,
     /// By ports, the newest connection's.
@@ -140,7 +142,8 @@ impl Tester {
         }
     }
 
-    fn report(&self, error: &str) -> String {
+    /// A failure with everything that led to it.
+    pub(crate) fn report(&self, error: &str) -> String {
         format!(
             "\n{}\nat: {}\n    {error}\n({:?}, {:?})\n",
             self.log.trim_end(),
@@ -226,6 +229,7 @@ impl Tester {
             socket: None,
             read: 0,
             written: 0,
+            said: (0, 0),
             last_tsval: 0,
             shifts: (None, None),
             send_edge: None,
@@ -484,7 +488,7 @@ impl Tester {
     }
 
     /// Adds a line to what a failure shows.
-    fn note(&mut self, text: &str) {
+    pub(crate) fn note(&mut self, text: &str) {
         let at = self.now.since(self.start);
         // Long scripts: the end is what matters.
         if self.log.len() > 200_000 {
@@ -568,6 +572,10 @@ impl Peer {
             self.last_tsval = stamps.val;
         }
         let (seq, len) = (packet.seq(self.bases), packet.payload.len() as u32);
+        if flags.contains(Flags::ACK) {
+            let ack = packet.tcp.ack.0.wrapping_sub(self.bases.peer);
+            self.said = (ack, seq.wrapping_add(len));
+        }
         if packet.payload != segment::bytes_at(true, seq, len) {
             return Err(format!("its contents are not what was written ({seq}..{})", seq + len));
         }
