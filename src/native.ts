@@ -3,6 +3,8 @@
 // Sockets and listeners are numbers: generational ids (index + generation * 2**32, below 2**53). A stale id is answered
 // with -EBADF, never with a crash. Every method that can fail returns a negative errno (libuv's numbers, as
 // `util.getSystemErrorName` takes them) and throws only for wrong argument types.
+import * as path from 'node:path';
+import { codedError } from './errors';
 
 /** What happened, as `drain` reports it: `RECORD_SIZE` numbers a record in the `Int32Array` handed to the constructor. */
 export const enum RecordKind {
@@ -133,4 +135,58 @@ export interface NativeBinding {
   NativeStack: new (options: NativeStackOptions, events: Int32Array, doorbell: () => void) => NativeStack;
   /** The two ends of an in-process link. */
   createLink(options: NativeLinkOptions): [NativeLinkEnd, NativeLinkEnd];
+}
+
+/** The platform's name in napi-rs's scheme: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`. */
+export function platformName(): string {
+  const { platform, arch } = process;
+  if (platform === 'linux') return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}`;
+  return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`;
+}
+
+function isMusl(): boolean {
+  const report = process.report as unknown as { excludeNetwork: boolean; getReport(): { header: object } };
+  // Listing network interfaces in the report can take seconds; the option is newer than Node 20.17.
+  const before = report.excludeNetwork;
+  report.excludeNetwork = true;
+  const { header } = report.getReport();
+  report.excludeNetwork = before;
+  return !('glibcVersionRuntime' in header);
+}
+
+let binding: NativeBinding | null = null;
+
+/**
+ * The native module: beside the package as built from source, or from the platform's package. Throws
+ * `ERR_BINDING_NOT_FOUND`, with the platform's name and the remedy, where there is none.
+ */
+export function loadBinding(): NativeBinding {
+  if (binding !== null) return binding;
+  const platform = platformName();
+  const causes: unknown[] = [];
+  for (const name of [path.join(__dirname, '..', `usernet.${platform}.node`), `usernet-${platform}`]) {
+    try {
+      binding = require(name) as NativeBinding;
+      return binding;
+    } catch (error) {
+      causes.push(error);
+    }
+  }
+  const missing = causes.every((cause) => (cause as { code?: string }).code === 'MODULE_NOT_FOUND');
+  const error = codedError(
+    Error,
+    'ERR_BINDING_NOT_FOUND',
+    missing
+      ? `There is no native binding of usernet for ${platform} here. Install the package usernet-${platform} (it comes with usernet unless optional dependencies are omitted), or build it from source with cargo: npm run build.`
+      : `The native binding of usernet for ${platform} could not be loaded: ${describeCauses(causes)}. Install the package again, or build it from source with cargo: npm run build.`,
+  );
+  error.cause = causes.at(-1);
+  throw error;
+}
+
+function describeCauses(causes: unknown[]): string {
+  return causes
+    .filter((cause) => (cause as { code?: string }).code !== 'MODULE_NOT_FOUND')
+    .map((cause) => (cause as Error).message)
+    .join('; ');
 }

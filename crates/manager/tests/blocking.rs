@@ -610,3 +610,41 @@ fn a_peer_that_stops_reading_for_long_loses_nothing() {
     assert_eq!(got.len(), written + 50_000);
     assert!(got[..written].iter().all(|b| *b == 1) && got[written..].iter().all(|b| *b == 2));
 }
+
+#[test]
+fn every_byte_arrives_over_a_wire_that_loses_doubles_and_swaps_frames() {
+    let (wire, client, server) = pair();
+    wire.set(Mode::Lossy);
+    let listener = server.bind(80).unwrap();
+    let sent = pattern(400_000);
+    thread::scope(|s| {
+        s.spawn(|| {
+            for stream in listener.incoming().take(4) {
+                let mut stream = stream.unwrap();
+                s.spawn(move || {
+                    let mut buf = [0; 4096];
+                    while let len @ 1.. = stream.read(&mut buf).unwrap() {
+                        stream.write_all(&buf[..len]).unwrap();
+                    }
+                });
+            }
+        });
+        for i in 0..4 {
+            let stream = client.connect(if i % 2 == 0 { v4(80) } else { v6(80) }).unwrap();
+            let sent = &sent;
+            s.spawn(move || {
+                thread::scope(|s| {
+                    s.spawn(|| {
+                        (&stream).write_all(sent).unwrap();
+                        (&stream).flush().unwrap();
+                        stream.shutdown(Shutdown::Write).unwrap();
+                    });
+                    let mut got = Vec::new();
+                    (&stream).read_to_end(&mut got).unwrap();
+                    assert!(got == *sent);
+                    assert!(stream.info().unwrap().retrans > 0, "something was lost");
+                });
+            });
+        }
+    });
+}

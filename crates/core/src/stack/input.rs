@@ -1,5 +1,6 @@
 //! Frames in: validated, checked against our addresses, and handed to the connection, the listener, or the refusal.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use usernet_wire::ip::{Packet, Protocol};
@@ -7,6 +8,7 @@ use usernet_wire::tcp::{Flags, Repr};
 use usernet_wire::{Error, SeqNumber};
 
 use super::Stack;
+use super::icmp::Complaint;
 use crate::event::{ListenerId, SocketId};
 use crate::frame::{RxChecksum, RxFrame};
 use crate::interface::{InterfaceId, is_unicast};
@@ -17,11 +19,15 @@ impl Stack {
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
         self.stats.frames_in += 1;
-        let Ok(packet) = Packet::parse(&frame.data) else {
-            self.stats.ip_in_hdr_errors += 1;
-            return;
+        let packet = match Packet::parse(&frame.data) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.stats.ip_in_hdr_errors += 1;
+                self.malformed(now, interface, &frame.data, error);
+                return;
+            }
         };
-        if !self.is_acceptable(interface, &packet) {
+        if !self.is_acceptable(interface, packet.src, packet.dst) {
             self.stats.ip_in_addr_errors += 1;
             return;
         }
@@ -31,19 +37,37 @@ impl Stack {
         }
         match packet.protocol {
             Protocol::TCP => self.tcp_input(now, interface, &packet, frame),
-            _ => self.stats.ip_in_unknown_protos += 1,
+            Protocol::ICMP if packet.dst.is_ipv4() => {
+                self.icmp_input(now, interface, &packet, frame);
+            }
+            Protocol::ICMPV6 if packet.dst.is_ipv6() => {
+                self.icmp_input(now, interface, &packet, frame);
+            }
+            protocol => {
+                self.stats.ip_in_unknown_protos += 1;
+                let complaint = if protocol == Protocol::UDP {
+                    Complaint::PortUnreachable
+                } else {
+                    Complaint::UnknownProtocol { pointer: packet.next_header_offset }
+                };
+                self.complain(now, interface, &frame.data, complaint);
+            }
+        }
+    }
+
+    /// A packet that does not parse: some faults are owed an answer (RFC 8200 §4.2, RFC 1122 §3.2.2.5).
+    fn malformed(&mut self, now: Instant, interface: InterfaceId, bytes: &[u8], error: Error) {
+        if let Error::ParameterProblem { code, pointer, .. } = error {
+            self.complain(now, interface, bytes, Complaint::ParameterProblem { code, pointer });
         }
     }
 
     /// Whether the addresses of a packet can be right: it is for us, and from a host other than us (RFC 1122 §3.2.1.3).
-    fn is_acceptable(&self, interface: InterfaceId, packet: &Packet) -> bool {
+    pub(super) fn is_acceptable(&self, interface: InterfaceId, src: IpAddr, dst: IpAddr) -> bool {
         let from_outside = self.loopback != Some(interface);
-        let spoofed = from_outside
-            && (packet.src.is_loopback() || packet.dst.is_loopback() || self.is_local(packet.src));
-        self.is_for_us(interface, packet.dst)
-            && is_unicast(packet.src)
-            && !self.is_broadcast(packet.src)
-            && !spoofed
+        let spoofed =
+            from_outside && (src.is_loopback() || dst.is_loopback() || self.is_local(src));
+        self.is_for_us(interface, dst) && is_unicast(src) && !self.is_broadcast(src) && !spoofed
     }
 
     fn tcp_input(&mut self, now: Instant, interface: InterfaceId, packet: &Packet, frame: RxFrame) {

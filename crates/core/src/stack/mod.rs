@@ -1,6 +1,7 @@
 //! The stack: its tables, and what a driver calls. Frames in are in `input.rs`, frames out in `output.rs`, the socket
 //! calls in `sockets.rs`, addresses and routes in `route.rs`.
 
+mod icmp;
 mod input;
 mod output;
 mod route;
@@ -29,6 +30,7 @@ pub use stats::Stats;
 
 pub(crate) use stats::TraceLog;
 
+use icmp::IcmpLimit;
 use output::Control;
 use route::Interface;
 use sockets::Listener;
@@ -93,6 +95,7 @@ pub struct Stack {
     events: VecDeque<Queued>,
     /// Packets that belong to no connection: RSTs, ICMP.
     control: VecDeque<Control>,
+    icmp_limit: IcmpLimit,
     /// The control packet that is being transmitted.
     current: Vec<u8>,
     /// Frames to ourselves.
@@ -130,6 +133,7 @@ impl Stack {
             tx_burst: 0,
             events: VecDeque::new(),
             control: VecDeque::new(),
+            icmp_limit: IcmpLimit::default(),
             current: Vec::new(),
             looped: VecDeque::new(),
             header: [0; 128],

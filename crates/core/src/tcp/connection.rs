@@ -650,16 +650,32 @@ impl Connection {
 
     /// The network reports that the path takes packets of `mtu` bytes at most, for a packet of ours with sequence number
     /// `seq` (RFC 1191 §6, RFC 8201 §4; validated against what is in flight, RFC 5927 §7).
-    pub(crate) fn on_packet_too_big(&mut self, seq: SeqNumber, mtu: u16) {
+    pub(crate) fn on_packet_too_big(&mut self, seq: SeqNumber, mtu: u32) {
         let Some(snd) = self.state.sender() else { return };
+        // RFC 8201 §4: below the least MTU of the family it is not to be believed; RFC 1191 §5 guesses where a router does
+        // not say, and no IPv4 path of today has less than 552 bytes (Linux `min_pmtu`).
+        let least = if self.is_v6() { 1280 } else { 552 };
+        let mtu = mtu.max(least).min(u32::from(u16::MAX)) as u16;
         if seq.lt(snd.una) || seq.ge(snd.nxt) || mtu >= self.path.mtu {
             return;
         }
-        // RFC 1191 §3 and RFC 8200 §5: no path has less.
-        self.path.mtu = mtu.max(if self.is_v6() { 1280 } else { 552 });
+        self.path.mtu = mtu;
         let mss = u32::from(self.send_mss());
         if let Some(snd) = self.state.sender_mut() {
             snd.shrink_mss(mss);
+        }
+    }
+
+    /// The network reports that a packet of ours with sequence number `seq` cannot be delivered. While connecting that is
+    /// the end, as in Linux (RFC 5461 §4.2); an established connection does not die of it (RFC 1122 §4.2.3.9, RFC 5927 §5).
+    pub(crate) fn on_unreachable(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        seq: SeqNumber,
+        error: ConnectionError,
+    ) {
+        if matches!(&self.state, State::SynSent(SynSent { hs }) if hs.sent > 0 && hs.iss == seq) {
+            self.fail(ctx, error);
         }
     }
 

@@ -145,8 +145,12 @@ impl Connection {
         };
         let (window, sack) = match &mut rcv {
             Rcv::Open(rcv) => {
-                // SACK blocks ride on pure acknowledgements: three fit beside timestamps (RFC 2018 §3).
-                let max = if sent.is_some() { 0 } else { 3 };
+                // SACK blocks ride on pure acknowledgements: four fit, three beside timestamps (RFC 2018 §3).
+                let max = match sent {
+                    Some(_) => 0,
+                    None if rcv.acks.timestamps() => 3,
+                    None => 4,
+                };
                 let blocks = if max == 0 { None } else { Some(rcv.sack_blocks(max)) };
                 (rcv.advertise(free, buffer), blocks)
             }

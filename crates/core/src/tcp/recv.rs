@@ -313,7 +313,8 @@ impl Receiver {
     /// The right edge that a queue with `free` bytes of room allows, unless that is too little to be worth telling
     /// (receiver SWS avoidance, RFC 9293 §3.8.6.2.2).
     fn new_edge(&self, free: usize, buffer: usize) -> SeqNumber {
-        let edge = self.acks.nxt + (free.min(1 << 30) as u32);
+        // What the window field can say bounds it too (RFC 7323 §2.3).
+        let edge = self.acks.nxt + free.min(0xffff << self.acks.wscale) as u32;
         let least = (buffer as u32 / 2).min(self.rcv_mss).max(1);
         if edge.gt(self.acks.edge) && edge.since(self.acks.edge) >= least {
             // A multiple of the scale's unit, so that what the peer computes is what we mean.

@@ -373,7 +373,6 @@ impl Sender {
             self.buf.consume(bytes as usize);
             self.una = a.ack;
             self.retries = 0;
-            self.rtt.backoff = 0;
             self.unacked_since = now;
         }
         if self.sack {
@@ -382,20 +381,28 @@ impl Sender {
         // RFC 6298 §3: Karn's rule holds for times of sending; a timestamp names the transmission it answers.
         if let Some(rtt) = delivered.rtt.or(if advanced > 0 { a.timestamp_rtt } else { None }) {
             self.rtt.sample(rtt);
+            // The backed-off timeout stays in force until there is a valid sample (RFC 1122 §4.2.3.1, Karn's second rule).
+            self.rtt.backoff = 0;
         }
 
         // RFC 5681 §2: outstanding data, no data, no SYN or FIN, the same ACK number, the same window.
         result.duplicate = advanced == 0 && outstanding && a.pure && self.wnd == old_wnd;
         if self.sack {
-            result.duplicate &= delivered.sacked > 0 || !a.sack.is_empty();
+            // RFC 6675 §2: only one that SACKs something new.
+            result.duplicate &= delivered.sacked > 0;
         }
         self.recover_losses(now, advanced, prior_flight, &mut result);
 
         // RFC 6298 §5.2, §5.3.
         if self.board.is_empty() {
-            if !matches!(self.timer, Timer::Persist { .. }) || self.wnd > old_wnd || advanced > 0 {
-                self.timer = Timer::Idle;
-                self.rtt.backoff = 0;
+            match self.timer {
+                // A window that stays closed goes on being probed ever more rarely.
+                Timer::Persist { .. } if self.wnd <= old_wnd && advanced == 0 => {}
+                Timer::Persist { .. } => {
+                    self.timer = Timer::Idle;
+                    self.rtt.backoff = 0;
+                }
+                _ => self.timer = Timer::Idle,
             }
         } else if advanced > 0 {
             self.timer = Timer::Retransmit { at: now + self.rtt.rto() };
@@ -414,7 +421,7 @@ impl Sender {
             self.dup_acks = 0;
         } else if result.duplicate {
             self.dup_acks = self.dup_acks.saturating_add(1);
-            if !self.sack {
+            if !self.sack && !matches!(self.recovery, Recovery::Timeout { .. }) {
                 // Each says that one segment has left the network (RFC 5681 §3.2 step 4).
                 self.reno_sacked = (self.reno_sacked + self.mss).min(self.nxt.since(self.una));
             }

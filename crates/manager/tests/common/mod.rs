@@ -16,6 +16,8 @@ const CAPACITY: usize = 64;
 pub enum Mode {
     /// Carries them.
     Up,
+    /// Loses, doubles and swaps some of them, the same ones each time.
+    Lossy,
     /// Loses them.
     Cut,
     /// Takes none, once it is full: nobody receives.
@@ -33,6 +35,18 @@ struct Direction {
     reader: Option<Arc<dyn Wake>>,
     writer: Option<Arc<dyn Wake>>,
     closed: bool,
+    /// State of the generator for [`Mode::Lossy`].
+    random: u64,
+}
+
+impl Direction {
+    /// A number from 0 to 99.
+    fn percent(&mut self) -> u64 {
+        // SplitMix64.
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) % 100
+    }
 }
 
 /// Two directions of frames, and what is done to them.
@@ -123,7 +137,20 @@ impl Device for End {
         if direction.frames.len() >= CAPACITY {
             return Err(ErrorKind::WouldBlock.into());
         }
+        let lossy = mode == Mode::Lossy;
+        if lossy && direction.percent() < 5 {
+            return Ok(());
+        }
         direction.frames.push_back(frame.pieces.concat());
+        if lossy && direction.percent() < 5 {
+            direction.frames.push_back(frame.pieces.concat());
+        }
+        if let last @ 1.. = direction.frames.len() - 1
+            && lossy
+            && direction.percent() < 5
+        {
+            direction.frames.swap(last, last - 1);
+        }
         if let Some(waker) = &direction.reader {
             waker.wake();
         }

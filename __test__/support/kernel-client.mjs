@@ -1,0 +1,78 @@
+// The kernel's side where curl, nc and socat cannot do it: plain node:net, run inside the namespace.
+//   pause <host> <port> <path> <ms>   GETs, stops reading for that long after the first bytes, then reads to the end
+//   listen-to-fin <host> <port>       reads to the peer's FIN, and only then sends 100,000 bytes and its own FIN
+//   serve <host> <length>             serves one connection: reads to its FIN, then sends that many bytes; prints its port
+// Prints one JSON line.
+
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const [mode, host, ...rest] = process.argv.slice(2);
+const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+async function pause() {
+  const [port, path, ms] = rest;
+  const socket = net.connect({ host, port: Number(port) });
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n`);
+  const hash = createHash('sha256');
+  let head = '';
+  let length = -1;
+  let paused = false;
+  socket.on('data', (chunk) => {
+    if (length < 0) {
+      head += chunk.toString('latin1');
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      chunk = Buffer.from(head.slice(end + 4), 'latin1');
+      length = 0;
+    }
+    length += chunk.length;
+    hash.update(chunk);
+    if (!paused) {
+      paused = true;
+      socket.pause();
+      print({ paused: true });
+      setTimeout(() => socket.resume(), Number(ms));
+    }
+  });
+  await once(socket, 'end');
+  print({ length, sha256: hash.digest('hex') });
+}
+
+async function listenToFin() {
+  const socket = net.connect({ host, port: Number(rest[0]), allowHalfOpen: true });
+  let greeting = '';
+  socket.setEncoding('utf8').on('data', (text) => {
+    greeting += text;
+  });
+  await once(socket, 'end');
+  // The other side has finished; this one only begins.
+  const part = Buffer.alloc(10_000, 'k');
+  for (let round = 0; round < 10; round++) {
+    socket.write(part);
+    await sleep(10);
+  }
+  socket.end();
+  await once(socket, 'close');
+  print({ greeting, sent: socket.bytesWritten });
+}
+
+async function serve() {
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    let request = '';
+    socket.setEncoding('utf8').on('data', (text) => {
+      request += text;
+    });
+    socket.on('end', () => {
+      const body = Buffer.alloc(Number(rest[0]), 'kernel ');
+      socket.end(body);
+      server.close();
+      print({ request, sha256: createHash('sha256').update(body).digest('hex') });
+    });
+  });
+  server.listen(0, host, () => print({ port: server.address().port }));
+}
+
+await { pause, 'listen-to-fin': listenToFin, serve }[mode]();

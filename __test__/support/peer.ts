@@ -1,0 +1,154 @@
+// The process in the namespace: a stack on a TUN, with the servers that the tests against the kernel's clients use.
+// IPv4 198.18.0.2 and IPv6 fd00::2 are ours, 198.18.0.1 and fd00::1 the kernel's.
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import http from 'node:http';
+import { pipeline } from 'node:stream';
+import { createStack, type Socket, type Stack, tun } from '../../src/index';
+import { byteStream, digestStream } from './bytes';
+import { holdings } from './process';
+import { serveCalls } from './rpc';
+
+const HTTP = 80;
+/** Echoes. */
+const ECHO = 7;
+/** Reads to the end, answers with length and digest, ends. */
+const COLLECT = 9000;
+/** Greets and ends at once, then goes on reading to the end. */
+const GREETER = 9001;
+
+let stack: Stack | null = null;
+const seen = { requests: 0, errors: [] as string[], greeted: [] as Array<{ length: number; sha256: string }> };
+let barrier: Array<() => void> = [];
+
+async function start(options: { offload?: boolean; timeWait?: number } = {}): Promise<void> {
+  execFileSync('ip', ['link', 'set', 'lo', 'up']);
+  stack = await createStack({
+    interfaces: [
+      {
+        device: tun({ name: 'un0', ...(options.offload === undefined ? {} : { offload: options.offload }) }),
+        addresses: ['198.18.0.2/24', 'fd00::2/64'],
+      },
+    ],
+    // Short, so that a test can wait until the connection table is empty.
+    timeWait: options.timeWait ?? 500,
+  });
+  execFileSync('ip', ['address', 'add', '198.18.0.1/24', 'dev', 'un0']);
+  execFileSync('ip', ['address', 'add', 'fd00::1/64', 'dev', 'un0', 'nodad']);
+  execFileSync('ip', ['link', 'set', 'un0', 'up']);
+  await serveHttp(stack);
+  await listen(stack, ECHO, (socket) => pipeline(socket, socket, note));
+  await listen(stack, COLLECT, (socket) => {
+    digestStream(socket).then(({ length, sha256 }) => socket.end(`${length} ${sha256}\n`), note);
+  });
+  await listen(stack, GREETER, (socket) => {
+    socket.end('hello\n');
+    digestStream(socket).then((got) => seen.greeted.push(got), note);
+  });
+}
+
+/** Remembers an error by its code. */
+function note(error: Error | null | undefined): void {
+  if (error != null) seen.errors.push((error as NodeJS.ErrnoException).code ?? error.message);
+}
+
+function listen(on: Stack, port: number, handler: (socket: Socket) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = on.net.createServer({ allowHalfOpen: true }, (socket: Socket) => {
+      socket.on('error', () => {});
+      handler(socket);
+    });
+    server.once('error', reject);
+    server.listen(port, () => resolve());
+  });
+}
+
+/**
+ * GET /bytes/<length>/<seed> sends these bytes; /gate/<n>/<length>/<seed> does so once n such requests wait; PUT
+ * answers with length and digest of what came.
+ */
+function serveHttp(on: Stack): Promise<void> {
+  const server = http.createServer((request, response) => {
+    seen.requests++;
+    const [kind, ...rest] = (request.url ?? '/').slice(1).split('/');
+    if (request.method === 'PUT') {
+      digestStream(request).then(({ length, sha256 }) => response.end(`${length} ${sha256}\n`), note);
+      return;
+    }
+    const send = (length: number, seed: number): void => {
+      response.writeHead(200, { 'content-length': length });
+      pipeline(byteStream(length, seed), response, note);
+    };
+    if (kind === 'bytes') {
+      send(Number(rest[0]), Number(rest[1]));
+    } else if (kind === 'gate') {
+      barrier.push(() => send(Number(rest[1]), Number(rest[2])));
+      if (barrier.length < Number(rest[0])) return;
+      for (const open of barrier.splice(0)) open();
+    } else {
+      response.writeHead(404).end();
+    }
+  });
+  server.headersTimeout = 0;
+  server.requestTimeout = 0;
+  return listen(on, HTTP, (socket) => {
+    socket.on('error', note);
+    server.emit('connection', socket);
+  });
+}
+
+/** Opens and closes `count` stacks on a TUN of their own. */
+async function cycle(count: number): Promise<void> {
+  for (let round = 0; round < count; round++) {
+    const other = await createStack({
+      interfaces: [{ device: tun({ name: 'un1' }), addresses: ['198.18.1.2/24', 'fd00:1::2/64'] }],
+    });
+    const server = other.net.createServer();
+    await new Promise<void>((resolve) => server.listen(80, resolve));
+    await other.close();
+  }
+}
+
+/** Fetches from a kernel server at 198.18.0.1 or fd00::1 with our client: length and digest of all that it sends. */
+async function fetchFrom(host: string, port: number): Promise<{ length: number; sha256: string }> {
+  const socket = stack!.net.connect({ host, port });
+  socket.end('send\n');
+  return digestStream(socket);
+}
+
+/** The error code that a connect ends with. */
+function connectError(host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = stack!.net.connect({ host, port });
+    socket.once('connect', () => reject(new Error('it connected')));
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+}
+
+async function stop(): Promise<void> {
+  barrier = [];
+  await stack?.close();
+  stack = null;
+}
+
+serveCalls(
+  {
+    start,
+    stop,
+    cycle,
+    fetchFrom,
+    connectError,
+    holdings,
+    seen: () => ({ ...seen }),
+    forget: () => {
+      seen.requests = 0;
+      seen.errors = [];
+      seen.greeted = [];
+    },
+    waiting: () => barrier.length,
+    stats: () => stack!.stats(),
+    digest: (text: string) => createHash('sha256').update(text).digest('hex'),
+  },
+  stop,
+);

@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+// `npm run bench`: usernet over a TUN beside Node's own `net` over a veth pair between two namespaces, with the same client
+// program over the kernel, in one run, as ratios. Seconds of one machine mean nothing elsewhere; ratios say more.
+//   npm run bench                        every measure, 5 rounds of each side, alternating
+//   npm run bench -- --rounds 3 --measure download,rtt1 --bytes 268435456 --seconds 1
+// Prints a table, and writes bench/out/<time>.json. USERNET_NO_BUILD=1 measures what is already built.
+
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import process from 'node:process';
+import netns from '../scripts/netns.cjs';
+import { ensureCargo, ensureNodeModules, ensurePrograms, fail, must, root } from '../scripts/support.mjs';
+
+ensureNodeModules();
+if (process.env.USERNET_NO_BUILD !== '1') {
+  ensureCargo();
+  must(process.execPath, ['scripts/build.mjs'], { quiet: true });
+}
+if (process.platform === 'linux') ensurePrograms({ ip: 'iproute2', unshare: 'util-linux' }, 'the benchmarks');
+const why = netns.whyNoTun();
+if (why !== null) fail(`the benchmarks need a TUN in a namespace, and ${why.missing}. To grant it: ${why.remedy}`);
+
+const inner = [process.execPath, path.join(root, 'bench', 'rounds.mjs'), ...process.argv.slice(2)];
+const result = spawnSync('unshare', [...netns.unshareArgs(), ...inner], { cwd: root, stdio: 'inherit' });
+process.exit(result.status ?? 1);

@@ -1,0 +1,75 @@
+// The server of the benchmark, the same program on both sides: over usernet on a TUN (`usernet`), or over Node's own `net`
+// in a namespace of its own (`kernel`).
+//   port 1  sends as many bytes as the first 8 (big endian) say, then ends
+//   port 2  reads to the end, answers one byte
+//   port 3  echoes
+//   port 4  sends one byte and ends
+
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import kernelNet from 'node:net';
+import process from 'node:process';
+
+const kind = process.argv[2];
+const CHUNK = Buffer.alloc(256 << 10, 'usernet ');
+
+let net = kernelNet;
+let close = async () => {};
+if (kind === 'usernet') {
+  const { createStack, tun } = await import('usernet');
+  const stack = await createStack({
+    interfaces: [{ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] }],
+    // A kernel forgets a TIME-WAIT when the peer comes again with a later sequence number; so do we. Kept short all the same.
+    timeWait: 1000,
+  });
+  net = stack.net;
+  close = () => stack.close();
+}
+
+const handlers = {
+  1: async (socket) => {
+    let [left] = (await once(socket, 'data')).map((request) => Number(request.readBigUInt64BE(0)));
+    while (left > 0) {
+      const part = left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK;
+      left -= part.length;
+      if (!socket.write(part)) await once(socket, 'drain');
+    }
+    socket.end();
+  },
+  2: async (socket) => {
+    socket.resume();
+    await once(socket, 'end');
+    socket.end('k');
+  },
+  3: (socket) => {
+    socket.setNoDelay(true);
+    socket.on('data', (chunk) => socket.write(chunk));
+    socket.on('end', () => socket.end());
+  },
+  4: (socket) => {
+    socket.end('k');
+    socket.resume();
+  },
+};
+
+const servers = Object.entries(handlers).map(([port, handler]) =>
+  net
+    .createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', () => {});
+      Promise.resolve(handler(socket)).catch(() => socket.destroy());
+    })
+    .listen({ port: Number(port), backlog: 1024 }),
+);
+await Promise.all(servers.map((server) => server.listening || once(server, 'listening')));
+process.send('listening');
+process.on('message', () => {
+  // Our end of the veth pair has been moved in here.
+  execFileSync('ip', ['address', 'add', '198.18.2.2/24', 'dev', 've1']);
+  execFileSync('ip', ['link', 'set', 've1', 'up']);
+  process.send('configured');
+});
+process.once('disconnect', async () => {
+  for (const server of servers) server.close();
+  await close();
+  process.exit(0);
+});

@@ -1,0 +1,37 @@
+// The stack that `usernet/net` is on: one per thread, made when it is first needed, with loopback only until it is given
+// more.
+import { codedError } from './errors';
+import { loadBinding } from './native';
+import { createNet, type Net } from './net/bind';
+import type { StackOptions } from './options';
+import { kReactor, Stack } from './stack';
+
+let stack: Stack | null = null;
+
+/**
+ * The default stack of this thread. Given devices with `addInterface` and `addRoute`, `usernet/net` reaches beyond this
+ * process.
+ */
+export function defaultStack(): Stack {
+  if (stack === null || stack.closed) stack = new Stack(loadBinding());
+  return stack;
+}
+
+/**
+ * Makes the default stack with options, before anything has used it.
+ * Throws `ERR_DEFAULT_STACK_IN_USE` after that.
+ */
+export function configureDefaultStack(options: StackOptions): Stack {
+  if (stack !== null && !stack.closed) {
+    throw codedError(
+      Error,
+      'ERR_DEFAULT_STACK_IN_USE',
+      'The default stack is in use already. Configure it before the first connect or listen, or give it interfaces with defaultStack().addInterface().',
+    );
+  }
+  stack = new Stack(loadBinding(), options);
+  return stack;
+}
+
+/** `node:net` on the default stack. */
+export const net: Net = createNet(() => defaultStack()[kReactor]);

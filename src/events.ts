@@ -1,0 +1,107 @@
+// The events that stacks emit, by name, with their arguments.
+import { EventEmitter } from 'node:events';
+
+/** What every entry of the trace says. */
+export interface TraceBase {
+  /** When, in ms since the stack was made. */
+  at: number;
+  /** The connection's number in the stack; -1 for one JavaScript does not hold (not accepted yet, or let go). */
+  id: number;
+  /** The connection's own end, `192.0.2.1:80` or `[2001:db8::1]:80`. */
+  local: string;
+  /** Its other end. */
+  remote: string;
+}
+
+/** A connection went from one state (RFC 9293 section 3.3.2) to another. */
+export interface StateEvent extends TraceBase {
+  type: 'state';
+  from: string;
+  to: string;
+}
+
+/** A segment was sent again. */
+export interface RetransmitEvent extends TraceBase {
+  type: 'retransmit';
+  /** Its first sequence number. */
+  seq: number;
+  /** Its payload, bytes. */
+  length: number;
+  /** Whether the retransmission timer was why (RFC 6298 section 5.4), not duplicate acknowledgements. */
+  timeout: boolean;
+}
+
+/** Loss recovery began or ended (RFC 6582). */
+export interface RecoveryEvent extends TraceBase {
+  type: 'recovery';
+  began: boolean;
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+
+/** The retransmission timer expired. */
+export interface TimeoutEvent extends TraceBase {
+  type: 'timeout';
+  /** How often in a row. */
+  backoff: number;
+  /** The timer's new value, ms. */
+  rto: number;
+}
+
+/** The congestion window changed. */
+export interface CwndEvent extends TraceBase {
+  type: 'cwnd';
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+
+/** A connection failed. */
+export interface FailureEvent extends TraceBase {
+  type: 'error';
+  /** Such as `ECONNRESET`. */
+  code: string;
+}
+
+/** What a stack made with `trace: true` records. */
+export type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | FailureEvent;
+
+/** The events of a stack. Those of the trace need `trace: true`. */
+export interface StackEvents {
+  /** The stack is closed, and so are its servers and sockets. */
+  close: [];
+  /** Every event of the trace. */
+  trace: [event: TraceEvent];
+  state: [event: StateEvent];
+  retransmit: [event: RetransmitEvent];
+  recovery: [event: RecoveryEvent];
+  timeout: [event: TimeoutEvent];
+  cwnd: [event: CwndEvent];
+  /** A connection failed: the trace's `error`, which is no error of the stack. */
+  failure: [event: FailureEvent];
+}
+
+type Args<Events, Name> = Name extends keyof Events ? (Events[Name] extends unknown[] ? Events[Name] : never) : never;
+
+/** An `EventEmitter` that knows its events. */
+export interface TypedEmitter<Events> {
+  on<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  once<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  off<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  addListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependOnceListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeAllListeners(name?: keyof Events): this;
+  emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
+  listenerCount(name: keyof Events): number;
+  eventNames(): Array<string | symbol>;
+  setMaxListeners(count: number): this;
+  getMaxListeners(): number;
+}
+
+/** The constructor of a `TypedEmitter`, to extend. */
+export const TypedEventEmitter = EventEmitter as unknown as new <Events>() => TypedEmitter<Events>;

@@ -1,0 +1,522 @@
+// What stands between a Socket and its connection in the stack: the counterpart of Node's internal TCP handle.
+import { AsyncResource } from 'node:async_hooks';
+import { isIPv6 } from 'node:net';
+import { EBADF, EINVAL, ENOTCONN, EPIPE, errnoOf } from '../errors';
+import { type NativeAddress, type NativeInfo, RecordKind } from '../native';
+import type { ListenerSink, Reactor, SocketSink } from '../reactor';
+
+const ECONNABORTED = errnoOf('ECONNABORTED');
+
+/** Addresses as `getsockname` fills them in. */
+export interface AddressOut {
+  address?: string;
+  port?: number;
+  family?: string;
+}
+
+/** What a connection tells its Socket. */
+export interface HandleOwner {
+  /** Received bytes; `false` asks for no more until `readStart`. */
+  onHandleData(chunk: Buffer): void;
+  /** The peer's FIN. */
+  onHandleEnd(): void;
+  /** Reading failed; `errno` is negative. */
+  onHandleError(errno: number): void;
+  /** The stack closes, with everything on it. */
+  onStackClose(): void;
+}
+
+interface PendingWrite {
+  chunks: Uint8Array[];
+  done: (errno: number) => void;
+}
+
+function fill(out: AddressOut, address: NativeAddress): number {
+  out.address = address.address;
+  out.family = address.family;
+  out.port = address.port;
+  return 0;
+}
+
+/** Platforms whose numbers differ from the binding's are of no concern: it speaks libuv's. */
+function negative(errno: number): number {
+  return errno > 0 ? -errno : errno;
+}
+
+/** A connection, from before it is made until it is let go. */
+export class SocketHandle extends AsyncResource implements SocketSink {
+  owner: HandleOwner | null = null;
+  /** Whether the Socket wants data. */
+  reading = false;
+  bytesRead = 0;
+  bytesWritten = 0;
+  /** Bytes accepted from the Socket that the stack has had no room for yet. */
+  writeQueueSize = 0;
+
+  readonly #reactor: Reactor;
+  #id = -1;
+  #closed = false;
+  #refed = true;
+  #active = false;
+  #ended = false;
+  #shut = false;
+  #flushed = false;
+  // The connection is over in the stack.
+  #gone = false;
+  #error = 0;
+  #connecting: ((errno: number) => void) | null = null;
+  #write: PendingWrite | null = null;
+  // Reported while nobody was reading.
+  #held: Array<Buffer | 'end' | number> = [];
+  #feeding = false;
+  #local: NativeAddress | null = null;
+  #remote: NativeAddress | null = null;
+
+  /** `id` is that of an accepted connection; without it `connect` makes one. */
+  constructor(reactor: Reactor, id = -1) {
+    super('USERNETTCP', { requireManualDestroy: true });
+    this.#reactor = reactor;
+    if (id !== -1) {
+      this.#id = id;
+      reactor.addSocket(id, this);
+    }
+  }
+
+  /** The number of the async context that callbacks run in. */
+  getAsyncId(): number {
+    return this.asyncId();
+  }
+
+  /** There is no descriptor. */
+  get fd(): number {
+    return -1;
+  }
+
+  /** The connection's number in the stack, or -1. */
+  get id(): number {
+    return this.#id;
+  }
+
+  /** Whether the connection came about (and may be over by now). */
+  get connected(): boolean {
+    return this.#id !== -1 && this.#connecting === null;
+  }
+
+  /** Begins to connect; `done` is called with 0 or a negative errno. Returns 0 or the errno of an immediate failure. */
+  connect(
+    address: string,
+    port: number,
+    localAddress: string | undefined,
+    localPort: number | undefined,
+    done: (errno: number) => void,
+  ): number {
+    if (this.#closed) return EBADF;
+    if (this.#reactor.closed) return errnoOf('ENETDOWN');
+    const id = this.#reactor.native.connect(address, port, localAddress ?? '', localPort ?? 0);
+    if (id < 0) return id;
+    this.#id = id;
+    this.#connecting = done;
+    this.#reactor.addSocket(id, this);
+    this.#update();
+    return 0;
+  }
+
+  readStart(): number {
+    if (this.#closed) return EBADF;
+    this.reading = true;
+    if (this.#held.length > 0) this.#feed();
+    else if (this.#id !== -1 && !this.#gone && !this.#ended) this.#reactor.native.readStart(this.#id);
+    this.#update();
+    return 0;
+  }
+
+  readStop(): number {
+    if (this.#closed) return EBADF;
+    this.reading = false;
+    if (this.#id !== -1 && !this.#gone && !this.#ended) this.#reactor.native.readStop(this.#id);
+    this.#update();
+    return 0;
+  }
+
+  /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
+  putBack(chunk: Buffer): void {
+    this.bytesRead -= chunk.length;
+    this.#held.unshift(chunk);
+  }
+
+  /**
+   * Sends `chunks`. Returns 0 if the stack took them all, a negative errno if it failed at once, or 1 if `done` will be
+   * called with one of these.
+   */
+  write(chunks: Uint8Array[], done: (errno: number) => void): number {
+    if (this.#closed) return EBADF;
+    if (this.#error !== 0) return this.#takeError();
+    if (this.#gone || this.#id === -1) return this.#id === -1 ? ENOTCONN : EPIPE;
+    let total = 0;
+    for (const chunk of chunks) total += chunk.byteLength;
+    const taken = this.#send(chunks);
+    if (taken < 0) return taken;
+    this.bytesWritten += total;
+    if (taken === total) return 0;
+    this.#write = { chunks: rest(chunks, taken), done };
+    this.writeQueueSize = total - taken;
+    this.#update();
+    return 1;
+  }
+
+  /** FIN after what was written. Returns 0, or a negative errno. `done` is called before the peer's answer. */
+  shutdown(done: () => void): number {
+    if (this.#closed) return EBADF;
+    if (this.#id === -1) return ENOTCONN;
+    this.#remember();
+    const errno = this.#gone || this.#error !== 0 ? ENOTCONN : this.#reactor.native.shutdown(this.#id);
+    if (errno < 0) return errno === EBADF ? ENOTCONN : errno;
+    this.#shut = true;
+    if (this.#refed && !this.#flushed) this.#reactor.linger(this.#id);
+    this.#reactor.defer(this, done);
+    return 0;
+  }
+
+  /** Lets the connection go: what was written is still sent. `done` is called in a later turn. */
+  close(done?: () => void): void {
+    this.#release(done, false);
+  }
+
+  /** Lets the connection go with a RST. */
+  reset(done?: () => void): number {
+    if (this.#closed) return EBADF;
+    this.#release(done, true);
+    return 0;
+  }
+
+  setNoDelay(enable: boolean): number {
+    return this.#option((native, id) => native.setNoDelay(id, enable));
+  }
+
+  /** `initialDelay` in seconds, as Node's handles have it; 0 keeps the stack's default. */
+  setKeepAlive(enable: boolean, initialDelay: number): number {
+    return this.#option((native, id) => native.setKeepAlive(id, enable, initialDelay * 1000, 0, 0));
+  }
+
+  setTypeOfService(tos: number): number {
+    return this.#option((native, id) => native.setTypeOfService(id, tos));
+  }
+
+  getTypeOfService(): number {
+    return this.#option((native, id) => native.getTypeOfService(id));
+  }
+
+  info(): NativeInfo | null {
+    return this.#id === -1 || this.#closed ? null : this.#reactor.native.info(this.#id);
+  }
+
+  getsockname(out: AddressOut): number {
+    if (this.#closed) return EBADF;
+    this.#local ??= this.#id === -1 ? null : this.#reactor.native.localAddress(this.#id);
+    return this.#local === null ? EINVAL : fill(out, this.#local);
+  }
+
+  getpeername(out: AddressOut): number {
+    if (this.#closed) return EBADF;
+    this.#remote ??= this.connected ? this.#reactor.native.remoteAddress(this.#id) : null;
+    return this.#remote === null ? ENOTCONN : fill(out, this.#remote);
+  }
+
+  ref(): void {
+    this.#refed = true;
+    if (this.#shut && !this.#flushed && !this.#closed && !this.#gone) this.#reactor.linger(this.#id);
+    this.#update();
+  }
+
+  unref(): void {
+    this.#refed = false;
+    this.#reactor.unlinger(this.#id);
+    this.#update();
+  }
+
+  hasRef(): boolean {
+    return this.#refed && !this.#closed;
+  }
+
+  onRecord(kind: RecordKind, a: number, b: number, c: number): void {
+    switch (kind) {
+      case RecordKind.Data:
+        this.#take(this.#reactor.view(a, b, c));
+        break;
+      case RecordKind.End:
+        this.#take('end');
+        break;
+      case RecordKind.Writable:
+        this.#writeMore();
+        break;
+      case RecordKind.Connect:
+        this.#connected(0);
+        break;
+      case RecordKind.Error:
+        this.#failed(negative(a));
+        break;
+      case RecordKind.Flushed:
+        this.#flushed = true;
+        break;
+      case RecordKind.Closed:
+        if (!this.#ended && this.#error === 0 && !this.#held.includes('end')) this.#failed(ECONNABORTED);
+        this.#gone = true;
+        this.#update();
+        break;
+    }
+  }
+
+  onStackClose(): void {
+    this.#gone = true;
+    if (this.owner === null) this.close();
+    else this.owner.onStackClose();
+  }
+
+  #connected(errno: number): void {
+    const done = this.#connecting;
+    this.#connecting = null;
+    if (errno === 0 && this.reading) this.#reactor.native.readStart(this.#id);
+    this.#update();
+    done?.(errno);
+  }
+
+  #failed(errno: number): void {
+    if (this.#connecting !== null) {
+      this.#gone = true;
+      this.#connected(errno);
+      return;
+    }
+    this.#error = errno;
+    this.#reactor.unlinger(this.#id);
+    if (this.reading && this.#held.length === 0 && !this.#ended) {
+      this.#gone = true;
+      this.#update();
+      this.owner?.onHandleError(this.#takeError());
+    } else if (!this.#ended) {
+      // A kernel's socket that nobody reads keeps its error for the next call.
+      this.#held.push(errno);
+      this.#update();
+    }
+    const write = this.#write;
+    if (write !== null) {
+      this.#write = null;
+      this.writeQueueSize = 0;
+      this.#update();
+      write.done(this.#error === 0 ? EPIPE : this.#takeError());
+    }
+  }
+
+  /** A connection's error is told once; after that it is just a connection that is gone. */
+  #takeError(): number {
+    const errno = this.#error === 0 ? EPIPE : this.#error;
+    this.#error = 0;
+    this.#gone = true;
+    this.#held = this.#held.filter((item) => typeof item !== 'number');
+    return errno;
+  }
+
+  #take(item: Buffer | 'end'): void {
+    if (this.reading && this.#held.length === 0) this.#deliver(item);
+    else this.#held.push(item);
+  }
+
+  #deliver(item: Buffer | 'end' | number): void {
+    if (item === 'end') {
+      this.#ended = true;
+      this.#update();
+      this.owner?.onHandleEnd();
+    } else if (typeof item === 'number') {
+      this.owner?.onHandleError(this.#takeError());
+    } else {
+      this.bytesRead += item.length;
+      this.owner?.onHandleData(item);
+    }
+  }
+
+  /** Hands out what was held, in a later turn, as long as it is wanted. */
+  #feed(): void {
+    if (this.#feeding) return;
+    this.#feeding = true;
+    this.#reactor.defer(this, () => {
+      this.#feeding = false;
+      if (this.#closed || !this.reading) return;
+      const item = this.#held.shift();
+      if (item !== undefined) this.#deliver(item);
+      if (this.reading) this.readStart();
+    });
+  }
+
+  #send(chunks: Uint8Array[]): number {
+    const native = this.#reactor.native;
+    const taken = chunks.length === 1 ? native.write(this.#id, chunks[0]!) : native.writev(this.#id, chunks);
+    return taken === EBADF ? EPIPE : taken;
+  }
+
+  #writeMore(): void {
+    const write = this.#write;
+    if (write === null) return;
+    const taken = this.#send(write.chunks);
+    if (taken >= 0) {
+      this.writeQueueSize -= taken;
+      if (this.writeQueueSize > 0) {
+        write.chunks = rest(write.chunks, taken);
+        return;
+      }
+    }
+    this.#write = null;
+    this.writeQueueSize = 0;
+    this.#update();
+    write.done(Math.min(taken, 0));
+  }
+
+  /** A connection's addresses, before it may be forgotten in the stack. */
+  #remember(): void {
+    if (this.#gone) return;
+    this.#local ??= this.#reactor.native.localAddress(this.#id);
+    this.#remote ??= this.#reactor.native.remoteAddress(this.#id);
+  }
+
+  #release(done: (() => void) | undefined, reset: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.reading = false;
+    this.#held = [];
+    this.#connecting = null;
+    const write = this.#write;
+    this.#write = null;
+    this.writeQueueSize = 0;
+    if (this.#id !== -1) {
+      this.#reactor.removeSocket(this.#id);
+      if (!this.#gone && !this.#reactor.closed) {
+        if (reset) {
+          this.#reactor.unlinger(this.#id);
+          this.#reactor.native.reset(this.#id);
+        } else {
+          this.#reactor.native.close(this.#id);
+          if (this.#refed && !this.#flushed) this.#reactor.linger(this.#id);
+        }
+      }
+    }
+    this.#update();
+    this.#reactor.defer(this, () => {
+      write?.done(errnoOf('ECANCELED'));
+      done?.();
+      this.emitDestroy();
+    });
+  }
+
+  #option(call: (native: Reactor['native'], id: number) => number): number {
+    if (this.#closed) return EBADF;
+    return this.#id === -1 || this.#gone ? ENOTCONN : call(this.#reactor.native, this.#id);
+  }
+
+  /** Tells the reactor whether the process has to stay for this connection. */
+  #update(): void {
+    const receiving = this.reading && !this.#ended && !this.#gone && this.#id !== -1;
+    const waiting = this.#connecting !== null || this.#write !== null || receiving;
+    const active = this.#refed && !this.#closed && waiting;
+    if (active === this.#active) return;
+    this.#active = active;
+    this.#reactor.activate(active ? 1 : -1);
+  }
+}
+
+/** What is left of `chunks` after the first `taken` bytes. */
+function rest(chunks: Uint8Array[], taken: number): Uint8Array[] {
+  let index = 0;
+  while (index < chunks.length && taken >= chunks[index]!.byteLength) taken -= chunks[index++]!.byteLength;
+  const left = chunks.slice(index);
+  if (taken > 0) left[0] = left[0]!.subarray(taken);
+  return left;
+}
+
+/** A listener. */
+export class ServerHandle extends AsyncResource implements ListenerSink {
+  owner: { close(): unknown } | null = null;
+  /** Called for each connection, in the listener's async context. `this` is the handle. */
+  onconnection: ((this: ServerHandle, errno: number, handle: SocketHandle) => void) | null = null;
+
+  readonly #reactor: Reactor;
+  readonly #id: number;
+  #closed = false;
+  #refed = true;
+  #active = false;
+
+  private constructor(reactor: Reactor, id: number) {
+    super('USERNETTCPSERVER', { requireManualDestroy: true });
+    this.#reactor = reactor;
+    this.#id = id;
+    reactor.addListener(id, this);
+    this.#update();
+  }
+
+  /** Listens, or returns the negative errno of why not. */
+  static listen(
+    reactor: Reactor,
+    address: string,
+    port: number,
+    backlog: number,
+    ipv6Only: boolean,
+  ): ServerHandle | number {
+    if (reactor.closed) return errnoOf('ENETDOWN');
+    const id = reactor.native.listen(address, port, backlog, ipv6Only && isIPv6(address));
+    return id < 0 ? id : new ServerHandle(reactor, id);
+  }
+
+  get fd(): number {
+    return -1;
+  }
+
+  getAsyncId(): number {
+    return this.asyncId();
+  }
+
+  getsockname(out: AddressOut): number {
+    const address = this.#closed ? null : this.#reactor.native.listenerAddress(this.#id);
+    return address === null ? EBADF : fill(out, address);
+  }
+
+  ref(): void {
+    this.#refed = true;
+    this.#update();
+  }
+
+  unref(): void {
+    this.#refed = false;
+    this.#update();
+  }
+
+  hasRef(): boolean {
+    return this.#refed && !this.#closed;
+  }
+
+  close(done?: () => void): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#reactor.removeListener(this.#id);
+    if (!this.#reactor.closed) this.#reactor.native.closeListener(this.#id);
+    this.#update();
+    this.#reactor.defer(this, () => {
+      done?.();
+      this.emitDestroy();
+    });
+  }
+
+  onAccept(id: number): void {
+    const handle = new SocketHandle(this.#reactor, id);
+    if (this.onconnection === null) handle.reset();
+    else this.onconnection(0, handle);
+  }
+
+  onStackClose(): void {
+    this.owner?.close();
+    this.close();
+  }
+
+  #update(): void {
+    const active = this.#refed && !this.#closed;
+    if (active === this.#active) return;
+    this.#active = active;
+    this.#reactor.activate(active ? 1 : -1);
+  }
+}

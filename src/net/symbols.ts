@@ -1,0 +1,19 @@
+// Names of what is internal to sockets and servers.
+
+/** On the prototypes: the `NetContext` a socket or server belongs to. */
+export const kNet = Symbol('usernet.net');
+export const kHandle = Symbol('usernet.handle');
+export const kTimeout = Symbol('usernet.timeout');
+export const kLastWriteQueueSize = Symbol('usernet.lastWriteQueueSize');
+export const kBuffer = Symbol('usernet.buffer');
+export const kBufferCallback = Symbol('usernet.bufferCallback');
+export const kBufferGenerator = Symbol('usernet.bufferGenerator');
+export const kBytesRead = Symbol('usernet.bytesRead');
+export const kBytesWritten = Symbol('usernet.bytesWritten');
+export const kNoDelay = Symbol('usernet.noDelay');
+export const kKeepAlive = Symbol('usernet.keepAlive');
+export const kKeepAliveInitialDelay = Symbol('usernet.keepAliveInitialDelay');
+export const kTypeOfService = Symbol('usernet.typeOfService');
+export const kBlockList = Symbol('usernet.blockList');
+export const kReplaceHandle = Symbol('usernet.replaceHandle');
+export const kAfterConnect = Symbol('usernet.afterConnect');

@@ -1,0 +1,265 @@
+// What stacks, interfaces, devices and routes are made with, and the checks: errors name the value and the remedy.
+import { isIP, isIPv6 } from 'node:net';
+import { codedError, invalidArgType, invalidArgValue, outOfRange } from './errors';
+import type { NativeInterfaceOptions, NativeLinkEnd, NativeLinkOptions, NativeStackOptions } from './native';
+import { validateBoolean, validateInt32, validateString } from './net/validators';
+
+/** A TUN interface of the operating system; made by `tun()`. */
+export interface TunDevice extends TunOptions {
+  readonly kind: 'tun';
+}
+
+/** One end of an in-process link; made by `createLink()`. Belongs to one stack, once. */
+export interface LinkDevice {
+  readonly kind: 'link';
+  /** @internal */
+  readonly link: NativeLinkEnd;
+}
+
+/** Where an interface's packets come from and go to. */
+export type Device = TunDevice | LinkDevice;
+
+/** What `tun()` takes. */
+export interface TunOptions {
+  /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
+  name?: string;
+  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
+  offload?: boolean;
+  /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
+  queueLength?: number;
+  /** Whether to set the interface up. Default true. */
+  up?: boolean;
+}
+
+/** What `createLink()` takes. Each direction is impaired by itself, repeatably: the same seed does the same. */
+export interface LinkOptions {
+  /** Largest packet, bytes. Default 1,500. */
+  mtu?: number;
+  /** Packets in flight each way before the next is lost. */
+  capacity?: number;
+  /** Probability that a packet is lost, 0-1. */
+  loss?: number;
+  /** Probability that a packet arrives twice, 0-1. */
+  duplicate?: number;
+  /** Probability that a packet is overtaken, 0-1. */
+  reorder?: number;
+  /** One way, ms. */
+  delay?: number;
+  /** Random addition to the delay, ms. */
+  jitter?: number;
+  /** bit/s. */
+  rate?: number;
+  /** Of the generator of the impairments. */
+  seed?: number;
+}
+
+/** An interface of a stack. */
+export interface InterfaceOptions {
+  /** Where its packets come from and go to. */
+  device: Device;
+  /** Its addresses, each with the length of its prefix: `198.18.0.2/24`, `fd00::2/64`. */
+  addresses: string[];
+  /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
+  name?: string;
+  /** Largest packet, bytes. Default: the device's. At least 68 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
+  mtu?: number;
+}
+
+/** A way to addresses that are on no interface's link. */
+export interface RouteOptions {
+  /** A prefix such as `192.0.2.0/24`, or `default`: everything of the next hop's family. */
+  to: string;
+  /** The next hop, on the link of an interface. */
+  via?: string;
+  /** The name of the interface. Default: the one whose link `via` is on. */
+  interface?: string;
+}
+
+/** What `createStack()` takes. */
+export interface StackOptions {
+  /** The interfaces it begins with. Default none. */
+  interfaces?: InterfaceOptions[];
+  /** The routes it begins with. Default none. */
+  routes?: RouteOptions[];
+  /** Whether it has 127.0.0.0/8 and ::1. Default true. */
+  loopback?: boolean;
+  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
+  recvBuffer?: number;
+  /** Most that a connection's send buffer holds, bytes. */
+  sendBuffer?: number;
+  /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
+  timeWait?: number;
+  /** Most connections at a time; further ones are refused. */
+  maxConnections?: number;
+  /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
+  trace?: boolean;
+}
+
+/** Longest name of an interface, bytes: Linux's IFNAMSIZ without the terminator. */
+const MAX_NAME = 15;
+const MAX_MTU = 65535;
+const MIN_MTU_IPV4 = 68;
+const MIN_MTU_IPV6 = 1280;
+const MIN_BUFFER = 2048;
+const MAX_BUFFER = 1 << 30;
+
+/** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
+export function tun(options: TunOptions = {}): TunDevice {
+  object(options, 'options');
+  const { name, offload, queueLength, up } = options;
+  if (name !== undefined) interfaceName(name, 'options.name');
+  if (offload !== undefined) validateBoolean(offload, 'options.offload');
+  if (queueLength !== undefined) validateInt32(queueLength, 'options.queueLength', 1, 1_000_000);
+  if (up !== undefined) validateBoolean(up, 'options.up');
+  return { kind: 'tun', ...options };
+}
+
+/** Checks what `createLink` was given. */
+export function linkOptions(options: LinkOptions): NativeLinkOptions {
+  object(options, 'options');
+  for (const name of ['loss', 'duplicate', 'reorder'] as const) number(options[name], `options.${name}`, 0, 1);
+  for (const name of ['delay', 'jitter'] as const) number(options[name], `options.${name}`, 0, 3_600_000);
+  number(options.rate, 'options.rate', 1, Number.MAX_SAFE_INTEGER);
+  number(options.seed, 'options.seed', 0, Number.MAX_SAFE_INTEGER);
+  if (options.mtu !== undefined) mtu(options.mtu, 'options.mtu', MIN_MTU_IPV4, '');
+  if (options.capacity !== undefined) validateInt32(options.capacity, 'options.capacity', 1);
+  return options;
+}
+
+/** Checks what a stack is made with, but for interfaces and routes. */
+export function stackOptions(options: StackOptions): NativeStackOptions {
+  object(options, 'options');
+  const { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace } = options;
+  if (loopback !== undefined) validateBoolean(loopback, 'options.loopback');
+  if (recvBuffer !== undefined) validateInt32(recvBuffer, 'options.recvBuffer', MIN_BUFFER, MAX_BUFFER);
+  if (sendBuffer !== undefined) validateInt32(sendBuffer, 'options.sendBuffer', MIN_BUFFER, MAX_BUFFER);
+  if (timeWait !== undefined) number(timeWait, 'options.timeWait', 0, 3_600_000);
+  if (maxConnections !== undefined) validateInt32(maxConnections, 'options.maxConnections', 1, 1 << 24);
+  if (trace !== undefined) validateBoolean(trace, 'options.trace');
+  for (const name of ['interfaces', 'routes'] as const) {
+    if (options[name] !== undefined && !Array.isArray(options[name])) {
+      throw invalidArgType(`options.${name}`, 'Array', options[name]);
+    }
+  }
+  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace };
+}
+
+/** Checks an interface. `taken` are the names of those the stack has. */
+export function interfaceOptions(options: InterfaceOptions, taken: readonly string[]): NativeInterfaceOptions {
+  object(options, 'interface');
+  const { device, addresses } = options;
+  if (device?.kind !== 'tun' && device?.kind !== 'link') {
+    throw invalidArgValue('interface.device', device, 'must be made by tun() or createLink()');
+  }
+  if (!Array.isArray(addresses)) throw invalidArgType('interface.addresses', 'Array', addresses);
+  for (const address of addresses) cidr(address, 'interface.addresses', false);
+  if (options.mtu !== undefined) {
+    const hasIpv6 = addresses.some((address) => isIPv6(address.split('/')[0] as string));
+    const why = hasIpv6 ? ' for an interface with an IPv6 address (RFC 8200 section 5)' : ' (RFC 791)';
+    mtu(options.mtu, 'interface.mtu', hasIpv6 ? MIN_MTU_IPV6 : MIN_MTU_IPV4, why);
+  }
+  const name = options.name ?? (device.kind === 'tun' ? device.name : undefined) ?? freeName(device.kind, taken);
+  interfaceName(name, 'interface.name');
+  if (taken.includes(name)) {
+    throw codedError(
+      Error,
+      'EEXIST',
+      `The stack has an interface named '${name}' already. Give this one another name: { name: '...', device, addresses }.`,
+    );
+  }
+  return { name, mtu: options.mtu, addresses, device: { ...device } };
+}
+
+/** A route with its prefix and its next hop checked; `default` is spelled out. */
+export function routeOptions(options: RouteOptions): { to: string; via: string | null; interface: string | null } {
+  object(options, 'route');
+  const { to, via } = options;
+  validateString(to, 'route.to');
+  if (via !== undefined && isIP(via) === 0) {
+    throw invalidArgValue('route.via', via, "must be an IP address without a prefix, such as '198.18.0.1'");
+  }
+  if (options.interface !== undefined) validateString(options.interface, 'route.interface');
+  if (via === undefined && options.interface === undefined) {
+    throw invalidArgValue('route', options, "must have 'via' (the next hop) or 'interface' (its name)");
+  }
+  const prefix = to === 'default' ? (via !== undefined && isIPv6(via) ? '::/0' : '0.0.0.0/0') : to;
+  cidr(prefix, 'route.to', true);
+  if (via !== undefined && isIPv6(prefix.split('/')[0] as string) !== isIPv6(via)) {
+    throw invalidArgValue('route.via', via, `must be of the same family as the prefix '${prefix}'`);
+  }
+  return { to: prefix, via: via ?? null, interface: options.interface ?? null };
+}
+
+/** Whether `address` is in the network of `prefix`. */
+export function contains(prefix: string, address: string): boolean {
+  const [network, length] = prefix.split('/') as [string, string];
+  if (isIPv6(network) !== isIPv6(address)) return false;
+  const bits = isIPv6(network) ? 128n : 32n;
+  const shift = bits - BigInt(length);
+  return toNumber(network) >> shift === toNumber(address) >> shift;
+}
+
+function toNumber(address: string): bigint {
+  if (!isIPv6(address)) return address.split('.').reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  // The URL parser spells IPv6 addresses out in hexadecimal, embedded IPv4 ones too.
+  const text = new URL(`http://[${address.split('%')[0]}]`).hostname.slice(1, -1);
+  const [head, tail] = text.split('::') as [string, string | undefined];
+  const left = head ? head.split(':') : [];
+  const right = tail ? tail.split(':') : [];
+  const middle = Array<string>(8 - left.length - right.length).fill('0');
+  return [...left, ...middle, ...right].reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n);
+}
+
+function object(value: unknown, name: string): void {
+  if (value === null || typeof value !== 'object') throw invalidArgType(name, 'Object', value);
+}
+
+function number(value: number | undefined, name: string, min: number, max: number): void {
+  if (value === undefined) return;
+  if (typeof value !== 'number') throw invalidArgType(name, 'number', value);
+  if (!(value >= min && value <= max)) throw outOfRange(name, `>= ${min} && <= ${max}`, value);
+}
+
+function mtu(value: number, name: string, min: number, why: string): void {
+  if (typeof value !== 'number') throw invalidArgType(name, 'number', value);
+  if (!Number.isInteger(value) || value < min || value > MAX_MTU) {
+    throw outOfRange(name, `an integer >= ${min}${why} && <= ${MAX_MTU}`, value);
+  }
+}
+
+function interfaceName(value: string, name: string): void {
+  validateString(value, name);
+  if (Buffer.byteLength(value) > MAX_NAME) {
+    throw codedError(
+      RangeError,
+      'ENAMETOOLONG',
+      `The interface name '${value}' (${name}) has ${Buffer.byteLength(value)} bytes; ${MAX_NAME} are the most. Choose a shorter one.`,
+    );
+  }
+  if (value === '' || value === '.' || value === '..' || /[\s/:]/.test(value)) {
+    throw invalidArgValue(name, value, 'must be a name without blanks, slashes and colons');
+  }
+}
+
+function freeName(kind: string, taken: readonly string[]): string {
+  for (let index = 0; ; index++) {
+    if (!taken.includes(`${kind}${index}`)) return `${kind}${index}`;
+  }
+}
+
+/** Throws unless `value` is an address with the length of its prefix, or, for a network, a prefix. */
+function cidr(value: unknown, name: string, network: boolean): void {
+  const example = network ? "'192.0.2.0/24'" : "'198.18.0.2/24' or 'fd00::2/64'";
+  validateString(value, name);
+  const [address, length, more] = (value as string).split('/');
+  const family = isIP(address as string);
+  if (family === 0)
+    throw invalidArgValue(name, value, `must be an IP address with a prefix length, such as ${example}`);
+  const bits = family === 4 ? 32 : 128;
+  if (length === undefined) {
+    throw invalidArgValue(name, value, `needs the length of its prefix, such as ${example}`);
+  }
+  if (more !== undefined || !/^\d{1,3}$/.test(length) || Number(length) > bits) {
+    throw invalidArgValue(name, value, `has a prefix length that is not from 0 to ${bits}`);
+  }
+}

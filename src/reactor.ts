@@ -1,0 +1,292 @@
+// Between the native stack and the objects JavaScript holds: drains events, hands them to handles one turn each, keeps
+// the process alive while there is something to wait for.
+import type { AsyncResource } from 'node:async_hooks';
+import { markAsUntransferable } from 'node:worker_threads';
+import { stackClosed } from './errors';
+import { type NativeBinding, type NativeStack, type NativeStackOptions, RECORD_SIZE, RecordKind } from './native';
+
+/** Records a `drain` can report at once. */
+const CAPACITY = 1024;
+/** Refills of the records in one turn of the event loop; after that the rest waits for the next, so timers get theirs. */
+const REFILLS_PER_TURN = 8;
+/** How often lingering sockets are looked at (ms), and for how many looks without progress they may hold the process. */
+const LINGER_INTERVAL = 250;
+const LINGER_LOOKS = 20;
+
+/** What the reactor tells a connection's handle. Runs in the handle's async context. */
+export interface SocketSink extends AsyncResource {
+  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  /** The stack is closing. */
+  onStackClose(): void;
+}
+
+/** What the reactor tells a listener's handle. Runs in the handle's async context. */
+export interface ListenerSink extends AsyncResource {
+  onAccept(id: number): void;
+  onStackClose(): void;
+}
+
+interface Deferred {
+  resource: AsyncResource;
+  callback: () => void;
+}
+
+/** The id of a socket or listener from the halves that a record carries. */
+function idOf(index: number, generation: number): number {
+  return (index >>> 0) + (generation >>> 0) * 2 ** 32;
+}
+
+/** Owns one native stack. One per `Stack`, never shared between threads. */
+export class Reactor {
+  readonly native: NativeStack;
+  closed = false;
+  /** Called when something was recorded for the trace. */
+  ontrace: (() => void) | null = null;
+
+  readonly #events = new Int32Array(CAPACITY * RECORD_SIZE);
+  readonly #sockets = new Map<number, SocketSink>();
+  readonly #listeners = new Map<number, ListenerSink>();
+  // Shut down or closed, but not yet acknowledged by the peer.
+  readonly #lingering = new Set<number>();
+  #cursor = 0;
+  #count = 0;
+  #rung = false;
+  #deferred: Deferred[] = [];
+  #immediate = false;
+  #continuing = false;
+  #slabIndex = -1;
+  #slab: Buffer | null = null;
+  #active = 0;
+  #refed = false;
+  #lingerTimer: NodeJS.Timeout | null = null;
+  #lingerQueued = -1;
+  #lingerLooks = 0;
+
+  constructor(binding: NativeBinding, options: NativeStackOptions) {
+    this.native = new binding.NativeStack(options, this.#events, () => this.#doorbell());
+  }
+
+  /** Throws once the stack is closed. */
+  check(): void {
+    if (this.closed) throw stackClosed();
+  }
+
+  addSocket(id: number, sink: SocketSink): void {
+    this.#sockets.set(id, sink);
+  }
+
+  /** Forgets a socket; what the stack reports of it from here on is only of interest for `linger`. */
+  removeSocket(id: number): void {
+    this.#sockets.delete(id);
+  }
+
+  addListener(id: number, sink: ListenerSink): void {
+    this.#listeners.set(id, sink);
+  }
+
+  removeListener(id: number): void {
+    this.#listeners.delete(id);
+  }
+
+  /** Numbers of live handles, for tests and `stats()`. */
+  get counts(): { sockets: number; listeners: number; lingering: number } {
+    return { sockets: this.#sockets.size, listeners: this.#listeners.size, lingering: this.#lingering.size };
+  }
+
+  /** Adds `delta` to the number of handles that keep the process alive. */
+  activate(delta: 1 | -1): void {
+    this.#active += delta;
+    this.#updateRef();
+  }
+
+  /**
+   * The socket's last bytes are on their way: the process stays until they are acknowledged, since no kernel would
+   * finish the job, but not for longer than there is progress.
+   */
+  linger(id: number): void {
+    this.#lingering.add(id);
+    this.#updateRef();
+  }
+
+  unlinger(id: number): void {
+    if (this.#lingering.delete(id)) this.#updateRef();
+  }
+
+  /**
+   * Calls back in a later turn of the event loop, before anything the peer may answer meanwhile is reported: libuv's
+   * order for the completion of a shutdown or a close.
+   */
+  defer(resource: AsyncResource, callback: () => void): void {
+    this.#deferred.push({ resource, callback });
+    this.#wantTurn();
+  }
+
+  /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
+  view(slab: number, offset: number, length: number): Buffer {
+    if (slab !== this.#slabIndex || this.#slab === null) {
+      this.#slab = this.native.slab(slab);
+      this.#slabIndex = slab;
+      markAsUntransferable(this.#slab.buffer);
+    }
+    if (length < Buffer.poolSize >>> 1) {
+      const copy = Buffer.allocUnsafe(length);
+      this.#slab.copy(copy, 0, offset, offset + length);
+      return copy;
+    }
+    return this.#slab.subarray(offset, offset + length);
+  }
+
+  /** Ends every handle and the native stack. Idempotent. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const sink of [...this.#listeners.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
+    for (const sink of [...this.#sockets.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
+    this.#sockets.clear();
+    this.#listeners.clear();
+    this.#lingering.clear();
+    this.#cursor = 0;
+    this.#count = 0;
+    this.#slab = null;
+    this.native.shutdownStack();
+    this.#updateRef();
+  }
+
+  #doorbell(): void {
+    this.#rung = true;
+    if (!this.#continuing) this.#pump();
+  }
+
+  #wantTurn(): void {
+    if (this.#immediate) return;
+    this.#immediate = true;
+    setImmediate(() => {
+      this.#immediate = false;
+      if (!this.#continuing) this.#pump();
+    });
+  }
+
+  /**
+   * Hands out what there is, each thing that is not plain data in a turn of its own: what its listeners put off with
+   * `nextTick` or promises runs before the next is handed out, as when libuv calls back for each.
+   */
+  #pump(): void {
+    let deferrals = this.#deferred.length;
+    let refills = 0;
+    let handled = false;
+    try {
+      for (;;) {
+        if (deferrals > 0) {
+          if (handled) return;
+          deferrals--;
+          handled = true;
+          const { resource, callback } = this.#deferred.shift()!;
+          resource.runInAsyncScope(callback);
+          continue;
+        }
+        if (this.#cursor === this.#count) {
+          if (!this.#refill()) return;
+          if (++refills > REFILLS_PER_TURN) return;
+          // What was put off meanwhile comes before the answers to it.
+          deferrals = this.#deferred.length;
+          continue;
+        }
+        const at = this.#cursor * RECORD_SIZE;
+        const kind = this.#events[at] as RecordKind;
+        if (kind !== RecordKind.Data && handled) return;
+        this.#cursor++;
+        handled = kind !== RecordKind.Data || handled;
+        this.#dispatch(kind, at);
+        if (kind !== RecordKind.Data) return;
+      }
+    } finally {
+      this.#after(refills > REFILLS_PER_TURN);
+    }
+  }
+
+  #after(crowded: boolean): void {
+    if (this.closed) {
+      if (this.#deferred.length > 0) this.#wantTurn();
+    } else if (crowded) {
+      this.#wantTurn();
+    } else if (this.#cursor < this.#count || this.#rung || this.#count === CAPACITY) {
+      this.#continue();
+    } else {
+      this.#slab = null;
+      this.#slabIndex = -1;
+      if (this.#deferred.length > 0) this.#wantTurn();
+    }
+  }
+
+  /** Goes on once the ticks and the promises of this turn have run. */
+  #continue(): void {
+    if (this.#continuing) return;
+    this.#continuing = true;
+    queueMicrotask(() =>
+      process.nextTick(() => {
+        this.#continuing = false;
+        this.#pump();
+      }),
+    );
+  }
+
+  #refill(): boolean {
+    if (this.closed || (!this.#rung && this.#count < CAPACITY)) {
+      this.#count = 0;
+      this.#cursor = 0;
+      return false;
+    }
+    this.#rung = false;
+    this.#cursor = 0;
+    this.#count = this.native.drain();
+    if (this.ontrace !== null) this.ontrace();
+    return this.#count > 0;
+  }
+
+  #dispatch(kind: RecordKind, at: number): void {
+    const events = this.#events;
+    const id = idOf(events[at + 1]!, events[at + 2]!);
+    const a = events[at + 3]!;
+    const b = events[at + 4]!;
+    if (kind === RecordKind.Accept) {
+      const accepted = idOf(a, b);
+      const listener = this.#listeners.get(id);
+      // The listener was closed while its record waited: the peer is told.
+      if (listener === undefined) this.native.reset(accepted);
+      else listener.runInAsyncScope(listener.onAccept, listener, accepted);
+      return;
+    }
+    if (kind === RecordKind.Flushed || kind === RecordKind.Closed) this.unlinger(id);
+    const sink = this.#sockets.get(id);
+    if (kind === RecordKind.Closed) this.#sockets.delete(id);
+    if (sink !== undefined) sink.runInAsyncScope(sink.onRecord, sink, kind, a, b, events[at + 5]!);
+  }
+
+  #updateRef(): void {
+    const want = !this.closed && (this.#active > 0 || this.#lingering.size > 0);
+    if (want !== this.#refed) {
+      this.#refed = want;
+      if (want) this.native.ref();
+      else if (!this.closed) this.native.unref();
+    }
+    const guard = want && this.#active === 0;
+    if (guard && this.#lingerTimer === null) {
+      this.#lingerLooks = 0;
+      this.#lingerTimer = setInterval(() => this.#lookAtLingering(), LINGER_INTERVAL).unref();
+    } else if (!guard && this.#lingerTimer !== null) {
+      clearInterval(this.#lingerTimer);
+      this.#lingerTimer = null;
+    }
+  }
+
+  #lookAtLingering(): void {
+    let queued = 0;
+    for (const id of this.#lingering) queued += Math.max(0, this.native.sendQueueSize(id));
+    this.#lingerLooks = queued === this.#lingerQueued ? this.#lingerLooks + 1 : 0;
+    this.#lingerQueued = queued;
+    if (this.#lingerLooks >= LINGER_LOOKS) {
+      this.#lingering.clear();
+      this.#updateRef();
+    }
+  }
+}

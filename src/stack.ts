@@ -1,0 +1,232 @@
+// A stack: its interfaces and routes, its `net`, and its end.
+import { AsyncResource } from 'node:async_hooks';
+import { errnoException, invalidArgValue } from './errors';
+import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
+import { loadBinding, type NativeBinding, type NativeStats } from './native';
+import { createNet, type Net } from './net/bind';
+import {
+  contains,
+  type InterfaceOptions,
+  interfaceOptions,
+  type LinkDevice,
+  type LinkOptions,
+  linkOptions,
+  type RouteOptions,
+  routeOptions,
+  type StackOptions,
+  stackOptions,
+} from './options';
+import { Reactor } from './reactor';
+
+/** How often the trace is collected while there is nothing else to collect, ms. */
+const TRACE_INTERVAL = 20;
+
+/** The stack's reactor, for the package's own modules. */
+export const kReactor: unique symbol = Symbol('usernet.reactor');
+
+/** An interface of a stack, as it is. */
+export interface Interface {
+  readonly name: string;
+  /** With the lengths of their prefixes. */
+  readonly addresses: readonly string[];
+}
+
+/**
+ * TCP/IP of its own: interfaces, routes, connections, independent of every other stack. Made by `createStack()`.
+ * Belongs to the thread that made it.
+ */
+export class Stack extends TypedEventEmitter<StackEvents> {
+  /** Everything `node:net` exports, bound to this stack. */
+  readonly net: Net;
+  readonly #reactor: Reactor;
+  readonly #ids = new Map<string, number>();
+  readonly #traceTimer: NodeJS.Timeout | undefined;
+  #closing: Promise<void> | null = null;
+
+  /** @internal Use `createStack()`. */
+  constructor(binding: NativeBinding, options: StackOptions = {}) {
+    super();
+    const native = stackOptions(options);
+    this.#reactor = new Reactor(binding, native);
+    this.net = createNet(() => this.#reactor);
+    try {
+      for (const entry of options.interfaces ?? []) this.#addInterface(entry);
+      for (const route of options.routes ?? []) this.#addRoute(route);
+    } catch (error) {
+      this.#reactor.close();
+      throw error;
+    }
+    if (options.trace) {
+      this.#reactor.ontrace = () => this.#collectTrace();
+      this.#traceTimer = setInterval(() => this.#collectTrace(), TRACE_INTERVAL).unref();
+    }
+  }
+
+  /** @internal */
+  get [kReactor](): Reactor {
+    return this.#reactor;
+  }
+
+  /** Whether `close()` was called. */
+  get closed(): boolean {
+    return this.#closing !== null;
+  }
+
+  /** The interfaces, loopback among them. */
+  get interfaces(): Interface[] {
+    this.#reactor.check();
+    const byName = new Map<string, string[]>([...this.#ids.keys()].map((name) => [name, []]));
+    for (const { name, cidr } of this.#reactor.native.addresses()) {
+      const addresses = byName.get(name);
+      if (addresses === undefined) byName.set(name, [cidr]);
+      else addresses.push(cidr);
+    }
+    return [...byName].map(([name, addresses]) => ({ name, addresses }));
+  }
+
+  /** Adds an interface. Rejects where its device cannot be had, with a `code` and the remedy. */
+  async addInterface(options: InterfaceOptions): Promise<Interface> {
+    this.#reactor.check();
+    const name = this.#addInterface(options);
+    return this.interfaces.find((entry) => entry.name === name) as Interface;
+  }
+
+  /** Removes an interface, and with it its addresses and routes; connections over it find no way any more. */
+  async removeInterface(name: string): Promise<void> {
+    this.#reactor.check();
+    const id = this.#interfaceId(name);
+    throwErrno(this.#reactor.native.removeInterface(id), 'removeInterface');
+    this.#ids.delete(name);
+  }
+
+  /** Adds a route. */
+  addRoute(options: RouteOptions): void {
+    this.#reactor.check();
+    this.#addRoute(options);
+  }
+
+  /** Removes the route to a prefix. */
+  removeRoute(to: string): void {
+    this.#reactor.check();
+    throwErrno(this.#reactor.native.removeRoute(to), 'removeRoute');
+  }
+
+  /** The stack's counters by name: what `nstat` would show, and how many connections and listeners there are. */
+  stats(): NativeStats {
+    this.#reactor.check();
+    return this.#reactor.native.stats();
+  }
+
+  /**
+   * Ends the stack: destroys its sockets, closes its servers, resets what connections are left and lets its devices go.
+   * Resolves once all of them have emitted `close`. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= new Promise((resolve) => {
+      clearInterval(this.#traceTimer);
+      this.#collectTrace();
+      this.#reactor.close();
+      this.#reactor.defer(new AsyncResource('USERNETSTACK'), () => {
+        this.emit('close');
+        resolve();
+      });
+    });
+    return this.#closing;
+  }
+
+  /** As `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #addInterface(options: InterfaceOptions): string {
+    const native = interfaceOptions(options, ['lo', ...this.#ids.keys()]);
+    const id = this.#reactor.native.addInterface(native);
+    if (id < 0) throw errnoException(id, 'addInterface');
+    // A name with a pattern in it (tun%d) is the system's to complete.
+    const name = this.#reactor.native.addresses().find((entry) => entry.interface === id)?.name ?? native.name;
+    this.#ids.set(name, id);
+    return name;
+  }
+
+  #addRoute(options: RouteOptions): void {
+    const { to, via, interface: name } = routeOptions(options);
+    const id = name === null ? this.#interfaceToward(via as string) : this.#interfaceId(name);
+    throwErrno(this.#reactor.native.addRoute(to, via, id), 'addRoute');
+  }
+
+  #interfaceToward(via: string): number {
+    const found = this.#reactor.native.addresses().find(({ cidr, name }) => name !== 'lo' && contains(cidr, via));
+    if (found !== undefined) return found.interface;
+    throw invalidArgValue(
+      'route.via',
+      via,
+      'is on no link of this stack: give an interface an address in its network, or name the interface',
+    );
+  }
+
+  #interfaceId(name: string): number {
+    const id = this.#ids.get(name);
+    if (id !== undefined) return id;
+    const known = [...this.#ids.keys()].map((key) => `'${key}'`).join(', ') || 'none';
+    throw invalidArgValue('interface', name, `is no interface of this stack, which has: ${known}`);
+  }
+
+  #collectTrace(): void {
+    if (this.#reactor.closed || this.#reactor.ontrace === null) return;
+    for (const event of this.#reactor.native.takeTrace() as TraceEvent[]) {
+      this.emit('trace', event);
+      emitByType(this, event);
+    }
+  }
+}
+
+function emitByType(stack: Stack, event: TraceEvent): void {
+  switch (event.type) {
+    case 'state':
+      stack.emit('state', event);
+      break;
+    case 'retransmit':
+      stack.emit('retransmit', event);
+      break;
+    case 'recovery':
+      stack.emit('recovery', event);
+      break;
+    case 'timeout':
+      stack.emit('timeout', event);
+      break;
+    case 'cwnd':
+      stack.emit('cwnd', event);
+      break;
+    case 'error':
+      stack.emit('failure', event);
+      break;
+  }
+}
+
+function throwErrno(errno: number, syscall: string): void {
+  if (errno < 0) throw errnoException(errno, syscall);
+}
+
+/**
+ * Makes a stack. Rejects, with a `code` and the remedy, where options are wrong or a device cannot be had.
+ *
+ * @example
+ * const stack = await createStack({
+ *   interfaces: [{ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24', 'fd00::2/64'] }],
+ *   routes: [{ to: 'default', via: '198.18.0.1' }],
+ * });
+ */
+export async function createStack(options: StackOptions = {}): Promise<Stack> {
+  stackOptions(options);
+  return new Stack(loadBinding(), options);
+}
+
+/** The two ends of a link within the process: one for each of two stacks. */
+export function createLink(options: LinkOptions = {}): [LinkDevice, LinkDevice] {
+  const [left, right] = loadBinding().createLink(linkOptions(options));
+  return [
+    { kind: 'link', link: left },
+    { kind: 'link', link: right },
+  ];
+}
