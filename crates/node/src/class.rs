@@ -27,9 +27,8 @@ unsafe fn enter<'s, const N: usize, T: IntoJs>(
     method: impl FnOnce(Js<'s>, &Stack, [Value<'s>; N]) -> Result<T>,
 ) -> sys::napi_value {
     // SAFETY: the caller's contract.
-    let (js, this, args) = match unsafe { callback_info::<N>(env, info) } {
-        Ok(parts) => parts,
-        Err(_) => return std::ptr::null_mut(),
+    let Ok((js, this, args)) = (unsafe { callback_info::<N>(env, info) }) else {
+        return std::ptr::null_mut();
     };
     let stack = unwrap::<Stack>(js, this);
     if stack.is_null() {
@@ -161,9 +160,8 @@ unsafe extern "C" fn constructor(
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     // SAFETY: the callback's own arguments.
-    let (js, this, [options, events, doorbell]) = match unsafe { callback_info(env, info) } {
-        Ok(parts) => parts,
-        Err(_) => return std::ptr::null_mut(),
+    let Ok((js, this, [options, events, doorbell])) = (unsafe { callback_info(env, info) }) else {
+        return std::ptr::null_mut();
     };
     let mut target = std::ptr::null_mut();
     // SAFETY: the callback's own arguments.
@@ -409,10 +407,15 @@ fn set_reading(stack: &Stack, number: f64, on: bool) -> i32 {
 }
 
 fn shutdown(stack: &Stack, number: f64) -> Result<i32> {
-    Ok(with_socket(stack, number, |guard, id| {
+    let result = with_socket(stack, number, |guard, id| {
         let now = guard.now();
-        code(guard.tcp_shutdown(now, id, Shutdown::Write))
-    }))
+        let result = code(guard.tcp_shutdown(now, id, Shutdown::Write));
+        if result == 0 {
+            stack.pump().set_shut(number);
+        }
+        result
+    });
+    Ok(result)
 }
 
 /// `close` and `reset`.
@@ -450,17 +453,15 @@ fn socket_address<'s>(
 }
 
 fn send_queue(stack: &Stack, number: f64) -> Result<i32> {
-    Ok(with_socket(stack, number, |guard, id| match guard.tcp_info(id) {
-        Ok(info) => i32::try_from(info.send_queue).unwrap_or(i32::MAX),
+    let id = stack.pump().any_socket(number);
+    let Some((id, guard)) = id.zip(stack.lock()) else { return Ok(Errno::EBADF.number()) };
+    Ok(match guard.tcp_send_queue(id) {
+        Ok(bytes) => i32::try_from(bytes).unwrap_or(i32::MAX),
         Err(error) => Errno::from(error).number(),
-    }))
+    })
 }
 
-fn set_options(
-    stack: &Stack,
-    number: f64,
-    change: impl FnOnce(&mut SocketOptions),
-) -> Result<i32> {
+fn set_options(stack: &Stack, number: f64, change: impl FnOnce(&mut SocketOptions)) -> Result<i32> {
     Ok(with_socket(stack, number, |guard, id| {
         let now = guard.now();
         code(guard.tcp_set_options(now, id, change))
@@ -513,4 +514,3 @@ fn slab<'s>(js: Js<'s>, stack: &Stack, index: Value<'s>) -> Result<OrNull<'s>> {
         ))),
     }
 }
-

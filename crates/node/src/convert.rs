@@ -149,21 +149,13 @@ fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>>
         }
         Trace::Recovery { began, cwnd, ssthresh } => {
             js.set(object, c"began", js.bool(began)?)?;
-            numbers(
-                js,
-                object,
-                &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))],
-            )?;
+            numbers(js, object, &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))])?;
         }
         Trace::Timeout { backoff, rto } => {
             numbers(js, object, &[(c"backoff", f64::from(backoff)), (c"rto", ms(rto))])?;
         }
         Trace::Cwnd { cwnd, ssthresh } => {
-            numbers(
-                js,
-                object,
-                &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))],
-            )?;
+            numbers(js, object, &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))])?;
         }
         Trace::Error(error) => {
             js.set(object, c"code", js.string(Errno::from(error).name())?)?;

@@ -369,11 +369,12 @@ impl Stack {
             }
             if stop == Stop::Idle {
                 // Rung for nothing: it may be the last ring, of a shard that failed.
-                if records.len() == 0 && self.life.get() == Life::Open {
-                    if let Some(message) = self.shard.failed() {
-                        self.fail(&message);
-                        continue;
-                    }
+                if records.len() == 0
+                    && self.life.get() == Life::Open
+                    && let Some(message) = self.shard.failed()
+                {
+                    self.fail(&message);
+                    continue;
                 }
                 return Ok(false);
             }
@@ -466,10 +467,7 @@ unsafe extern "C" fn on_collected(_: sys::napi_env, data: *mut c_void, _: *mut c
 }
 
 /// `setImmediate` calls back.
-unsafe extern "C" fn on_turn(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
+unsafe extern "C" fn on_turn(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let mut data = ptr::null_mut();
     // SAFETY: the callback's own arguments; what is not asked for may be null.
     unsafe {

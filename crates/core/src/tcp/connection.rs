@@ -588,6 +588,8 @@ impl Connection {
         }
         if self.send_open() {
             self.flushed = false;
+            // Said of the data before the FIN; nobody has taken it yet.
+            self.ready.remove(Ready::FLUSHED);
         }
         self.transition(ctx, State::after_shutdown);
     }
