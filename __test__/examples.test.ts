@@ -195,7 +195,7 @@ describe('static files', () => {
     await serve(httpFileServer(net.server.net, folder));
     const response = await httpGet(net.client.net, { host: hosts[1], port, path: '/a%20b.txt' });
     expect(response.statusCode).toBe(200);
-    expect((await readAll(response as unknown as Socket)).toString()).toBe('spaced');
+    expect((await readAll(response)).toString()).toBe('spaced');
   });
 });
 
