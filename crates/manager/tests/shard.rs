@@ -264,11 +264,9 @@ fn a_panic_while_the_lock_is_held_fails_the_shard() {
     let (_wire, a, b) = pair();
     let listener = b.bind(80).unwrap();
     let _ours = a.connect("198.18.0.2:80".parse().unwrap()).unwrap();
+    let _theirs = listener.accept().unwrap();
     thread::scope(|s| {
-        let waiting = s.spawn(|| {
-            listener.accept().unwrap();
-            listener.accept().unwrap_err()
-        });
+        let waiting = s.spawn(|| listener.accept().unwrap_err());
         let panic = s.spawn(|| {
             let _guard = b.shard().lock();
             panic!("on purpose");
