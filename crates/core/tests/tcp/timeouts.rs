@@ -188,13 +188,104 @@ script!(soft_errors_do_not_abort, "
 script!(soft_errors_while_connecting_do_not_abort, "
     connect
     > S 0:0(0)
-    < icmp host-unreachable 0
-    < icmp net-unreachable 0
+    < icmp time-exceeded 0
+    < icmp source-quench 0
     state SYN-SENT
     +1s > S 0:0(0)
     < S. 0:0(0) ack 1 <mss 1460>
     > . 1:1(0) ack 1
     state ESTABLISHED
+");
+
+script!(unreachable_host_ends_connecting, "
+    connect
+    > S 0:0(0)
+    # As in Linux (RFC 5461 4.2).
+    < icmp host-unreachable 0
+    state CLOSED
+    event error
+    error host-unreachable
+");
+
+script!(unreachable_network_ends_connecting, "
+    connect
+    > S 0:0(0)
+    < icmp net-unreachable 0
+    error network-unreachable
+");
+
+script!(unreachable_port_refuses_connecting, "
+    connect
+    > S 0:0(0)
+    < icmp port-unreachable 0
+    error refused
+");
+
+script!(forged_unreachable_does_not_end_connecting, "
+    connect
+    > S 0:0(0)
+    # RFC 5927 4.1: the quoted sequence number must be in flight.
+    < icmp host-unreachable 1
+    < icmp host-unreachable -1
+    < icmp port-unreachable 100000
+    state SYN-SENT
+    error none
+");
+
+script!(hard_errors_do_not_end_an_established_connection, "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    # RFC 5927 5.2: established connections take hard errors for soft ones.
+    < icmp port-unreachable 1
+    < icmp protocol-unreachable 1
+    state ESTABLISHED
+    error none
+    < . 1:1(0) ack 101
+    flushed yes
+");
+
+script!(smaller_path_makes_smaller_segments, "
+    @server
+    write 2920
+    >* 1:2921(2920) ack 1
+    # RFC 1191, RFC 8201: what was too big is sent again in pieces.
+    < icmp too-big 1300 1
+    info pmtu = 1300
+    info mss = {1260|1240}
+    discard
+    < . 1:1(0) ack 2921
+    write {1300|1280}
+    > . 2921:{4181(1260)|4161(1240)} ack 1
+    > P. {4181:4221(40)|4161:4201(40)} ack 1
+");
+
+script!(larger_path_than_ours_is_not_believed, "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp too-big 9000 1
+    info mss = 1460
+    nothing
+");
+
+script!(tiny_path_is_not_believed, "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp too-big 68 1
+    info pmtu >= 552
+    discard
+");
+
+script!(path_error_about_acknowledged_data_is_ignored, "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < . 1:1(0) ack 101
+    < icmp too-big 1300 1
+    info mss = 1460
+    nothing
 ");
 
 script!(soft_errors_in_a_half_open_connection_do_not_free_it, "
