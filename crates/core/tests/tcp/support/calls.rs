@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use usernet_core::tcp::{Info, StateName};
-use usernet_core::{ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions};
+use usernet_core::{
+    ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions,
+};
 
 use super::language::{duration, number};
 use super::segment;
@@ -129,7 +131,11 @@ impl Tester {
                 if have.intersects(wanted) { Err(format!("there is: {have:?}")) } else { Ok(()) }
             }
             ["acceptable"] => {
-                if std::mem::take(&mut self.acceptable) { Ok(()) } else { Err("no event".into()) }
+                if std::mem::take(&mut self.acceptable) {
+                    Ok(())
+                } else {
+                    Err("no event".into())
+                }
             }
             ["info", name, relation, value] => {
                 let id = self.socket()?;
