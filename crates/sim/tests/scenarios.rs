@@ -374,3 +374,17 @@ fn one_lost_segment_is_repaired_without_a_timeout() {
     let info = pair.net.stack(client).unwrap().tcp_info(socket).unwrap();
     assert_eq!((info.retrans, info.timeouts), (1, 0), "{}", pair.net.trace());
 }
+
+#[test]
+fn bulk_data_is_acknowledged_every_second_segment() {
+    for timestamps in [false, true] {
+        let options = SocketOptions { timestamps, ..SocketOptions::default() };
+        let mut pair = Pair::new(18, link());
+        let data = count(&mut pair.net, |p| p.tcp.is_some() && !p.payload.is_empty());
+        let acks = count(&mut pair.net, |p| p.tcp.is_some() && p.payload.is_empty());
+        pair.connect(Flow { up: 3_000_000, options: Some(options), ..pair.flow() });
+        pair.run(60 * SECOND).unwrap();
+        let (data, acks) = (*data.lock().unwrap(), *acks.lock().unwrap());
+        assert!((data / 2..data * 2 / 3).contains(&acks), "{acks} for {data} segments");
+    }
+}
