@@ -358,6 +358,7 @@ impl Stack {
                 let mut pump = self.pump.borrow_mut();
                 // A shard that failed has an empty stack behind its lock, so this serves a failed stack as well.
                 let stop = self.with_core(|core| {
+                    core.rearm_doorbell();
                     let now = core.now();
                     let mut driver = Driver { stack: core, now };
                     pump.run(&mut driver, &mut *slabs, records, &mut bytes)
