@@ -393,6 +393,13 @@ impl ShardGuard<'_> {
         self.shared.now()
     }
 
+    /// To be called by whoever takes the events, when it begins: what is left of them when this guard is dropped, and what
+    /// that itself brings about, rings again. (Without it, events that came after the last was taken and before the drop
+    /// would meet a doorbell that counts as rung.)
+    pub fn rearm_doorbell(&mut self) {
+        self.inner_mut().forget_ring();
+    }
+
     /// Transmits what calls produced, and wakes the packet thread if it has to know; whom to tell of the rest.
     fn settle(&mut self) -> Told {
         let mut told = Told::default();

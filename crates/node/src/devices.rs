@@ -90,13 +90,13 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     }
     check_mtu(Some(config.mtu), &addresses)?;
     let (name, mtu) = (config.name.clone(), config.mtu);
-    let Some(shard) = stack.shard() else {
-        let message = "the stack is closed; create another";
-        return Err(Failure::system(Errno::EBADF, "addInterface", message));
-    };
-    match shard.add_device(device, config) {
-        Ok(id) => Ok(f64::from(stack.add_interface(id, name))),
-        Err(error) => Err(refused(error, &name, mtu, &addresses)),
+    match stack.with_shard(|shard| shard.add_device(device, config)) {
+        Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name))),
+        Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
+        None => {
+            let message = "the stack is closed; create another";
+            Err(Failure::system(Errno::EBADF, "addInterface", message))
+        }
     }
 }
 
@@ -121,7 +121,7 @@ fn check_mtu(mtu: Option<u16>, addresses: &[IpCidr]) -> Result<()> {
 
 /// Before a device is opened: what another interface has already.
 fn check_addresses(stack: &Stack, addresses: &[IpCidr]) -> Result<()> {
-    let taken = stack.lock().map(|guard| guard.addresses()).unwrap_or_default();
+    let taken = stack.with_core(|core| core.addresses()).unwrap_or_default();
     for (i, cidr) in addresses.iter().enumerate() {
         let twice = addresses[..i].iter().any(|other| other.addr == cidr.addr);
         if twice || taken.iter().any(|(_, other)| other.addr == cidr.addr) {
