@@ -104,7 +104,7 @@ describe('the packed package', () => {
       'LICENSE',
       'README.md',
       'dist',
-     
+
       'index.d.ts',
       'net.d.ts',
       'package.json',
