@@ -13,7 +13,8 @@ export function httpFileServer(net: Net, folder: string): Server {
   const server = http.createServer((request, response) => {
     serve(request, response, folder).catch((error: Error) => response.destroy(error));
   });
-  return net.createServer((socket) => server.emit('connection', socket));
+  // As node:http's own server does: a client that has ended its side still gets its answer.
+  return net.createServer({ allowHalfOpen: true }, (socket) => server.emit('connection', socket));
 }
 
 async function serve(request: http.IncomingMessage, response: http.ServerResponse, folder: string): Promise<void> {

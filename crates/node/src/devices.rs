@@ -94,13 +94,13 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     }
     check_mtu(Some(config.mtu), &addresses)?;
     let (name, mtu) = (config.name.clone(), config.mtu);
-    let Some(shard) = stack.shard() else {
-        let message = "the stack is closed; create another";
-        return Err(Failure::system(Errno::EBADF, "addInterface", message));
-    };
-    match shard.add_device(device, config) {
-        Ok(id) => Ok(f64::from(stack.add_interface(id, name))),
-        Err(error) => Err(refused(error, &name, mtu, &addresses)),
+    match stack.with_shard(|shard| shard.add_device(device, config)) {
+        Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name))),
+        Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
+        None => {
+            let message = "the stack is closed; create another";
+            Err(Failure::system(Errno::EBADF, "addInterface", message))
+        }
     }
 }
 
@@ -108,7 +108,10 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
 fn check_mtu(mtu: Option<u16>, addresses: &[IpCidr]) -> Result<()> {
     let v6 = addresses.iter().any(|cidr| cidr.addr.is_ipv6());
     let (least, why) = if v6 {
-        (MIN_MTU.1, "IPv6 needs at least 1280 bytes (RFC 8200); raise it or drop the IPv6 addresses")
+        (
+            MIN_MTU.1,
+            "IPv6 needs at least 1280 bytes (RFC 8200); raise it or drop the IPv6 addresses",
+        )
     } else {
         (MIN_MTU.0, "IPv4 needs at least 576 bytes (RFC 791); leave it out for the device's own")
     };
@@ -122,7 +125,7 @@ fn check_mtu(mtu: Option<u16>, addresses: &[IpCidr]) -> Result<()> {
 
 /// Before a device is opened: what another interface has already.
 fn check_addresses(stack: &Stack, addresses: &[IpCidr]) -> Result<()> {
-    let taken = stack.lock().map(|guard| guard.addresses()).unwrap_or_default();
+    let taken = stack.with_core(|core| core.addresses()).unwrap_or_default();
     for (i, cidr) in addresses.iter().enumerate() {
         let twice = addresses[..i].iter().any(|other| other.addr == cidr.addr);
         if twice || taken.iter().any(|(_, other)| other.addr == cidr.addr) {
@@ -244,12 +247,7 @@ fn take_link(js: Js<'_>, device: Value<'_>) -> Result<Box<dyn Device>> {
     let mut is_link = false;
     // SAFETY: `js` and `end` are valid in this scope; the tag is only read.
     check(unsafe {
-        sys::napi_check_object_type_tag(
-            js.env(),
-            end.raw(),
-            &raw const LINK_TAG,
-            &raw mut is_link,
-        )
+        sys::napi_check_object_type_tag(js.env(), end.raw(), &raw const LINK_TAG, &raw mut is_link)
     })?;
     if !is_link {
         return Err(wrong());
@@ -289,9 +287,8 @@ unsafe extern "C" fn create_link(
     let Ok((js, _, [options])) = (unsafe { callback_info(env, info) }) else {
         return ptr::null_mut();
     };
-    let made = caught(|| make_link(js, options)).unwrap_or_else(|message| {
-        Err(Failure::system(Errno::EIO, "createLink", message))
-    });
+    let made = caught(|| make_link(js, options))
+        .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "createLink", message)));
     match made {
         Ok(pair) => pair.raw(),
         Err(failure) => {

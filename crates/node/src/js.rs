@@ -144,8 +144,9 @@ impl<'s> Js<'s> {
 
     pub(crate) fn array(self, items: &[Value<'s>]) -> Result<Value<'s>> {
         // SAFETY: scope contract.
-        let array = self
-            .make(|env, out| unsafe { sys::napi_create_array_with_length(env, items.len(), out) })?;
+        let array = self.make(|env, out| unsafe {
+            sys::napi_create_array_with_length(env, items.len(), out)
+        })?;
         for (i, item) in items.iter().enumerate() {
             // SAFETY: scope contract.
             check(unsafe { sys::napi_set_element(self.env, array.raw, i as u32, item.raw) })?;
@@ -178,9 +179,7 @@ impl<'s> Js<'s> {
             data: ptr::null_mut(),
         };
         // SAFETY: scope contract; one descriptor, which Node-API only reads during the call.
-        check(unsafe {
-            sys::napi_define_properties(self.env, object.raw, 1, &raw const property)
-        })
+        check(unsafe { sys::napi_define_properties(self.env, object.raw, 1, &raw const property) })
     }
 
     /// May run JavaScript (getters).
@@ -360,9 +359,8 @@ impl<'s> Js<'s> {
     /// What a reference refers to; `None` when it is gone.
     pub(crate) fn deref(self, reference: &Reference) -> Option<Value<'s>> {
         // SAFETY: scope contract; the reference exists until `release` consumes it.
-        let value = self.make(|env, out| unsafe {
-            sys::napi_get_reference_value(env, reference.raw, out)
-        });
+        let value =
+            self.make(|env, out| unsafe { sys::napi_get_reference_value(env, reference.raw, out) });
         value.ok().filter(|value| !value.raw.is_null())
     }
 
@@ -514,9 +512,7 @@ pub(crate) unsafe fn callback_info<'s, const N: usize>(
         )
     })?;
     // SAFETY: a callback runs on its environment's thread within a handle scope, and so do the handles it was given.
-    Ok(unsafe {
-        (Js::from_raw(env), Value::from_raw(this), args.map(|raw| Value::from_raw(raw)))
-    })
+    Ok(unsafe { (Js::from_raw(env), Value::from_raw(this), args.map(|raw| Value::from_raw(raw))) })
 }
 
 /// The pointer that `object` wraps; null when it wraps none.

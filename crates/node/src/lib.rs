@@ -6,6 +6,9 @@
 //! (`__test__/native-*.test.ts`), because Node's symbols exist only inside Node.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge
 #![cfg_attr(test, allow(dead_code))]
+// Numbers of JavaScript are compared exactly: they are ids. Methods have one shape, whether or not they can throw.
+// Naming the scope of values reads better than leaving it out here and there.
+#![allow(clippy::float_cmp, clippy::unnecessary_wraps, clippy::elidable_lifetime_names)]
 
 #[cfg(not(test))]
 mod bell;

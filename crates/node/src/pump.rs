@@ -9,9 +9,7 @@
 use std::collections::VecDeque;
 
 use bitflags::bitflags;
-use usernet_core::{
-    ConnectionError, Event, ListenerId, NoSuchSocket, Ready, RecvError, SocketId,
-};
+use usernet_core::{ConnectionError, Event, ListenerId, NoSuchSocket, Ready, RecvError, SocketId};
 
 use crate::errno::Errno;
 use crate::handles::{Handle, Table};
@@ -125,12 +123,16 @@ bitflags! {
         const CLOSED = 1 << 8;
         /// JavaScript let go of it (`close`, `reset`); the core's socket is no longer ours.
         const RELEASED = 1 << 9;
-        /// Flushed follows in any case (`close`), unless it was reported.
+        /// Flushed follows in any case (`close`, unless it was reported before).
         const OWES_FLUSHED = 1 << 10;
         /// Writable was reported because of an error that is held back.
         const HINTED = 1 << 11;
         /// A listener made it: it was connected before JavaScript heard of it.
         const ACCEPTED = 1 << 12;
+        /// Flushed was reported.
+        const TOLD_FLUSHED = 1 << 14;
+        /// Our FIN was asked for: only from then on does the core's FLUSHED mean what ours does.
+        const SHUT = 1 << 13;
 
         const REPORTS = Self::CONNECT.bits() | Self::WRITABLE.bits() | Self::FLUSHED.bits()
             | Self::ERROR.bits() | Self::CLOSED.bits();
@@ -253,6 +255,20 @@ impl Pump {
         true
     }
 
+    /// The sending side of a socket was shut down: Flushed may follow.
+    pub(crate) fn set_shut(&mut self, number: f64) {
+        if let Some((handle, _)) = self.sockets.key(number)
+            && let Some((_, socket)) = self.sockets.get(handle)
+        {
+            socket.flags |= Flags::SHUT;
+        }
+    }
+
+    /// The core's key of a socket, also of one that JavaScript has let go of and that has not Closed.
+    pub(crate) fn any_socket(&self, number: f64) -> Option<SocketId> {
+        self.sockets.key(number).map(|(_, id)| id)
+    }
+
     /// JavaScript lets go of a socket: no data, End or Error is reported any more, only Flushed (when `owes_flushed`)
     /// and Closed. `gone` when the core does not know it any more, so that nothing will come from there.
     pub(crate) fn release(&mut self, number: f64, owes_flushed: bool, gone: bool) {
@@ -263,6 +279,7 @@ impl Pump {
             Flags::READING | Flags::READABLE | Flags::CONNECT | Flags::WRITABLE | Flags::ERROR,
         );
         socket.flags |= Flags::RELEASED;
+        let owes_flushed = owes_flushed && !socket.flags.contains(Flags::TOLD_FLUSHED);
         socket.flags.set(Flags::OWES_FLUSHED, owes_flushed);
         if !owes_flushed {
             socket.flags.remove(Flags::FLUSHED);
@@ -339,6 +356,9 @@ impl Pump {
                     if flags.contains(Flags::ACCEPTED) {
                         flags.remove(Flags::CONNECT);
                     }
+                    if !flags.contains(Flags::SHUT) {
+                        flags.remove(Flags::FLUSHED);
+                    }
                 }
                 let can_read = socket.flags.contains(Flags::READING | Flags::READABLE);
                 if can_read || socket.flags.intersects(Flags::REPORTS) {
@@ -399,8 +419,13 @@ impl Pump {
                 if hold == 0 {
                     return Stop::Hold;
                 }
+            } else if more_events {
+                return Stop::Hold;
+            } else if let Some(event) = tcp.poll_event() {
+                // The calls above bring events about themselves.
+                self.note(tcp, event);
             } else {
-                return if more_events { Stop::Hold } else { Stop::Idle };
+                return Stop::Idle;
             }
         }
         Stop::Hold
@@ -503,6 +528,7 @@ impl Pump {
         report!(WRITABLE, Writable, 0);
         if socket.flags.contains(Flags::FLUSHED) {
             report!(FLUSHED, Flushed, 0);
+            socket.flags |= Flags::TOLD_FLUSHED;
             socket.flags.remove(Flags::OWES_FLUSHED);
         }
         if again {

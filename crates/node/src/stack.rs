@@ -63,7 +63,8 @@ pub(crate) struct Interface {
 /// A stack.
 pub(crate) struct Stack {
     env: sys::napi_env,
-    shard: Arc<Shard>,
+    /// Gone once closed: its descriptors and memory do not wait for the garbage collector.
+    shard: RefCell<Option<Arc<Shard>>>,
     bell: Arc<Bell>,
     life: Cell<Life>,
     pump: RefCell<Pump>,
@@ -112,7 +113,7 @@ impl Stack {
         })?;
         let stack = Rc::new(Self {
             env: js.env(),
-            shard,
+            shard: RefCell::new(Some(shard)),
             bell: Arc::new(Bell::new()),
             life: Cell::new(Life::Open),
             pump: RefCell::new(Pump::new()),
@@ -166,7 +167,9 @@ impl Stack {
         });
 
         let bell = Arc::clone(&self.bell);
-        self.shard.set_doorbell(Some(Box::new(move || bell.ring())));
+        if let Some(shard) = &*self.shard.borrow() {
+            shard.set_doorbell(Some(Box::new(move || bell.ring())));
+        }
 
         let data = Rc::into_raw(Rc::clone(self));
         // SAFETY: `js` is valid; the data stays alive until `on_collected` takes it back.
@@ -221,14 +224,14 @@ impl Stack {
         Ok(unsafe { Value::from_raw(raw) })
     }
 
-    /// The shard, while the stack is open.
-    pub(crate) fn shard(&self) -> Option<&Shard> {
-        (self.life.get() == Life::Open).then_some(&*self.shard)
+    /// Calls `f` with the shard, while the stack is open.
+    pub(crate) fn with_shard<R>(&self, f: impl FnOnce(&Shard) -> R) -> Option<R> {
+        self.shard.borrow().as_ref().map(|shard| f(shard))
     }
 
-    /// The core, while the stack is open.
-    pub(crate) fn lock(&self) -> Option<ShardGuard<'_>> {
-        self.shard().map(Shard::lock)
+    /// Calls `f` with the core, while the stack is open. `f` calls nothing of JavaScript: others wait for the lock.
+    pub(crate) fn with_core<R>(&self, f: impl FnOnce(&mut ShardGuard<'_>) -> R) -> Option<R> {
+        self.with_shard(|shard| f(&mut shard.lock()))
     }
 
     /// Sockets and listeners.
@@ -269,10 +272,8 @@ impl Stack {
 
     /// Counters; those of the end once it is closed.
     pub(crate) fn stats(&self) -> Stats {
-        match self.lock() {
-            Some(guard) => guard.stats(),
-            None => self.last_stats.borrow().clone().unwrap_or_default(),
-        }
+        let stats = self.with_core(|core| core.stats());
+        stats.unwrap_or_else(|| self.last_stats.borrow().clone().unwrap_or_default())
     }
 
     /// Calls the doorbell: somebody rang.
@@ -356,10 +357,13 @@ impl Stack {
             let stop = {
                 let mut pump = self.pump.borrow_mut();
                 // A shard that failed has an empty stack behind its lock, so this serves a failed stack as well.
-                let mut guard = self.shard.lock();
-                let now = guard.now();
-                let mut driver = Driver { stack: &mut guard, now };
-                pump.run(&mut driver, &mut *slabs, records, &mut bytes)
+                let stop = self.with_core(|core| {
+                    core.rearm_doorbell();
+                    let now = core.now();
+                    let mut driver = Driver { stack: core, now };
+                    pump.run(&mut driver, &mut *slabs, records, &mut bytes)
+                });
+                stop.unwrap_or(Stop::Idle)
             };
             match stop {
                 Stop::Memory(class) => slabs.provide(js, class)?,
@@ -369,11 +373,12 @@ impl Stack {
             }
             if stop == Stop::Idle {
                 // Rung for nothing: it may be the last ring, of a shard that failed.
-                if records.len() == 0 && self.life.get() == Life::Open {
-                    if let Some(message) = self.shard.failed() {
-                        self.fail(&message);
-                        continue;
-                    }
+                if records.len() == 0
+                    && self.life.get() == Life::Open
+                    && let Some(Some(message)) = self.with_shard(Shard::failed)
+                {
+                    self.fail(&message);
+                    continue;
                 }
                 return Ok(false);
             }
@@ -387,7 +392,7 @@ impl Stack {
         }
         self.life.set(Life::Failed);
         eprintln!("usernet: internal error: {message}. The stack is closed; please report this.");
-        let _ = catch_unwind(AssertUnwindSafe(|| self.shard.close()));
+        let _ = caught(|| self.with_shard(Shard::close));
         if let Ok(mut pump) = self.pump.try_borrow_mut() {
             pump.fail_all(Errno::EIO);
         }
@@ -405,12 +410,15 @@ impl Stack {
         if self.life.replace(Life::Closed) == Life::Closed {
             return;
         }
-        let closed = catch_unwind(AssertUnwindSafe(|| {
-            self.shard.set_doorbell(None);
-            self.shard.close();
-            self.shard.lock().stats()
-        }));
-        *self.last_stats.borrow_mut() = closed.ok();
+        if let Some(shard) = self.shard.take() {
+            let closed = caught(move || {
+                shard.set_doorbell(None);
+                shard.close();
+                let stats = shard.lock().stats();
+                stats
+            });
+            *self.last_stats.borrow_mut() = closed.ok();
+        }
         self.bell.disconnect();
         self.pump.replace(Pump::new());
         self.interfaces.borrow_mut().clear();
@@ -466,10 +474,7 @@ unsafe extern "C" fn on_collected(_: sys::napi_env, data: *mut c_void, _: *mut c
 }
 
 /// `setImmediate` calls back.
-unsafe extern "C" fn on_turn(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
+unsafe extern "C" fn on_turn(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let mut data = ptr::null_mut();
     // SAFETY: the callback's own arguments; what is not asked for may be null.
     unsafe {

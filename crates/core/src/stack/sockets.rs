@@ -392,6 +392,15 @@ impl Stack {
         Ok(self.held(id)?.is_flushed())
     }
 
+    /// Bytes in the send queue that are not acknowledged; also of a connection that was let go of and goes on in the
+    /// background.
+    ///
+    /// # Errors
+    /// [`NoSuchSocket`].
+    pub fn tcp_send_queue(&self, id: SocketId) -> Result<usize, NoSuchSocket> {
+        self.connections.get(id).map(|conn| conn.info().send_queue as usize).ok_or(NoSuchSocket)
+    }
+
     /// Copies received bytes out; 0 at the end of the stream (or for an empty `buf`). Queued data comes before an error.
     ///
     /// # Errors

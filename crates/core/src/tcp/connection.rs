@@ -257,15 +257,17 @@ impl Connection {
     }
 
     fn handshake(&self, iss: SeqNumber, now: Instant) -> Handshake {
+        let rtt = Rtt::new(self.options.rto_min, self.options.rto_max);
         Handshake {
             iss,
             buf: SendBuffer::default(),
             fin: Fin::Open,
-            rtt: Rtt::new(self.options.rto_min, self.options.rto_max),
+            // From the sending on (it is set again there): a driver may run timers before it transmits.
+            timer: now + rtt.rto(),
+            rtt,
             sent: 0,
             due: true,
             first_sent: now,
-            timer: now,
         }
     }
 
@@ -588,6 +590,8 @@ impl Connection {
         }
         if self.send_open() {
             self.flushed = false;
+            // Said of the data before the FIN; nobody has taken it yet.
+            self.ready.remove(Ready::FLUSHED);
         }
         self.transition(ctx, State::after_shutdown);
     }
