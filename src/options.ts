@@ -140,7 +140,8 @@ export function linkOptions(options: LinkOptions): NativeLinkOptions {
 }
 
 function impairmentOptions(options: Impairment, where: string): void {
-  for (const name of ['loss', 'duplicate', 'reorder', 'corrupt'] as const) number(options[name], `${where}.${name}`, 0, 1);
+  for (const name of ['loss', 'duplicate', 'reorder', 'corrupt'] as const)
+    number(options[name], `${where}.${name}`, 0, 1);
   for (const name of ['delay', 'jitter', 'reorderBy'] as const) number(options[name], `${where}.${name}`, 0, 3_600_000);
   number(options.rate, `${where}.rate`, 1, Number.MAX_SAFE_INTEGER);
   number(options.queue, `${where}.queue`, 1, MAX_BUFFER);
