@@ -2,6 +2,7 @@
 //! the only one with raw system calls for packets.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge: clocks and descriptors live here
 
+mod capture;
 mod device;
 mod impairment;
 mod link;
@@ -12,8 +13,9 @@ mod tun;
 #[cfg(target_os = "linux")]
 mod vnet;
 
+pub use capture::{Capture, CaptureOptions, CaptureStats, Captured};
 pub use device::{
-    Device, DeviceInfo, Gso, GsoKind, Offload, Received, RxData, TxChecksum, TxFrame, Wake,
+    Device, DeviceInfo, Gso, GsoKind, Medium, Offload, Received, RxData, TxChecksum, TxFrame, Wake,
 };
 pub use impairment::{
     Direction, Impaired, Impairment, ImpairmentHandle, ImpairmentStats, InvalidImpairment,

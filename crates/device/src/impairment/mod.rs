@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::device::{Device, DeviceInfo, Offload, Received, RxData, TxFrame, Wake};
+use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::link::{Link, LinkOptions, pair};
 use line::Line;
 
@@ -357,6 +357,10 @@ impl<D: Device> Impaired<D> {
 impl<D: Device> Device for Impaired<D> {
     fn info(&self) -> DeviceInfo {
         DeviceInfo { offload: Offload::default(), ..self.device.info() }
+    }
+
+    fn medium(&self) -> Medium {
+        self.device.medium()
     }
 
     fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
