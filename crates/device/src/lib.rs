@@ -23,4 +23,4 @@ pub use impairment::{
 };
 pub use link::{Link, LinkOptions, LinkStats, pair};
 pub use open_error::OpenError;
-pub use tun::{Tun, TunCounters, TunOptions, TunStats};
+pub use tun::{Tap, TapOptions, Tun, TunCounters, TunOptions, TunStats};

@@ -15,6 +15,7 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 const HEADER_LEN: usize = 16;
 
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_MTU: u16 = 4;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_AF_SPEC: u16 = 26;
@@ -57,6 +58,13 @@ impl Netlink {
     pub(crate) fn set_mtu(&mut self, index: u32, mtu: u32) -> io::Result<()> {
         let mut message = Message::link(index, 0, 0);
         message.attribute(IFLA_MTU, &mtu.to_ne_bytes());
+        self.request(message)
+    }
+
+    /// Sets the hardware address.
+    pub(crate) fn set_mac(&mut self, index: u32, mac: [u8; 6]) -> io::Result<()> {
+        let mut message = Message::link(index, 0, 0);
+        message.attribute(IFLA_ADDRESS, &mac);
         self.request(message)
     }
 

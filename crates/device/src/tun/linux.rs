@@ -1,4 +1,4 @@
-//! TUN on Linux: `/dev/net/tun` with the virtio offload header (kernel documentation, networking/tuntap).
+//! TUN and TAP on Linux: `/dev/net/tun` with the virtio offload header (kernel documentation, networking/tuntap).
 
 use std::ffi::c_int;
 use std::fs::OpenOptions;
@@ -10,8 +10,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{MIN_MTU_IPV6, TunCounters, TunOptions, check};
-use crate::device::{Device, DeviceInfo, Offload, Received, RxData, TxFrame, Wake};
+use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check};
+use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::netlink::Netlink;
 use crate::open_error::OpenError;
 use crate::vnet::{self, VNET_LEN};
@@ -36,6 +36,7 @@ const MAX_BAD_READS: usize = 64;
 #[derive(Debug)]
 pub struct Tun {
     fd: OwnedFd,
+    kind: Kind,
     info: DeviceInfo,
     index: u32,
     /// Whether a `PI_LEN` header comes first (inherited descriptors only).
@@ -55,6 +56,15 @@ impl Tun {
     /// name is taken, `ENAMETOOLONG` or `EINVAL` for a bad name, `EINVAL` for a bad MTU or when the name belongs to an
     /// interface of another kind. The text names the value and the remedy.
     pub fn open(options: &TunOptions) -> Result<Self, OpenError> {
+        Self::open_kind(options, Kind::Tun, None)
+    }
+
+    /// Opens either kind; `mac` is the hardware address of the kernel's side.
+    pub(crate) fn open_kind(
+        options: &TunOptions,
+        kind: Kind,
+        mac: Option<[u8; 6]>,
+    ) -> Result<Self, OpenError> {
         check(options)?;
         let file = OpenOptions::new()
             .read(true)
@@ -66,8 +76,8 @@ impl Tun {
 
         let vnet = options.offload && features(fd.as_fd()) & libc::IFF_VNET_HDR != 0;
         let wanted = options.name.as_deref().unwrap_or("");
-        let flags = libc::IFF_TUN | libc::IFF_NO_PI | if vnet { libc::IFF_VNET_HDR } else { 0 };
-        let name = attach(fd.as_fd(), wanted, flags)?;
+        let flags = kind_flag(kind) | libc::IFF_NO_PI | if vnet { libc::IFF_VNET_HDR } else { 0 };
+        let name = attach(fd.as_fd(), wanted, kind, flags)?;
         let failed = |syscall, what: &str| {
             let name = name.clone();
             let what = what.to_owned();
@@ -87,10 +97,11 @@ impl Tun {
         let mut netlink =
             Netlink::open().map_err(failed("netlink", "open a routing socket for the settings"))?;
         let index = interface_index(&name).map_err(failed("ioctl", "get the index"))?;
-        let mtu = configure(&mut netlink, &name, index, options)?;
+        let mtu = configure(&mut netlink, &name, index, options, mac)?;
         Ok(Self {
-            info: info(name, mtu, offload, vnet),
+            info: info(name, kind, mtu, offload, vnet),
             fd,
+            kind,
             index,
             packet_info: false,
             vnet_len: if vnet { VNET_LEN } else { 0 },
@@ -107,19 +118,32 @@ impl Tun {
     /// # Errors
     /// `EINVAL` when it is not a TUN with an interface attached.
     pub fn from_fd(fd: OwnedFd, offload: bool, mtu: Option<u16>) -> Result<Self, OpenError> {
+        Self::from_fd_kind(fd, Kind::Tun, offload, mtu)
+    }
+
+    /// Takes over a descriptor of either kind.
+    pub(crate) fn from_fd_kind(
+        fd: OwnedFd,
+        kind: Kind,
+        offload: bool,
+        mtu: Option<u16>,
+    ) -> Result<Self, OpenError> {
         let raw = fd.as_raw_fd();
         let (name, flags) = attached(fd.as_fd()).map_err(|e| {
             OpenError::new(
                 libc::EINVAL,
                 "ioctl",
-                format!("descriptor {raw} is not a TUN with an interface attached ({e}); open {PATH} and do TUNSETIFF"),
+                format!("descriptor {raw} is not a {kind} with an interface attached ({e}); open {PATH} and do TUNSETIFF"),
             )
         })?;
-        if flags & libc::IFF_TUN == 0 {
+        if flags & kind_flag(kind) == 0 {
+            let other = kind.other();
             return Err(OpenError::new(
                 libc::EINVAL,
                 "ioctl",
-                format!("descriptor {raw} is the TAP '{name}', not a TUN; create it with IFF_TUN"),
+                format!(
+                    "descriptor {raw} is the {other} '{name}', not a {kind}; create it with IFF_{kind}"
+                ),
             ));
         }
         let failed = |what: &str, e: &io::Error| {
@@ -140,8 +164,9 @@ impl Tun {
             index: 0,
             packet_info: flags & libc::IFF_NO_PI == 0,
             vnet_len: if vnet { VNET_LEN } else { 0 },
-            info: info(name, mtu, offload, vnet),
+            info: info(name, kind, mtu, offload, vnet),
             fd,
+            kind,
             counters: TunCounters::default(),
             netlink: None,
         })
@@ -262,6 +287,10 @@ impl Device for Tun {
         self.info.clone()
     }
 
+    fn medium(&self) -> Medium {
+        self.kind.medium()
+    }
+
     fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
         let prefix_len = self.prefix_len();
         for _ in 0..MAX_BAD_READS {
@@ -318,7 +347,7 @@ impl Device for Tun {
         };
         let mut prefix = [0u8; PI_LEN + VNET_LEN];
         let prefix_len = self.prefix_len();
-        if self.packet_info {
+        if self.packet_info && self.kind == Kind::Tun {
             // Flags, then the EtherType, which the kernel wants to agree with the packet.
             let first = frame.pieces.iter().find_map(|p| p.first()).copied().unwrap_or(0);
             let ether_type: u16 = if first >> 4 == 6 { 0x86dd } else { 0x0800 };
@@ -384,8 +413,16 @@ fn is_frames_fault(code: Option<i32>) -> bool {
     )
 }
 
-fn info(name: String, mtu: u16, offload: Offload, vnet: bool) -> DeviceInfo {
-    let max_frame = if vnet { MAX_SUPER_FRAME } else { usize::from(mtu) };
+fn kind_flag(kind: Kind) -> c_int {
+    match kind {
+        Kind::Tun => libc::IFF_TUN,
+        Kind::Tap => libc::IFF_TAP,
+    }
+}
+
+fn info(name: String, kind: Kind, mtu: u16, offload: Offload, vnet: bool) -> DeviceInfo {
+    let packet = if vnet { MAX_SUPER_FRAME } else { usize::from(mtu) };
+    let max_frame = packet + kind.header_len();
     DeviceInfo { name, mtu, max_frame, offload }
 }
 
@@ -416,32 +453,33 @@ fn config_remedy(error: &io::Error) -> &'static str {
 }
 
 /// Creates or attaches to the interface; gives its name.
-fn attach(fd: BorrowedFd<'_>, wanted: &str, flags: c_int) -> Result<String, OpenError> {
+fn attach(fd: BorrowedFd<'_>, wanted: &str, kind: Kind, flags: c_int) -> Result<String, OpenError> {
     let mut request = interface_request(wanted);
     request.ifr_ifru.ifru_flags = flags as i16;
     match ioctl_interface(fd, libc::TUNSETIFF, &mut request) {
         Ok(()) => Ok(request_name(&request)),
         Err(error) => {
+            let (mode, other) = (kind.mode(), kind.other());
             let why = match error.raw_os_error() {
-                Some(libc::EPERM | libc::EACCES) => {
+                Some(libc::EPERM | libc::EACCES) => format!(
                     "; run as root or with CAP_NET_ADMIN (setcap cap_net_admin+ep), or in a namespace of your own \
                      ('unshare --user --map-root-user --net'), or have root make one for you \
-                     ('ip tuntap add dev NAME mode tun user YOU')"
-                }
-                Some(libc::EBUSY) => {
-                    ": the name is taken by a TUN that another program has open; choose another name or close it"
-                }
-                Some(libc::EINVAL) if interface_index(wanted).is_ok() => {
-                    ": the name is taken by an interface that is not a TUN with one queue (a TAP, a network card, ...); \
-                     choose another name"
-                }
-                Some(libc::ENFILE) => ": no number is free for '%d'; choose another name",
-                _ => "",
+                     ('ip tuntap add dev NAME mode {mode} user YOU')"
+                ),
+                Some(libc::EBUSY) => format!(
+                    ": the name is taken by a {kind} that another program has open; choose another name or close it"
+                ),
+                Some(libc::EINVAL) if interface_index(wanted).is_ok() => format!(
+                    ": the name is taken by an interface that is not a {kind} with one queue (a {other}, a network \
+                     card, ...); choose another name"
+                ),
+                Some(libc::ENFILE) => ": no number is free for '%d'; choose another name".into(),
+                _ => String::new(),
             };
             let what = if wanted.is_empty() {
-                "a TUN interface".to_owned()
+                format!("a {kind} interface")
             } else {
-                format!("TUN interface '{wanted}'")
+                format!("{kind} interface '{wanted}'")
             };
             Err(OpenError::from_io(&error, "ioctl", format!("cannot create {what}: {error}{why}")))
         }
@@ -455,6 +493,7 @@ fn configure(
     name: &str,
     index: u32,
     options: &TunOptions,
+    mac: Option<[u8; 6]>,
 ) -> Result<u16, OpenError> {
     let failed = |what: String, e: &io::Error| {
         OpenError::from_io(e, "netlink", format!("cannot {what} '{name}': {e}{}", config_remedy(e)))
@@ -463,6 +502,13 @@ fn configure(
         && interface_mtu(name).ok() != Some(mtu)
     {
         netlink.set_mtu(index, mtu.into()).map_err(|e| failed(format!("set MTU {mtu} of"), &e))?;
+    }
+    if let Some(mac) = mac {
+        netlink.set_mac(index, mac).map_err(|e| {
+            let [a, b, c, d, e_, f] = mac;
+            let what = format!("set address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e_:02x}:{f:02x} of");
+            failed(what, &e)
+        })?;
     }
     // Both make things better and neither is needed; without the permission, or without IPv6, they are left.
     let _ = netlink.set_queue_len(index, options.queue_len);
@@ -536,6 +582,18 @@ fn interface_index(name: &str) -> io::Result<u32> {
     let request = query(name, libc::SIOCGIFINDEX)?;
     // SAFETY: SIOCGIFINDEX filled in the index, and every bit pattern is a valid integer.
     Ok(unsafe { request.ifr_ifru.ifru_ifindex } as u32)
+}
+
+/// The hardware address of an Ethernet interface.
+pub(crate) fn interface_mac(name: &str) -> io::Result<[u8; 6]> {
+    let request = query(name, libc::SIOCGIFHWADDR)?;
+    // SAFETY: SIOCGIFHWADDR filled in the address, and every bit pattern is a valid one.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+    let mut mac = [0; 6];
+    for (to, from) in mac.iter_mut().zip(address.sa_data) {
+        *to = from as u8;
+    }
+    Ok(mac)
 }
 
 fn interface_mtu(name: &str) -> io::Result<u16> {

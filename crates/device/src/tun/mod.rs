@@ -1,18 +1,22 @@
-//! TUN: a network interface whose packets come to us instead of a wire. Options, counters and checks that need no
-//! system; the system's part is beside this.
+//! TUN and TAP: network interfaces whose packets or Ethernet frames come to us instead of a wire. Options, counters and
+//! checks that need no system; the system's part is beside this.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::device::Medium;
 use crate::open_error::OpenError;
 
 #[cfg(target_os = "linux")]
 mod linux;
+mod tap;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
 #[cfg(target_os = "linux")]
 pub use linux::Tun;
+pub use tap::{Tap, TapOptions};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::Tun;
 
@@ -26,6 +30,56 @@ const MIN_MTU: u16 = 576;
 /// Smallest MTU of a link that carries IPv6 (RFC 8200, 5).
 #[cfg(target_os = "linux")]
 const MIN_MTU_IPV6: u16 = 1280;
+
+/// Which of the two an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// IP packets.
+    Tun,
+    /// Ethernet frames.
+    Tap,
+}
+
+impl Kind {
+    fn medium(self) -> Medium {
+        match self {
+            Self::Tun => Medium::Ip,
+            Self::Tap => Medium::Ethernet,
+        }
+    }
+
+    /// Most bytes before the packet: Ethernet's header, and one VLAN tag (IEEE 802.1Q).
+    fn header_len(self) -> usize {
+        match self {
+            Self::Tun => 0,
+            Self::Tap => 14 + 4,
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Tun => Self::Tap,
+            Self::Tap => Self::Tun,
+        }
+    }
+
+    /// As `ip tuntap` calls it.
+    fn mode(self) -> &'static str {
+        match self {
+            Self::Tun => "tun",
+            Self::Tap => "tap",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tun => "TUN",
+            Self::Tap => "TAP",
+        })
+    }
+}
 
 /// How a TUN interface is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-//! TUN where there is none: opening it says so.
+//! TUN and TAP where there is none: opening it says so.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use super::{TunCounters, TunOptions, check};
+use super::{Kind, TunCounters, TunOptions, check};
 use crate::device::{Device, DeviceInfo, Received, TxFrame, Wake};
 use crate::open_error::OpenError;
 
@@ -18,12 +18,21 @@ impl Tun {
     /// # Errors
     /// Always `ENOTSUP`, or what is wrong with the options.
     pub fn open(options: &TunOptions) -> Result<Self, OpenError> {
+        Self::open_kind(options, Kind::Tun, None)
+    }
+
+    /// Refuses either kind.
+    pub(crate) fn open_kind(
+        options: &TunOptions,
+        kind: Kind,
+        _mac: Option<[u8; 6]>,
+    ) -> Result<Self, OpenError> {
         check(options)?;
         Err(OpenError::new(
             libc::ENOTSUP,
             "open",
             format!(
-                "TUN interfaces are supported on Linux only, this is {}; use an in-process link instead",
+                "{kind} interfaces are supported on Linux only, this is {}; use an in-process link instead",
                 std::env::consts::OS
             ),
         ))
