@@ -434,6 +434,13 @@ impl Connection {
         if ctx.pressure { 0 } else { self.options.recv_buffer.saturating_sub(self.rx.len()) }
     }
 
+    /// An acknowledgement goes out with the next poll.
+    pub(crate) fn acknowledge(&mut self) {
+        if let Some((_, mut rcv)) = self.state.sides() {
+            rcv.acks().ack_now();
+        }
+    }
+
     /// Bytes of receive memory held.
     pub(crate) fn receive_memory(&self) -> usize {
         self.rx.len() + self.state.receiver().map_or(0, |rcv| rcv.ooo.bytes())

@@ -151,6 +151,13 @@ impl AckSide {
         }
     }
 
+    /// Time has passed: a delayed acknowledgement that is due goes out with the next poll.
+    pub(super) fn on_timer(&mut self, now: Instant) {
+        if self.ack_due(now) {
+            self.due = AckDue::Now;
+        }
+    }
+
     /// When a delayed acknowledgement is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.due {
