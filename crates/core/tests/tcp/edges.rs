@@ -414,3 +414,19 @@ script!(
     info snd_wnd = 7000
     "
 );
+
+script!(
+    fin_counts_in_the_window,
+    "
+    @server <mss 1460> win 1000
+    write 1000 more
+    shutdown write
+    # RFC 9293 3.4: the FIN would be one past it.
+    > . 1:1001(1000) ack 1
+    nothing
+    < . 1:1(0) ack 1001 win 1000
+    > F. 1001:1001(0) ack 1
+    < . 1:1(0) ack 1002
+    state FIN-WAIT-2
+    "
+);
