@@ -20,6 +20,7 @@ const ADDRESSES = { IPv4: '198.18.0.2', IPv6: 'fd00::2' };
 
 const say = (text) => process.stdout.write(`${text}\n`);
 const count = (number) => number.toLocaleString('en-US');
+const duration = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} us` : `${digits(ms)} ms`);
 const digits = (number) => (number < 10 ? number.toFixed(2) : number < 100 ? number.toFixed(1) : number.toFixed(0));
 
 /** Serves `folder` on `stack`; gives a function that returns the next connection's story once it is closed. */
@@ -128,7 +129,7 @@ async function show(family, host, name, expected, story, fetchFile) {
   const scale =
     info?.snd_wscale == null ? 'no window scaling' : `windows scaled by 2^${info.snd_wscale} and 2^${info.rcv_wscale}`;
   say(
-    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${info?.mss} bytes, ${scale}, round trip ${digits(info?.srtt ?? 0)} ms`,
+    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${info?.mss} bytes, ${scale}, round trip ${duration(info?.srtt ?? 0)}`,
   );
   const rate = (length * 8) / seconds / 1e6;
   const speed = rate >= 1000 ? `${digits(rate / 1000)} Gbit/s` : `${digits(rate)} Mbit/s`;
