@@ -104,7 +104,7 @@ describe('the packed package', () => {
       'LICENSE',
       'README.md',
       'dist',
-      'http.d.ts',
+
       'index.d.ts',
       'net.d.ts',
       'package.json',

@@ -89,9 +89,12 @@ export function ensureNodeModules() {
   if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
   // The contents decide: a checkout gives the lock a new time without changing it.
   if (existsSync(marker) && sameVersions(lock, marker)) return;
-  say('node_modules is missing or out of date: installing what package-lock.json lists (npm ci)');
+  say('node_modules is missing or out of date: installing what package-lock.json lists');
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  must(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { shell: process.platform === 'win32' });
+  // Not `npm ci`: it refuses a lock from which a registry mirror left out optional packages of other platforms.
+  must(npm, ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
+    shell: process.platform === 'win32',
+  });
 }
 
 /** Whether everything installed has the version that the lock names, and nothing mandatory is missing. */

@@ -2,7 +2,8 @@
 // more.
 import { codedError } from './errors';
 import { loadBinding } from './native';
-import { createNet, type Net } from './net/bind';
+import { bindNet, type Net } from './net/bind';
+import { NetContext } from './net/context';
 import type { StackOptions } from './options';
 import { kReactor, Stack } from './stack';
 
@@ -33,5 +34,8 @@ export function configureDefaultStack(options: StackOptions): Stack {
   return stack;
 }
 
+/** What the default stack's sockets and servers share; the stack itself is made with the first of them. */
+export const netContext = new NetContext(() => defaultStack()[kReactor]);
+
 /** `node:net` on the default stack. */
-export const net: Net = createNet(() => defaultStack()[kReactor]);
+export const net: Net = bindNet(netContext);

@@ -1,9 +1,18 @@
 // A stack: its interfaces and routes, its `net`, and its end.
 import { AsyncResource } from 'node:async_hooks';
+import type * as http from 'node:http';
+import type * as https from 'node:https';
+import type * as realNet from 'node:net';
+import { createAgent, type StackAgent } from './adapters/agent';
+import { attach } from './adapters/attach';
+import { createDispatcher, type DispatcherOptions, type UndiciDispatcher } from './adapters/dispatcher';
+import { createHttp, createHttps, type Http, type Https } from './adapters/http';
+import { createTls, type Tls } from './adapters/tls';
 import { errnoException, invalidArgValue } from './errors';
 import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
 import { loadBinding, type NativeBinding, type NativeStats } from './native';
-import { createNet, type Net } from './net/bind';
+import { bindNet, type Net } from './net/bind';
+import { NetContext } from './net/context';
 import {
   contains,
   type InterfaceOptions,
@@ -39,16 +48,21 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   /** Everything `node:net` exports, bound to this stack. */
   readonly net: Net;
   readonly #reactor: Reactor;
+  readonly #context: NetContext;
   readonly #ids = new Map<string, number>();
   readonly #traceTimer: NodeJS.Timeout | undefined;
   #closing: Promise<void> | null = null;
+  #http: Http | undefined;
+  #https: Https | undefined;
+  #tls: Tls | undefined;
 
   /** @internal Use `createStack()`. */
   constructor(binding: NativeBinding, options: StackOptions = {}) {
     super();
     const native = stackOptions(options);
     this.#reactor = new Reactor(binding, native);
-    this.net = createNet(() => this.#reactor);
+    this.#context = new NetContext(() => this.#reactor);
+    this.net = bindNet(this.#context);
     try {
       for (const entry of options.interfaces ?? []) this.#addInterface(entry);
       for (const route of options.routes ?? []) this.#addRoute(route);
@@ -82,6 +96,42 @@ export class Stack extends TypedEventEmitter<StackEvents> {
       else addresses.push(cidr);
     }
     return [...byName].map(([name, addresses]) => ({ name, addresses }));
+  }
+
+  /** `node:http` on this stack: `createServer(...).listen()` listens on it, requests connect on it. */
+  get http(): Http {
+    this.#http ??= createHttp(this.net, this.#context);
+    return this.#http;
+  }
+
+  /** `node:https` on this stack. */
+  get https(): Https {
+    this.#https ??= createHttps(this.net, this.#context);
+    return this.#https;
+  }
+
+  /** `node:tls` on this stack. */
+  get tls(): Tls {
+    this.#tls ??= createTls(this.net, this.#context);
+    return this.#tls;
+  }
+
+  /** An agent for `node:http` and `node:https` whose connections are on this stack. */
+  agent(options?: http.AgentOptions & https.AgentOptions): StackAgent {
+    return createAgent(this.net, options);
+  }
+
+  /** A dispatcher for undici and `fetch` whose connections are on this stack. Needs the package undici. */
+  dispatcher(options?: DispatcherOptions): UndiciDispatcher {
+    return createDispatcher(this.net, options);
+  }
+
+  /**
+   * Makes a server of Node's own, or of a library over it, listen on this stack: `http`, `https`, `http2` or `tls`.
+   * Returns it.
+   */
+  attach<T extends realNet.Server>(server: T): T {
+    return attach(server, this.#context);
   }
 
   /** Adds an interface. Rejects where its device cannot be had, with a `code` and the remedy. */

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 
 const BLOCK = 1 << 18;
 
@@ -44,13 +45,15 @@ export function bytes(length: number, seed = 1): Buffer {
   return Buffer.concat([...blocks(length, seed)]);
 }
 
-/** Reads a stream to its end: how long it was, and its SHA-256, hex. */
-export async function digestStream(stream: AsyncIterable<Buffer>): Promise<{ length: number; sha256: string }> {
+/** Reads a stream to its end, and leaves its writable side alone: how long it was, and its SHA-256, hex. */
+export async function digestStream(stream: Readable): Promise<{ length: number; sha256: string }> {
   const hash = createHash('sha256');
   let length = 0;
-  for await (const chunk of stream) {
+  // Not `for await`, which destroys a duplex at its end.
+  stream.on('data', (chunk: Buffer) => {
     length += chunk.length;
     hash.update(chunk);
-  }
+  });
+  await finished(stream, { writable: false });
   return { length, sha256: hash.digest('hex') };
 }

@@ -19,7 +19,12 @@ const COLLECT = 9000;
 const GREETER = 9001;
 
 let stack: Stack | null = null;
-const seen = { requests: 0, errors: [] as string[], greeted: [] as Array<{ length: number; sha256: string }> };
+const seen = {
+  requests: 0,
+  errors: [] as string[],
+  resets: [] as string[],
+  greeted: [] as Array<{ length: number; sha256: string }>,
+};
 let barrier: Array<() => void> = [];
 
 async function start(options: { offload?: boolean; timeWait?: number } = {}): Promise<void> {
@@ -93,7 +98,7 @@ function serveHttp(on: Stack): Promise<void> {
   server.headersTimeout = 0;
   server.requestTimeout = 0;
   return listen(on, HTTP, (socket) => {
-    socket.on('error', note);
+    socket.on('error', (error) => seen.resets.push((error as NodeJS.ErrnoException).code ?? error.message));
     server.emit('connection', socket);
   });
 }
@@ -144,6 +149,7 @@ serveCalls(
     forget: () => {
       seen.requests = 0;
       seen.errors = [];
+      seen.resets = [];
       seen.greeted = [];
     },
     waiting: () => barrier.length,

@@ -1,7 +1,9 @@
 // Pairs of stacks on one in-process link, for tests.
 
 import { once } from 'node:events';
-import { createLink, createStack, type Server, type Socket, type Stack } from '../../src/index';
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { createLink, createStack, type Server, type Stack } from '../../src/index';
 
 /** What a test link and its two stacks are made with. */
 export interface PairOptions {
@@ -50,10 +52,11 @@ export function closed(server: Server): Promise<void> {
   });
 }
 
-/** Everything a socket receives until its end. */
-export async function readAll(socket: Socket): Promise<Buffer> {
+/** Everything a stream receives until its end. A duplex's writable side is left alone. */
+export async function readAll(stream: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
+  stream.on('data', (chunk: Buffer) => chunks.push(Buffer.from(chunk)));
+  await finished(stream, { writable: false });
   return Buffer.concat(chunks);
 }
 

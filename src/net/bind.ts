@@ -100,7 +100,11 @@ function bindConstructor<T extends object>(
 
 /** Makes the `net` of a stack; `reactor` is called when it is first needed. */
 export function createNet(reactor: () => Reactor): Net {
-  const context = new NetContext(reactor);
+  return bindNet(new NetContext(reactor));
+}
+
+/** Makes the `net` over `context`. */
+export function bindNet(context: NetContext): Net {
   const BoundSocket = bindConstructor<SocketConstructor>('Socket', SocketImpl, context, (self, [options]) => {
     (Duplex as unknown as (this: object, options: object) => void).call(self, streamOptions(options as SocketOptions));
     initSocket(self as SocketImpl, options as SocketOptions);

@@ -45,6 +45,8 @@ export interface ListenOptions {
 }
 
 const DEFAULT_BACKLOG = 511;
+/** libuv's UV_TCP_IPV6ONLY, as Node hands it to `_listen2`. */
+const IPV6_ONLY = 1;
 const serverSocketChannel = channel('net.server.socket');
 const listenChannel: ReturnType<typeof tracingChannel> | undefined = tracingChannel?.('net.server.listen');
 
@@ -108,7 +110,7 @@ export class ServerImpl extends EventEmitter {
       const backlog = (options.backlog as number) || backlogArg || DEFAULT_BACKLOG;
       const ipv6Only = options.ipv6Only === true;
       if (options.host) this.#lookupAndListen(port, options.host as string, backlog, ipv6Only);
-      else this._listen2(null, port, 4, backlog, undefined, ipv6Only ? 1 : 0);
+      else this._listen2(null, port, 4, backlog, undefined, ipv6Only ? IPV6_ONLY : 0);
       return this;
     }
     if (typeof options.path === 'string' && options.path) {
@@ -121,38 +123,8 @@ export class ServerImpl extends EventEmitter {
   }
 
   /** Node's name for the step that programs wrap. `address` null is every address, both families. */
-  _listen2(
-    address: string | null,
-    port: number,
-    addressType: number,
-    backlog: number,
-    _fd: number | undefined,
-    flags = 0,
-  ): void {
-    const reactor = this[kNet].reactor;
-    let place = address;
-    let family = addressType;
-    let handle: ServerHandle | number;
-    if (place) {
-      handle = ServerHandle.listen(reactor, place, port, backlog, flags !== 0);
-    } else {
-      place = '::';
-      family = 6;
-      handle = ServerHandle.listen(reactor, place, port, backlog, flags !== 0);
-    }
-    if (typeof handle === 'number') {
-      const error = uvExceptionWithHostPort(handle, 'listen', place, port);
-      if (listenChannel?.hasSubscribers) listenChannel.error.publish({ server: this, error });
-      process.nextTick(emitError, this, error);
-      return;
-    }
-    this._handle = handle;
-    handle.owner = this;
-    handle.onconnection = onConnection;
-    if (listenChannel?.hasSubscribers) listenChannel.asyncEnd.publish({ server: this });
-    this._connectionKey = `${family}:${place}:${port}`;
-    if (this._unref) this.unref();
-    process.nextTick(emitListening, this);
+  _listen2(address: string | null, port: number, addressType: number, backlog: number, _fd?: number, flags = 0): void {
+    listenOn(this, this[kNet], address, port, addressType, backlog, flags);
   }
 
   #lookupAndListen(port: number, host: string, backlog: number, ipv6Only: boolean): void {
@@ -161,7 +133,7 @@ export class ServerImpl extends EventEmitter {
     dns.lookup(host, (error, address, family) => {
       if (listeningId !== this._listeningId) return;
       if (error) this.emit('error', error);
-      else this._listen2(address, port, address ? family : 4, backlog, undefined, ipv6Only ? 1 : 0);
+      else this._listen2(address, port, address ? family : 4, backlog, undefined, ipv6Only ? IPV6_ONLY : 0);
     });
   }
 
@@ -220,6 +192,56 @@ export class ServerImpl extends EventEmitter {
     if (event === 'connection') (args[0] as SocketImpl).destroy(error);
     else this.emit('error', error);
   }
+}
+
+/** What listening needs of a server: ours has it, and so has every server of Node's that is put on a stack. */
+export interface Listening extends EventEmitter {
+  allowHalfOpen: boolean;
+  pauseOnConnect: boolean;
+  noDelay: boolean;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+  highWaterMark: number;
+  maxConnections: number;
+  blockList?: realNet.BlockList | undefined;
+  _connections: number;
+  _handle: ServerHandle | null;
+  _unref: boolean;
+  _connectionKey: string;
+  _emitCloseIfDrained(): void;
+  close(callback?: (error?: Error) => void): unknown;
+  unref(): unknown;
+}
+
+/** Gives `server` a listener on the stack of `net`; `listening` or `error` follow on the next tick. */
+export function listenOn(
+  server: Listening,
+  net: NetContext,
+  address: string | null,
+  port: number,
+  addressType: number,
+  backlog: number,
+  flags: number,
+): void {
+  const place = address || '::';
+  const family = address ? addressType : 6;
+  const ipv6Only = (flags & IPV6_ONLY) !== 0;
+  const handle = ServerHandle.listen(net.reactor, place, port, backlog || DEFAULT_BACKLOG, ipv6Only);
+  if (typeof handle === 'number') {
+    const error = uvExceptionWithHostPort(handle, 'listen', place, port);
+    if (listenChannel?.hasSubscribers) listenChannel.error.publish({ server, error });
+    process.nextTick(emitError, server, error);
+    return;
+  }
+  server._handle = handle;
+  handle.owner = server;
+  handle.onconnection = function (this: ServerHandle, errno, connection) {
+    onConnection(this.owner as Listening, net, errno, connection);
+  };
+  if (listenChannel?.hasSubscribers) listenChannel.asyncEnd.publish({ server });
+  server._connectionKey = `${family}:${place}:${port}`;
+  if (server._unref) server.unref();
+  process.nextTick(emitListening, server);
 }
 
 Object.defineProperty(ServerImpl.prototype, 'listening', { enumerable: true });
@@ -282,14 +304,13 @@ function watchSignal(server: ServerImpl, signal: unknown): void {
 }
 
 /** Whether a limit is one: 0 is none on Node 20 and none at all from 21 on. */
-function isFull(server: ServerImpl): boolean {
+function isFull(server: Listening): boolean {
   const limit = server.maxConnections;
   if (NODE_MAJOR >= 21 ? limit == null : !limit) return false;
   return server._connections >= limit;
 }
 
-function onConnection(this: ServerHandle, errno: number, handle: SocketHandle): void {
-  const server = this.owner as ServerImpl;
+function onConnection(server: Listening, net: NetContext, errno: number, handle: SocketHandle): void {
   if (errno < 0) {
     server.emit('error', errnoException(errno, 'accept'));
     return;
@@ -317,7 +338,7 @@ function onConnection(this: ServerHandle, errno: number, handle: SocketHandle): 
     handle.close();
     return;
   }
-  const socket = new server[kNet].Socket({
+  const socket = new net.Socket({
     handle,
     allowHalfOpen: server.allowHalfOpen,
     pauseOnCreate: server.pauseOnConnect,
@@ -342,14 +363,14 @@ function onConnection(this: ServerHandle, errno: number, handle: SocketHandle): 
   if (serverSocketChannel.hasSubscribers) serverSocketChannel.publish({ socket });
 }
 
-function emitError(server: ServerImpl, error: Error): void {
+function emitError(server: Listening, error: Error): void {
   server.emit('error', error);
 }
 
-function emitListening(server: ServerImpl): void {
+function emitListening(server: Listening): void {
   if (server._handle) server.emit('listening');
 }
 
-function emitClose(server: ServerImpl): void {
+function emitClose(server: Listening): void {
   server.emit('close');
 }

@@ -1,13 +1,20 @@
 // The socket: a Duplex of its own with everything `net.Socket` has.
 import type * as realNet from 'node:net';
 import { Duplex, type DuplexOptions } from 'node:stream';
-import { closedBeforeConnection, ENOTCONN, errnoException, notAKernelSocket, socketClosed } from '../errors';
+import {
+  closedBeforeConnection,
+  ENOTCONN,
+  errnoException,
+  invalidArgValue,
+  notAKernelSocket,
+  socketClosed,
+} from '../errors';
 import type { NativeInfo } from '../native';
 import { startConnect } from './connect';
 import type { NetContext } from './context';
 import type { AddressOut, HandleOwner, SocketHandle } from './handle';
 import { normalizeOnce } from './normalize-args';
-import type { ServerImpl } from './server';
+import type { Listening } from './server';
 import {
   kAfterConnect,
   kBlockList,
@@ -25,7 +32,9 @@ import {
   kReplaceHandle,
   kTimeout,
   kTypeOfService,
+  kUsernetSocket,
 } from './symbols';
+import { bridgeTls } from './tls-bridge';
 import {
   rejectObjectMode,
   timerDuration,
@@ -100,6 +109,7 @@ export interface Socket extends realNet.Socket {
 export class SocketImpl extends Duplex implements HandleOwner {
   /** The `net` this socket belongs to; on the prototype of each stack's own constructor. */
   declare readonly [kNet]: NetContext;
+  declare readonly [kUsernetSocket]: true;
   declare [kHandle]: SocketHandle | null;
   declare [kTimeout]: NodeJS.Timeout | null;
   declare [kLastWriteQueueSize]: number;
@@ -114,14 +124,14 @@ export class SocketImpl extends Duplex implements HandleOwner {
   declare [kTypeOfService]: number | undefined;
   declare [kBlockList]: realNet.BlockList | undefined;
   declare connecting: boolean;
-  declare server: ServerImpl | null;
+  declare server: Listening | null;
   declare timeout: number | undefined;
   declare autoSelectFamilyAttemptedAddresses: string[];
   /** Internal to Node's modules, which look at these on any socket. */
   declare _hadError: boolean;
   declare _parent: SocketImpl | null;
   declare _host: string | null;
-  declare _server: ServerImpl | null;
+  declare _server: Listening | null;
   declare _sockname: AddressOut | null;
   declare _peername: AddressOut | null;
   declare _aborted: boolean | undefined;
@@ -347,6 +357,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
   }
 
   override pause(): this {
+    bridgeTls();
     const handle = this._handle;
     if (this[kBuffer] && !this.connecting && handle?.reading) {
       handle.reading = false;
@@ -590,6 +601,8 @@ export class SocketImpl extends Duplex implements HandleOwner {
     else this[kLastWriteQueueSize] = handle.writeQueueSize;
   }
 }
+
+Object.defineProperty(SocketImpl.prototype, kUsernetSocket, { value: true });
 
 /** Accessors that Node's own class shows when a socket is listed. */
 for (const name of [

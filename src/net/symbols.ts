@@ -17,3 +17,5 @@ export const kTypeOfService = Symbol('usernet.typeOfService');
 export const kBlockList = Symbol('usernet.blockList');
 export const kReplaceHandle = Symbol('usernet.replaceHandle');
 export const kAfterConnect = Symbol('usernet.afterConnect');
+/** Marks our sockets, also those of another copy of this package. */
+export const kUsernetSocket = Symbol.for('usernet.socket');

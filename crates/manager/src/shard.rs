@@ -126,6 +126,8 @@ impl Shard {
     /// Takes the lock.
     ///
     /// On a shard that is closed or has failed, the stack behind it is empty: every id is stale.
+    ///
+    /// Do not use or drop sockets of the blocking API while holding it: they take the same lock.
     pub fn lock(&self) -> ShardGuard<'_> {
         self.shared.guard()
     }

@@ -10,9 +10,9 @@ const MAX_HEADERS: usize = 8;
 /// Options, padding aside, looked at in one extension header (RFC 8504 §5.3 names 8 as the default).
 const MAX_OPTIONS: usize = 8;
 
-const HOP_BY_HOP: u8 = 0;
+pub(crate) const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
+pub(crate) const FRAGMENT: u8 = 44;
 const DESTINATION: u8 = 60;
 
 /// Codes of ICMPv6 Parameter Problem (RFC 4443 §3.4, RFC 7112 §5).

@@ -196,9 +196,7 @@ impl Packet {
                 let total_len = u16::try_from(len + payload_len).map_err(|_| Error::BadLength)?;
                 buf[2..4].copy_from_slice(&total_len.to_be_bytes());
                 buf[6..8].fill(0);
-                buf[10..12].fill(0);
-                let sum = checksum::checksum(buf);
-                buf[10..12].copy_from_slice(&sum.to_be_bytes());
+                fill_checksum_v4(buf);
             }
             IpAddr::V6(_) => {
                 let payload_len = u16::try_from(len - IPV6_HEADER_LEN + payload_len)
@@ -276,6 +274,88 @@ impl Repr {
         }
     }
 
+    /// Length of the header [`emit_with_router_alert`](Self::emit_with_router_alert) writes, bytes: 24 or 48.
+    pub fn router_alert_header_len(&self) -> usize {
+        match self.dst {
+            IpAddr::V4(_) => IPV4_HEADER_LEN + 4,
+            IpAddr::V6(_) => IPV6_HEADER_LEN + 8,
+        }
+    }
+
+    /// Writes the header with a Router Alert (RFC 2113; RFC 2711 in a hop-by-hop header), as IGMP and MLD need it. `buf`
+    /// must have [`router_alert_header_len`](Self::router_alert_header_len) bytes.
+    pub fn emit_with_router_alert(&self, buf: &mut [u8]) {
+        match self.dst {
+            IpAddr::V4(_) => {
+                self.emit(buf);
+                buf[0] = 0x46;
+                let total_len = (IPV4_HEADER_LEN + 4 + self.payload_len) as u16;
+                buf[2..4].copy_from_slice(&total_len.to_be_bytes());
+                buf[20..24].copy_from_slice(&[148, 4, 0, 0]);
+                fill_checksum_v4(&mut buf[..24]);
+            }
+            IpAddr::V6(_) => {
+                let protocol = Protocol(extension::HOP_BY_HOP);
+                Self { protocol, payload_len: self.payload_len + 8, ..*self }.emit(buf);
+                // The option's value 0 is "MLD"; a PadN of no data fills up.
+                buf[40..48].copy_from_slice(&[self.protocol.0, 0, 5, 2, 0, 0, 1, 0]);
+            }
+        }
+    }
+
+    /// Length of the header [`emit_fragment`](Self::emit_fragment) writes, bytes: 20 or 48.
+    pub fn fragment_header_len(&self) -> usize {
+        match self.dst {
+            IpAddr::V4(_) => IPV4_HEADER_LEN,
+            IpAddr::V6(_) => IPV6_HEADER_LEN + extension::FRAGMENT_HEADER_LEN,
+        }
+    }
+
+    /// Writes the header of one fragment of the datagram this describes, whose data is `len` bytes of the datagram's.
+    /// [`ident`](Self::ident) and [`dont_fragment`](Self::dont_fragment) are not looked at: the fragment has its own.
+    /// `buf` must have [`fragment_header_len`](Self::fragment_header_len) bytes.
+    pub fn emit_fragment(&self, fragment: Fragment, len: usize, buf: &mut [u8]) {
+        debug_assert!(fragment.offset.is_multiple_of(8));
+        match self.dst {
+            IpAddr::V4(_) => {
+                let ident = fragment.ident as u16;
+                Self { ident, dont_fragment: false, payload_len: len, ..*self }.emit(buf);
+                let field = (fragment.offset / 8) | (u16::from(fragment.more) << 13);
+                buf[6..8].copy_from_slice(&field.to_be_bytes());
+                fill_checksum_v4(&mut buf[..IPV4_HEADER_LEN]);
+            }
+            IpAddr::V6(_) => {
+                let protocol = Protocol(extension::FRAGMENT);
+                let payload_len = extension::FRAGMENT_HEADER_LEN + len;
+                Self { protocol, payload_len, ..*self }.emit(buf);
+                let field = (fragment.offset & 0xfff8) | u16::from(fragment.more);
+                buf[40..42].copy_from_slice(&[self.protocol.0, 0]);
+                buf[42..44].copy_from_slice(&field.to_be_bytes());
+                buf[44..48].copy_from_slice(&fragment.ident.to_be_bytes());
+            }
+        }
+    }
+
+    /// How the datagram this describes is cut for a link of `mtu` bytes: each fragment's place and length, in order.
+    /// [`None`] when the link is too short for a fragment of 8 bytes, or the datagram too long for one.
+    pub fn fragments(
+        &self,
+        mtu: usize,
+        ident: u32,
+    ) -> Option<impl Iterator<Item = (Fragment, usize)> + use<>> {
+        let total = self.payload_len;
+        let step = mtu.checked_sub(self.fragment_header_len())? & !7;
+        // IPv4's length field counts the header, IPv6's does not.
+        let counted = if self.dst.is_ipv4() { IPV4_HEADER_LEN + total } else { total };
+        if step == 0 || counted > MAX_PACKET_LEN {
+            return None;
+        }
+        Some((0..total).step_by(step).map(move |at| {
+            let len = step.min(total - at);
+            (Fragment { ident, offset: at as u16, more: at + len < total }, len)
+        }))
+    }
+
     /// Writes the header, with the IPv4 checksum. `buf` must have [`header_len`](Self::header_len) bytes.
     pub fn emit(&self, buf: &mut [u8]) {
         match (self.src, self.dst) {
@@ -290,11 +370,9 @@ impl Repr {
                 buf[6..8].copy_from_slice(&flags.to_be_bytes());
                 buf[8] = self.hop_limit;
                 buf[9] = self.protocol.0;
-                buf[10..12].fill(0);
                 buf[12..16].copy_from_slice(&src.octets());
                 buf[16..20].copy_from_slice(&dst.octets());
-                let sum = checksum::checksum(buf);
-                buf[10..12].copy_from_slice(&sum.to_be_bytes());
+                fill_checksum_v4(buf);
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
                 let word =
@@ -309,6 +387,12 @@ impl Repr {
             _ => unreachable!("source and destination are of one family"),
         }
     }
+}
+
+fn fill_checksum_v4(header: &mut [u8]) {
+    header[10..12].fill(0);
+    let sum = checksum::checksum(header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 #[cfg(test)]

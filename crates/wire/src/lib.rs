@@ -8,12 +8,18 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod arp;
 pub mod checksum;
 mod error;
+pub mod ethernet;
 mod extension;
 pub mod icmpv4;
 pub mod icmpv6;
+pub mod igmp;
 pub mod ip;
+mod membership;
+pub mod mld;
+pub mod ndp;
 pub mod quoted;
 pub mod seq;
 pub mod tcp;

@@ -196,6 +196,9 @@ impl Connection {
     /// Runs the timers that are due.
     pub(crate) fn on_timer(&mut self, ctx: &mut Ctx<'_>) {
         self.run_keep_alive(ctx);
+        if let Some((_, mut rcv)) = self.state.sides() {
+            rcv.acks().on_timer(ctx.now);
+        }
         match &mut self.state {
             State::Closed => {}
             State::SynSent(_) | State::SynReceived(_) => self.on_handshake_timer(ctx),

@@ -107,8 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_a_bad_checksum(which in 0usize..7, body in bytes(40), bit: prop::sample::Index) {
-        prop_assume!(which < 6);
+    fn a_flipped_bit_is_a_bad_checksum(which in 0usize..6, body in bytes(40), bit: prop::sample::Index) {
         let mut bytes = emit(&repr(which, 1, 2, &body));
         let bit = bit.index(bytes.len() * 8);
         bytes[bit / 8] ^= 0x80 >> (bit % 8);

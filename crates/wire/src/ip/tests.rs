@@ -82,6 +82,10 @@ proptest! {
         prop_assert_eq!(bytes[parsed.next_header_offset], 17);
         prop_assert_eq!(&bytes[parsed.payload_offset..][..parsed.payload_len], &payload[..]);
 
+        // To etherparse, an IPv6 length of 0 is "unknown", and the padding data.
+        if addrs.0.is_ipv6() && payload.is_empty() {
+            bytes.truncate(IPV6_HEADER_LEN);
+        }
         let theirs = IpSlice::from_slice(&bytes).unwrap();
         prop_assert_eq!((theirs.source_addr(), theirs.destination_addr()), addrs);
         prop_assert_eq!(theirs.payload_ip_number().0, 17);
@@ -409,4 +413,57 @@ fn a_reassembled_datagram_parses_whole() {
     assert_eq!((parsed.fragment, parsed.payload_len, parsed.router_alert), (None, 16, true));
     let mut buf = [0; 24];
     assert_eq!(packet.emit_reassembled_header(&first, 65_512, &mut buf), Err(Error::BadLength));
+}
+
+proptest! {
+    #[test]
+    fn fragments_cover_the_datagram_and_parse(
+        addrs in addrs(), len in 0usize..9000, mtu in 48usize..1600, ident: u16,
+    ) {
+        // No upper layer whose header the first fragment would have to hold.
+        let repr = repr(addrs, 253, len);
+        let Some(pieces) = repr.fragments(mtu, u32::from(ident)) else {
+            prop_assert!(mtu - repr.fragment_header_len() < 8);
+            return Ok(());
+        };
+        let mut next = 0;
+        for (fragment, piece) in pieces {
+            prop_assert_eq!(usize::from(fragment.offset), next);
+            let mut bytes = vec![0xee; repr.fragment_header_len() + piece];
+            prop_assert!(bytes.len() <= mtu);
+            repr.emit_fragment(fragment, piece, &mut bytes);
+            let parsed = Packet::parse(&bytes).unwrap();
+            let whole = !fragment.more && fragment.offset == 0;
+            prop_assert_eq!(parsed.fragment, (!whole).then_some(fragment));
+            prop_assert_eq!((parsed.payload_len, parsed.protocol), (piece, Protocol(253)));
+            prop_assert_eq!((parsed.src, parsed.dst), addrs);
+            next += piece;
+            prop_assert_eq!(fragment.more, next < len);
+        }
+        prop_assert_eq!(next, len);
+    }
+}
+
+#[test]
+fn datagrams_too_long_for_their_length_field_are_not_cut() {
+    assert!(repr(V4, 17, 65_515).fragments(1500, 1).is_some());
+    assert!(repr(V4, 17, 65_516).fragments(1500, 1).is_none());
+    assert!(repr(V6, 17, 65_535).fragments(1500, 1).is_some());
+    assert!(repr(V6, 17, 65_536).fragments(1500, 1).is_none());
+    assert!(repr(V6, 17, 100).fragments(0, 1).is_none());
+    assert_eq!(repr(V6, 17, 65_535).fragments(1500, 1).unwrap().last().unwrap().1, 65_535 % 1448);
+}
+
+#[test]
+fn a_router_alert_is_seen_again() {
+    for addrs in [V4, V6] {
+        let repr = repr(addrs, 2, 8);
+        let len = repr.router_alert_header_len();
+        let mut bytes = vec![0xee; len + 8];
+        repr.emit_with_router_alert(&mut bytes);
+        let parsed = Packet::parse(&bytes).unwrap();
+        assert!(parsed.router_alert);
+        assert_eq!((parsed.protocol, parsed.payload_offset), (Protocol::IGMP, len));
+        assert_eq!(parsed.payload_len, 8);
+    }
 }

@@ -1,0 +1,18 @@
+//! Scenario tests of TCP, in virtual time: each reads like a packet trace and is named by what it shows.
+
+mod close;
+mod edges;
+mod handshake;
+mod hostile;
+mod matrix;
+mod options;
+mod random;
+mod receive;
+mod recovery;
+mod reset;
+mod retransmit;
+mod send;
+mod support;
+mod tester;
+mod time_wait;
+mod timeouts;

@@ -1,0 +1,439 @@
+//! Loss recovery: fast retransmit, NewReno's partial acknowledgements, SACK.
+
+use crate::support::script;
+
+script!(
+    third_duplicate_ack_retransmits,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1
+    < . 1:1(0) ack 1
+    nothing
+    < . 1:1(0) ack 1
+    > . 1:1461(1460) ack 1
+    nothing
+    < . 1:1(0) ack 14601
+    flushed yes
+    +1m
+"
+);
+
+script!(
+    two_duplicate_acks_do_not_retransmit,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1
+    < . 1:1(0) ack 1
+    +100ms < . 1:1(0) ack 14601
+    flushed yes
+    info retrans = 0
+"
+);
+
+script!(
+    fast_retransmit_halves_the_window,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    repeat 3 {
+    < . 1:1(0) ack 1
+    }
+    > . 1:1461(1460) ack 1
+    info ssthresh >= 5840
+    info ssthresh <= 7300
+    < . 1:1(0) ack 14601
+    info cwnd <= 7300
+"
+);
+
+script!(
+    segments_with_data_are_no_duplicate_acks,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    < . 1:11(10) ack 1
+    < . 11:21(10) ack 1
+    < . 21:31(10) ack 1
+    < . 31:41(10) ack 1
+    +40ms > . 14601:14601(0) ack 41
+    info retrans = 0
+"
+);
+
+script!(
+    window_updates_are_no_duplicate_acks,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1 win 60000
+    < . 1:1(0) ack 1 win 61000
+    < . 1:1(0) ack 1 win 62000
+    < . 1:1(0) ack 1 win 63000
+    info retrans = 0
+"
+);
+
+script!(
+    duplicate_acks_with_nothing_out_mean_nothing,
+    "
+    @server
+    repeat 10 {
+    < . 1:1(0) ack 1
+    }
+    nothing
+    write 100
+    > P. 1:101(100) ack 1
+    info cwnd = 14600
+"
+);
+
+script!(
+    partial_ack_retransmits_the_next_hole,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    repeat 3 {
+    < . 1:1(0) ack 1
+    }
+    > . 1:1461(1460) ack 1
+    # RFC 6582 3.2: the first hole is closed, the next begins at 5841.
+    < . 1:1(0) ack 5841
+    > . 5841:7301(1460) ack 1
+    nothing
+    < . 1:1(0) ack 14601
+    flushed yes
+"
+);
+
+script!(
+    several_holes_are_retransmitted_one_per_round_trip,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    repeat 3 {
+    < . 1:1(0) ack 1
+    }
+    > . 1:1461(1460) ack 1
+    < . 1:1(0) ack 2921
+    > . 2921:4381(1460) ack 1
+    < . 1:1(0) ack 5841
+    > . 5841:7301(1460) ack 1
+    < . 1:1(0) ack 8761
+    > . 8761:10221(1460) ack 1
+    < . 1:1(0) ack 14601
+    flushed yes
+    info timeouts = 0
+    info retrans = 4
+"
+);
+
+script!(
+    further_duplicate_acks_let_new_data_go,
+    "
+    @server
+    write 29200
+    >* 1:14601(14600) ack 1
+    # RFC 3042: the first two let new data go.
+    < . 1:1(0) ack 1
+    > . 14601:16061(1460) ack 1
+    < . 1:1(0) ack 1
+    > . 16061:17521(1460) ack 1
+    < . 1:1(0) ack 1
+    > . 1:1461(1460) ack 1
+    # Each tells that one more has left the network; half of the window must drain first.
+    repeat 8 {
+    < . 1:1(0) ack 1
+    discard
+    }
+    info unsent < 11680
+    info retrans = 1
+    info timeouts = 0
+"
+);
+
+script!(
+    lost_retransmission_waits_for_the_timer,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    repeat 3 {
+    < . 1:1(0) ack 1
+    }
+    > . 1:1461(1460) ack 1
+    repeat 6 {
+    < . 1:1(0) ack 1
+    }
+    +200ms > . 1:1461(1460) ack 1
+    < . 1:1(0) ack 14601
+    flushed yes
+"
+);
+
+script!(
+    no_second_fast_retransmit_in_one_window,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    # RFC 6582 3.2 step 2: duplicates of what was out before the timeout.
+    repeat 5 {
+    < . 1:1(0) ack 1
+    }
+    nothing
+    info retrans = 1
+"
+);
+
+script!(
+    sacked_segments_are_not_sent_again,
+    "
+    @server <mss 1460,sackOK>
+    write 14600
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:4381>
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    nothing
+    < . 1:1(0) ack 5841
+    < . 1:1(0) ack 14601
+    flushed yes
+    info retrans = 1
+"
+);
+
+script!(
+    one_sack_of_three_segments_is_enough,
+    "
+    @server <mss 1460,sackOK>
+    write 14600
+    >* 1:14601(14600) ack 1
+    # RFC 6675 4: IsLost by bytes.
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    < . 1:1(0) ack 5841
+    info retrans = 1
+"
+);
+
+script!(
+    every_hole_is_filled_in_one_round_trip,
+    "
+    @server <mss 1460,sackOK>
+    write 14600
+    >* 1:14601(14600) ack 1
+    # Lost: the first, the fourth, the sixth.
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:4381>
+    < . 1:1(0) ack 1 <nop,nop,sack 5841:7301 1461:4381>
+    discard
+    < . 1:1(0) ack 1 <nop,nop,sack 8761:10221 5841:7301 1461:4381>
+    discard
+    < . 1:1(0) ack 1 <nop,nop,sack 8761:11681 5841:7301 1461:4381>
+    discard
+    < . 1:1(0) ack 1 <nop,nop,sack 8761:13141 5841:7301 1461:4381>
+    discard
+    < . 1:1(0) ack 1 <nop,nop,sack 8761:14601 5841:7301 1461:4381>
+    discard
+    info retrans = 3
+    info timeouts = 0
+    < . 1:1(0) ack 14601
+    flushed yes
+    +1m
+"
+);
+
+script!(
+    partial_ack_with_sack_goes_on,
+    "
+    @server <mss 1460,sackOK>
+    write 14600
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    < . 1:1(0) ack 5841
+    discard
+    < . 1:1(0) ack 5841 <nop,nop,sack 7301:11681>
+    discard
+    info retrans = 2
+    < . 1:1(0) ack 14601
+    flushed yes
+"
+);
+
+script!(
+    reneging_peer_gets_everything_again,
+    "
+    @server <mss 1460,sackOK>
+    write 5840
+    >* 1:5841(5840) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    # RFC 2018 8: after a timeout what was SACKed counts as not received.
+    +200..400ms > . 1:1461(1460) ack 1
+    < . 1:1(0) ack 1461
+    +0..401ms > . 1461:2921(1460) ack 1
+    < . 1:1(0) ack 2921
+    +0..801ms > . 2921:4381(1460) ack 1
+    discard
+    < . 1:1(0) ack 5841
+    flushed yes
+"
+);
+
+script!(
+    sack_of_what_was_never_sent_is_ignored,
+    "
+    @server <mss 1460,sackOK>
+    write 14600
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 20001:30001>
+    < . 1:1(0) ack 1 <nop,nop,sack -5000:-1000>
+    < . 1:1(0) ack 1 <nop,nop,sack 5841:1461>
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:1461>
+    nothing
+    info retrans = 0
+    < . 1:1(0) ack 14601
+    flushed yes
+    info timeouts = 0
+    state ESTABLISHED
+"
+);
+
+script!(
+    duplicate_sack_below_the_ack_is_harmless,
+    "
+    @server <mss 1460,sackOK>
+    write 2920
+    >* 1:2921(2920) ack 1
+    < . 1:1(0) ack 2921
+    < . 1:1(0) ack 2921 <nop,nop,sack 1:1461>
+    nothing
+    flushed yes
+    info retrans = 0
+"
+);
+
+script!(
+    duplicates_reported_are_no_losses,
+    "
+    @server <mss 1460,sackOK>
+    write 1460
+    > P. 1:1461(1460) ack 1
+    < . 1:1(0) ack 1461
+    write 1460
+    > P. 1461:2921(1460) ack 1
+    # D-SACKs of what the network duplicated, while the next segment is under way.
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    nothing
+    info retrans = 0
+"
+);
+
+script!(
+    sack_of_part_of_a_segment_is_used_with_care,
+    "
+    @server <mss 1460,sackOK>
+    write 5840
+    >* 1:5841(5840) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 100:200>
+    < . 1:1(0) ack 1 <nop,nop,sack 100:200 1500:1600>
+    < . 1:1(0) ack 1 <nop,nop,sack 100:200 1500:1600 3000:3001>
+    discard
+    # Whatever was sent again, the stream goes on whole.
+    < . 1:1(0) ack 5841
+    flushed yes
+    write 100
+    > P. 5841:5941(100) ack 1
+"
+);
+
+script!(
+    recovery_ends_where_it_began,
+    "
+    @server
+    write 29200
+    >* 1:14601(14600) ack 1
+    # RFC 3042: the first two let new data go.
+    < . 1:1(0) ack 1
+    > . 14601:16061(1460) ack 1
+    < . 1:1(0) ack 1
+    > . 16061:17521(1460) ack 1
+    < . 1:1(0) ack 1
+    > . 1:1461(1460) ack 1
+    < . 1:1(0) ack 17521
+    discard
+    info retrans = 1
+    info cwnd <= 8760
+    state ESTABLISHED
+"
+);
+
+script!(
+    lost_fin_is_found_by_sack_recovery,
+    "
+    @server <mss 1460,sackOK>
+    write 5840
+    >* 1:5841(5840) ack 1
+    shutdown write
+    > F. 5841:5841(0) ack 1
+    < . 1:1(0) ack 1461
+    < . 1:1(0) ack 1461 <nop,nop,sack 2921:5842>
+    > . 1461:2921(1460) ack 1
+    < . 1:1(0) ack 5842
+    state FIN-WAIT-2
+"
+);
+
+script!(
+    reordering_of_two_is_no_loss,
+    "
+    @server <mss 1460,sackOK>
+    write 5840
+    >* 1:5841(5840) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
+    +5ms < . 1:1(0) ack 2921
+    < . 1:1(0) ack 5841
+    flushed yes
+    info retrans = 0
+"
+);
+
+script!(
+    congestion_avoidance_grows_by_one_segment_per_round_trip,
+    "
+    @server
+    write 200000
+    >* 1:14601(14600) ack 1
+    repeat 3 {
+    < . 1:1(0) ack 1
+    discard
+    }
+    < . 1:1(0) ack 17521
+    discard
+    info ssthresh >= 7300
+    info ssthresh <= 8760
+    info cwnd <= 8760
+    # Half a window more: not yet a segment.
+    < . 1:1(0) ack 18981
+    discard
+    info cwnd <= 8760
+    < . 1:1(0) ack 30661
+    discard
+    info cwnd <= 10220
+"
+);

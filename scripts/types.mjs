@@ -1,0 +1,93 @@
+#!/usr/bin/env node
+// Makes index.d.ts, the package's whole public type surface in one file, and what refers to it: net.d.ts, the face of
+// `usernet/net`, and the two as ES modules (.d.mts), whose default export TypeScript would otherwise take for CommonJS's.
+//   node scripts/types.mjs            writes them
+//   node scripts/types.mjs --check    fails, showing where, when what is committed differs
+
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { ensureNodeModules, fail, mustTool, root, say } from './support.mjs';
+
+ensureNodeModules();
+const output = path.join(root, 'target', 'types');
+rmSync(output, { recursive: true, force: true });
+mkdirSync(output, { recursive: true });
+
+const files = ['index.d.ts', 'index.d.mts', 'net.d.ts', 'net.d.mts'];
+const header = (from) => `// Made by scripts/types.mjs from ${from}: do not edit.\n`;
+
+makeIndex();
+makeNet();
+makeModuleFaces();
+checkThem();
+
+if (process.argv.includes('--check')) {
+  const stale = files.filter((name) => read(path.join(output, name)) !== read(path.join(root, name)));
+  for (const name of stale) say(`${name} is stale, ${firstDifference(name)}`);
+  if (stale.length > 0) fail('npm run types makes them anew; commit what it makes');
+  say(`${files.join(', ')} are what src/ says`);
+} else {
+  for (const name of files) writeFileSync(path.join(root, name), read(path.join(output, name)));
+  say(`made ${files.join(', ')}`);
+}
+
+/** Bundles the types of src/index.ts; what is not exported there stays unexported. */
+function makeIndex() {
+  const bundled = path.join(output, 'index.d.ts');
+  const args = ['--project', 'tsconfig.types.json', '--silent', '--no-check', '--no-banner'];
+  mustTool('dts-bundle-generator', [...args, '--export-referenced-types=false', '--out-file', bundled, 'src/index.ts']);
+  const title = `// The public types of usernet, all of them.\n${header('src/')}\n`;
+  writeFileSync(bundled, title + read(bundled).replaceAll('\t', '  '));
+}
+
+/** src/net.ts is nearly a declaration already: its types come from index.d.ts, its values are properties of a `Net`. */
+function makeNet() {
+  const source = read(path.join(root, 'src', 'net.ts'));
+  const text = source
+    .replace(/^\/\/.*\n/, `// The types of \`usernet/net\`.\n${header('src/net.ts')}`)
+    .replace(/from '\.\/[\w/-]+'/g, "from './index'")
+    .replace(/export const \{([^}]*)\} = net;/, (_all, names) =>
+      names
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => name !== '')
+        .map((name) => `export declare const ${name}: typeof net.${name};`)
+        .join('\n'),
+    );
+  writeFileSync(path.join(output, 'net.d.ts'), text);
+}
+
+/** The same for `import`: the names are those of the CommonJS types, the default export is the real one. */
+function makeModuleFaces() {
+  const index = [
+    "import * as usernet from './index.js';",
+    "export * from './index.js';",
+    'export default usernet;',
+    '',
+  ];
+  const net = ["import { net } from './index.js';", "export * from './net.js';", 'export default net;', ''];
+  writeFileSync(path.join(output, 'index.d.mts'), header('src/index.ts') + index.join('\n'));
+  writeFileSync(path.join(output, 'net.d.mts'), header('src/net.ts') + net.join('\n'));
+}
+
+/** The files as a user's strict compiler sees them. */
+function checkThem() {
+  const args = ['--noEmit', '--strict', '--module', 'node16', '--target', 'es2022', '--types', 'node'];
+  mustTool('tsc', [...args, ...files.map((name) => path.join(output, name))]);
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, 'utf8').replaceAll('\r\n', '\n');
+  } catch {
+    return '';
+  }
+}
+
+function firstDifference(name) {
+  const made = read(path.join(output, name)).split('\n');
+  const committed = read(path.join(root, name)).split('\n');
+  const line = made.findIndex((text, index) => text !== committed[index]);
+  return `first in line ${line + 1}: committed ${JSON.stringify(committed[line] ?? null)}, made ${JSON.stringify(made[line])}`;
+}
