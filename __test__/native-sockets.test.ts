@@ -153,7 +153,15 @@ test('numbers that were never given out, or are stale, answer EBADF', async () =
   for (const id of [client, server, 4711, -1, 0.5, 2 ** 53, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(native.write(id, Buffer.from('x'))).toBe(-errno.EBADF);
     expect(native.writev(id, [Buffer.from('x')])).toBe(-errno.EBADF);
-    for (const call of ['readStart', 'readStop', 'shutdown', 'close', 'reset', 'sendQueueSize', 'closeListener'] as const)
+    for (const call of [
+      'readStart',
+      'readStop',
+      'shutdown',
+      'close',
+      'reset',
+      'sendQueueSize',
+      'closeListener',
+    ] as const)
       expect(native[call](id)).toBe(-errno.EBADF);
     expect(native.setNoDelay(id, true)).toBe(-errno.EBADF);
     expect(native.setKeepAlive(id, true, 0, 0, 0)).toBe(-errno.EBADF);
@@ -225,7 +233,13 @@ test('a listener: port taken, address not ours, nonsense, closing resets what wa
   expect(stack.native.listenerAddress(id)).toEqual({ address: '::', family: 'IPv6', port });
   expect(stack.native.listen('127.0.0.1', port, 1, false)).toBe(-errno.EADDRINUSE);
   expect(stack.native.listen('198.18.0.1', 80, 1, false)).toBe(-errno.EADDRNOTAVAIL);
-  for (const [address, bad] of [['300.1.1.1', 80], ['localhost', 80], ['::', 65_536], ['::', -1], ['::', 1.5]] as const)
+  for (const [address, bad] of [
+    ['300.1.1.1', 80],
+    ['localhost', 80],
+    ['::', 65_536],
+    ['::', -1],
+    ['::', 1.5],
+  ] as const)
     expect(stack.native.listen(address, bad, 1, false)).toBe(-errno.EINVAL);
   stack.answering = false;
   const client = stack.native.connect('127.0.0.1', port, '', 0);
@@ -282,8 +296,7 @@ test('no socket starves another: a flood is shared out', async () => {
   const firsts = pairs.map(([, server]) => stack.log.findIndex((r) => r.id === server && r.kind === RecordKind.Data));
   const ends = pairs.map(([, server]) => stack.log.findIndex((r) => r.id === server && r.kind === RecordKind.End));
   expect(Math.max(...firsts)).toBeLessThan(Math.min(...ends));
-  for (const [client, server] of pairs)
-    expect(stack.received(server).equals(pattern(2 << 20, client + 1))).toBe(true);
+  for (const [client, server] of pairs) expect(stack.received(server).equals(pattern(2 << 20, client + 1))).toBe(true);
 });
 
 test('options are in force: no delay, keep-alive, type of service', async () => {
@@ -315,7 +328,12 @@ test('the trace tells the states with numbers and addresses; info and stats have
   expect(steps[0]!.at).toBeLessThanOrEqual(steps[1]!.at as number);
   expect(events.some((event) => event.id === server)).toBe(true);
   expect(stack.native.takeTrace()).toEqual([]);
-  expect(stack.native.stats()).toMatchObject({ connections: 2, listeners: 0, tcp_active_opens: 1, tcp_passive_opens: 1 });
+  expect(stack.native.stats()).toMatchObject({
+    connections: 2,
+    listeners: 0,
+    tcp_active_opens: 1,
+    tcp_passive_opens: 1,
+  });
 });
 
 test('interfaces: numbers, addresses, routes, removal', async () => {
