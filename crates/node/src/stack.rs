@@ -414,8 +414,7 @@ impl Stack {
             let closed = caught(move || {
                 shard.set_doorbell(None);
                 shard.close();
-                let stats = shard.lock().stats();
-                stats
+                shard.lock().stats()
             });
             *self.last_stats.borrow_mut() = closed.ok();
         }
