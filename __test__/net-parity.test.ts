@@ -269,7 +269,7 @@ describe.each(testedNets())('$name', ({ net, close }) => {
     });
 
     test('both families on ::, one with ipv6Only', async () => {
-      const server = net.createServer((socket) => socket.end(socket.remoteAddress));
+      const server = net.createServer((socket) => socket.end(String(socket.remoteAddress)));
       const port = await listening(server, 0);
       expect(String(await readAll(net.connect(port, '127.0.0.1')))).toBe('::ffff:127.0.0.1');
       expect(String(await readAll(net.connect(port, '::1')))).toBe('::1');
