@@ -138,8 +138,10 @@ impl Default for KeepAlive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Congestion {
-    /// RFC 5681 with RFC 6582.
+    /// RFC 9438 with RFC 9406: `cubic`.
     #[default]
+    Cubic,
+    /// RFC 5681 with RFC 6582: `newreno`.
     NewReno,
 }
 
