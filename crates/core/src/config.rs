@@ -115,6 +115,8 @@ pub struct SocketOptions {
     pub sack: bool,
     /// Whether window scaling is offered and accepted (RFC 7323).
     pub window_scaling: bool,
+    /// Whether the last segment of a flight is probed before the timeout (RFC 8985 §7, TLP; needs SACK).
+    pub loss_probe: bool,
 }
 
 /// When an idle connection is probed.
@@ -145,6 +147,19 @@ pub enum Congestion {
     NewReno,
 }
 
+impl std::str::FromStr for Congestion {
+    type Err = ();
+
+    /// By the names in its variants' documentation.
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "cubic" => Ok(Self::Cubic),
+            "newreno" | "reno" => Ok(Self::NewReno),
+            _ => Err(()),
+        }
+    }
+}
+
 impl Default for SocketOptions {
     fn default() -> Self {
         Self {
@@ -167,6 +182,7 @@ impl Default for SocketOptions {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            loss_probe: true,
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Sent {
     pub(crate) fin: bool,
     /// When it was sent last.
     sent_at: Instant,
+    /// Its place in the order of all transmissions: what was sent at the same time was still sent one after another.
+    order: u64,
     /// The peer has it.
     sacked: bool,
     /// It is deemed lost (since it was sent first).
@@ -53,8 +55,8 @@ pub(crate) struct Delivered {
     pub(crate) acked: u32,
     /// Of that, SACKed before.
     pub(crate) acked_sacked: u32,
-    /// Something that was sent only once arrived: its original transmission did (RFC 5682).
-    pub(crate) original: bool,
+    /// The lowest of what arrived that was sent only once: its original transmission did (RFC 5682).
+    pub(crate) original_start: Option<SeqNumber>,
 }
 
 impl Delivered {
@@ -67,10 +69,8 @@ impl Delivered {
 /// What the newest delivered segment says of those sent before it (RFC 8985 §5.2).
 #[derive(Clone, Copy, Debug)]
 struct Rack {
-    /// When it was sent.
-    xmit_at: Instant,
-    /// Where it ends.
-    end: SeqNumber,
+    /// Its place in the order of transmissions, and where it ends: pieces of one transmission share the former.
+    sent: (u64, SeqNumber),
     /// Its round-trip time.
     rtt: Duration,
 }
@@ -94,6 +94,8 @@ pub(crate) struct Scoreboard {
     /// The reordering window, in quarters of the least RTT, less one (RACK.reo_wnd_mult).
     reo_wnd_extra: u8,
     reo_wnd_persist: u8,
+    /// Transmissions so far.
+    transmissions: u64,
 }
 
 impl Scoreboard {
@@ -117,24 +119,16 @@ impl Scoreboard {
         self.sacked
     }
 
-    /// Whether segments were seen to arrive in another order than they were sent.
-    pub(crate) fn reordering(&self) -> bool {
-        self.reordering
-    }
-
-    /// The last segment sent: where it begins, at most `max` bytes of its end.
-    pub(crate) fn tail(&self) -> Option<&Sent> {
-        self.segments.back()
-    }
-
     /// A new segment was sent.
     pub(crate) fn sent(&mut self, now: Instant, seq: SeqNumber, len: u32, fin: bool) {
         self.outstanding += len;
+        self.transmissions += 1;
         self.segments.push_back(Sent {
             seq,
             len,
             fin,
             sent_at: now,
+            order: self.transmissions,
             sacked: false,
             lost: false,
             retransmitted: false,
@@ -199,11 +193,12 @@ impl Scoreboard {
             }
         } else {
             delivered.rtt = Some(delivered.rtt.map_or(rtt, |r| r.min(rtt)));
-            delivered.original = true;
+            delivered.original_start =
+                Some(delivered.original_start.map_or(sent.seq, |s| s.min(sent.seq)));
         }
         let end = sent.end();
-        if self.rack.is_none_or(|rack| sent_after((sent.sent_at, end), (rack.xmit_at, rack.end))) {
-            self.rack = Some(Rack { xmit_at: sent.sent_at, end, rtt });
+        if self.rack.is_none_or(|rack| sent_after((sent.order, end), rack.sent)) {
+            self.rack = Some(Rack { sent: (sent.order, end), rtt });
         }
         match self.fack {
             Some(fack) if end.lt(fack) => self.reordering |= !sent.ever_retransmitted,
@@ -319,13 +314,12 @@ impl Scoreboard {
     ) -> (bool, Option<Instant>) {
         let Some(rack) = self.rack else { return (false, None) };
         let patience = rack.rtt + self.reo_wnd(recovering, mss, min_rtt, srtt);
-        let newest = (rack.xmit_at, rack.end);
         let (mut found, mut later) = (false, None::<Instant>);
         for segment in &mut self.segments {
             if segment.sacked || (segment.lost && !segment.retransmitted) {
                 continue;
             }
-            if !sent_after(newest, (segment.sent_at, segment.end())) {
+            if !sent_after(rack.sent, (segment.order, segment.end())) {
                 if segment.ever_retransmitted {
                     continue;
                 }
@@ -415,7 +409,7 @@ impl Scoreboard {
         let len = self.segments[last].len;
         if len > max {
             // Its end in whole segments: what the device cut last.
-            let tail = if len % max == 0 { max } else { len % max };
+            let tail = if len.is_multiple_of(max) { max } else { len % max };
             self.split(last, len - tail);
         }
         self.segments.back().cloned()
@@ -426,7 +420,9 @@ impl Scoreboard {
         let i = self.segments.partition_point(|s| s.seq.lt(seq));
         if let Some(segment) = self.segments.get_mut(i) {
             debug_assert_eq!(segment.seq, seq);
+            self.transmissions += 1;
             segment.sent_at = now;
+            segment.order = self.transmissions;
             segment.ever_retransmitted = true;
             if segment.lost && !segment.retransmitted {
                 segment.retransmitted = true;
@@ -436,8 +432,9 @@ impl Scoreboard {
     }
 }
 
-/// Whether `a` was sent after `b`; of segments sent at once the one with the higher end is later (RFC 8985 §5.2).
-fn sent_after(a: (Instant, SeqNumber), b: (Instant, SeqNumber)) -> bool {
+/// Whether `a` was sent after `b` (RFC 8985 §5.2). The order of transmissions stands for the RFC's time of sending, which
+/// cannot tell a retransmission from what left in the same instant.
+fn sent_after(a: (u64, SeqNumber), b: (u64, SeqNumber)) -> bool {
     a.0 > b.0 || (a.0 == b.0 && a.1.gt(b.1))
 }
 
@@ -506,7 +503,10 @@ mod tests {
         let mut d = Delivered::default();
         b.acknowledge(Instant::from_millis(110), BASE + 400, RTT, None, &mut d);
         check(&b);
-        assert_eq!(d.rtt, None, "Karn: the retransmitted one gives no sample, SACKed ones were timed before");
+        assert_eq!(
+            d.rtt, None,
+            "Karn: the retransmitted one gives no sample, SACKed ones were timed before"
+        );
         assert_eq!((d.acked, d.acked_sacked, d.bytes()), (400, 300, 100));
     }
 
@@ -516,7 +516,7 @@ mod tests {
         sack_at(&mut b, 42, &[(200, 300)]);
         // Sent at 2 ms and back at 42: a round trip of 40, and 10 of patience for what was sent at 0.
         assert_eq!(detect(&mut b, 42), (false, Some(Instant::from_millis(50))));
-        assert_eq!(detect(&mut b, 50).0, true);
+        assert!(detect(&mut b, 50).0);
         assert_eq!(b.lost(), 100, "the second was sent a millisecond later");
     }
 
@@ -537,7 +537,7 @@ mod tests {
         let mut b = board(5);
         sack(&mut b, &[(100, 200)]);
         sack(&mut b, &[(0, 100)]);
-        assert!(b.reordering());
+        assert!(b.reordering);
         sack(&mut b, &[(300, 500)]);
         sack(&mut b, &[(0, 500)]);
         let mut b = board(6);

@@ -74,8 +74,7 @@ impl HyStart {
             match self.css {
                 None => {
                     if let Some(last) = self.last_round_min_rtt {
-                        let thresh =
-                            (last / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
+                        let thresh = (last / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
                         if current >= last + thresh {
                             self.css = Some((current, 0));
                         }
