@@ -44,7 +44,8 @@ export function httpGet(
   return new Promise((resolve, reject) => {
     const { host, port } = options;
     http
-      .request({ ...options, agent: false, createConnection: () => net.connect({ host, port }) }, resolve)
+      // No `agent`: one would connect by itself, over the kernel.
+      .request({ ...options, createConnection: () => net.connect({ host, port }) }, resolve)
       .once('error', reject)
       .end();
   });

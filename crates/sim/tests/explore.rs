@@ -43,7 +43,7 @@ fn random_transfers(plan: &Plan) -> Result<(), String> {
     let mut pair = Pair::with(plan.seed, plan.there.clone(), client, server);
     let back = plan.back.clone();
     pair.net.set_link_from(pair.link, pair.server, |c| *c = back).map_err(|e| e.to_string())?;
-    let flows: Vec<_> = (0..1 + dice.below(3))
+    let flows: Vec<_> = (0..=dice.below(3))
         .map(|_| {
             let flow = Flow {
                 up: dice.below(100_000),

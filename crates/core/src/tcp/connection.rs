@@ -434,6 +434,13 @@ impl Connection {
         if ctx.pressure { 0 } else { self.options.recv_buffer.saturating_sub(self.rx.len()) }
     }
 
+    /// An acknowledgement goes out with the next poll.
+    pub(crate) fn acknowledge(&mut self) {
+        if let Some((_, mut rcv)) = self.state.sides() {
+            rcv.acks().ack_now();
+        }
+    }
+
     /// Bytes of receive memory held.
     pub(crate) fn receive_memory(&self) -> usize {
         self.rx.len() + self.state.receiver().map_or(0, |rcv| rcv.ooo.bytes())
@@ -697,7 +704,7 @@ impl Connection {
             mss: snd.map_or(self.send_mss(), |s| s.mss as u16),
             peer_mss: self.peer.map_or(0, |p| p.mss),
             pmtu: self.path.mtu,
-            cwnd: snd.map_or(0, |s| s.cc.cwnd()),
+            cwnd: snd.map_or(0, |s| s.cwnd()),
             ssthresh: snd.map_or(u32::MAX, |s| s.cc.ssthresh()),
             snd_wnd: snd.map_or(0, |s| s.wnd),
             rcv_wnd: self.state.acks().map_or(u32::from(self.syn_window()), |a| a.window()),

@@ -382,3 +382,51 @@ script!(
     state ESTABLISHED
 "
 );
+
+script!(
+    acknowledgement_from_the_right_edge_is_taken,
+    "
+    option recv_buffer 2048
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    # The peer filled the window, all of it was lost, and it acknowledges from where it is.
+    < . 2049:2049(0) ack 101
+    flushed yes
+    "
+);
+
+script!(
+    reordered_segment_does_not_change_the_window,
+    "
+    @server
+    < P. 101:111(10) ack 1 win 6000
+    > . 1:1(0) ack 1
+    info snd_wnd = 6000
+    # Sent before it, arrived after it: RFC 9293 3.10.7.4, SND.WL1.
+    < P. 1:11(10) ack 1 win 100
+    discard
+    info snd_wnd = 6000
+    < P. 11:101(90) ack 1 win 50
+    discard
+    info snd_wnd = 6000
+    < . 111:111(0) ack 1 win 7000
+    info snd_wnd = 7000
+    "
+);
+
+script!(
+    fin_counts_in_the_window,
+    "
+    @server <mss 1460> win 1000
+    write 1000 more
+    shutdown write
+    # RFC 9293 3.4: the FIN would be one past it.
+    > . 1:1001(1000) ack 1
+    nothing
+    < . 1:1(0) ack 1001 win 1000
+    > F. 1001:1001(0) ack 1
+    < . 1:1(0) ack 1002
+    state FIN-WAIT-2
+    "
+);

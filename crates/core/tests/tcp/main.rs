@@ -13,5 +13,6 @@ mod reset;
 mod retransmit;
 mod send;
 mod support;
+mod tester;
 mod time_wait;
 mod timeouts;
