@@ -127,7 +127,6 @@ describe.each(testedNets())('$name', ({ net, close }) => {
     });
 
     test('nobody listens: ECONNREFUSED', async () => {
-      const port = await listening(net.createServer());
       const server = net.createServer();
       const free = await listening(server);
       await closed(server);
@@ -151,7 +150,6 @@ describe.each(testedNets())('$name', ({ net, close }) => {
         'error ECONNREFUSED',
         'close true',
       ]);
-      expect(port).toBeGreaterThan(0);
     });
 
     test('the local end is named only where both its address and its port were given', async () => {
@@ -215,13 +213,15 @@ describe.each(testedNets())('$name', ({ net, close }) => {
     });
 
     test('a write on a closed socket', async () => {
-      const [socket, peer] = await pair(net.createServer(), (port) => net.connect(port, '127.0.0.1'));
+      const server = net.createServer();
+      const [socket, peer] = await pair(server, (port) => net.connect(port, '127.0.0.1'));
       socket.destroy();
       const error = await new Promise<NodeJS.ErrnoException>((resolve) => {
         socket.write('x', (error) => resolve(error as NodeJS.ErrnoException));
       });
       expect(error.code).toBe('ERR_STREAM_DESTROYED');
       peer.destroy();
+      await closed(server);
     });
   });
 
