@@ -114,6 +114,7 @@ impl Pair {
             mtu: 1500,
             offload: Offload::default(),
             addresses,
+            ..InterfaceConfig::default()
         };
         let interface = stack.add_interface(now, interface).expect("a good interface");
         Host {
