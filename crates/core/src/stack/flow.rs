@@ -5,15 +5,16 @@
 //! connection and to no connected socket. A listener or socket bound to exactly that address takes them without asking (a
 //! sandbox's own name server); one bound to all addresses does not, but [`flow_pass`](Stack::flow_pass) hands to it.
 
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use slotmap::SecondaryMap;
+use slotmap::{SecondaryMap, SlotMap};
 use usernet_wire::ip::{Protocol, Repr as IpRepr};
 use usernet_wire::tcp::Flags;
 use usernet_wire::udp;
 
 use super::icmp::Complaint;
-use super::{ListenAddress, Queued, Stack};
+use super::{KeyedHash, ListenAddress, Queued, Stack};
 use crate::config::SocketOptions;
 use crate::error::FlowError;
 use crate::event::{FlowId, ListenerId, Ready, SocketId, UdpId};
@@ -112,24 +113,32 @@ pub(super) struct Flow {
 /// The table of flows.
 #[derive(Debug)]
 pub(super) struct Flows {
-    pub(super) all: slotmap::SlotMap<FlowId, Flow>,
-    table: std::collections::HashMap<(FlowKind, Tuple), FlowId, super::KeyedHash>,
-    pub(super) timers: std::collections::BTreeSet<(Instant, FlowId)>,
+    pub(super) all: SlotMap<FlowId, Flow>,
+    table: HashMap<(FlowKind, Tuple), FlowId, KeyedHash>,
+    pub(super) timers: BTreeSet<(Instant, FlowId)>,
     sockets: SecondaryMap<UdpId, FlowId>,
-    /// Those that no socket has.
+    /// Those that no socket has, and of them those that were decided.
     pending: usize,
+    decided: usize,
     waiting_bytes: usize,
+    /// Not reported yet; at most twice as many as there are.
+    fresh: VecDeque<FlowId>,
+    /// A report waits among the events.
+    event_queued: bool,
 }
 
 impl Flows {
-    pub(super) fn new(hash: super::KeyedHash) -> Self {
+    pub(super) fn new(hash: KeyedHash) -> Self {
         Self {
-            all: slotmap::SlotMap::with_key(),
-            table: std::collections::HashMap::with_hasher(hash),
-            timers: std::collections::BTreeSet::new(),
+            all: SlotMap::with_key(),
+            table: HashMap::with_hasher(hash),
+            timers: BTreeSet::new(),
             sockets: SecondaryMap::new(),
             pending: 0,
+            decided: 0,
             waiting_bytes: 0,
+            fresh: VecDeque::new(),
+            event_queued: false,
         }
     }
 
@@ -152,6 +161,7 @@ impl Flows {
             state => {
                 self.pending -= 1;
                 self.waiting_bytes -= waiting_bytes(state);
+                self.decided -= usize::from(matches!(state, State::Dropped | State::Passed));
             }
         }
         Some(flow)
@@ -265,6 +275,7 @@ impl Stack {
         let flow = &mut self.flows.all[id];
         flow.used_at = now;
         let state = std::mem::replace(&mut flow.state, State::Passed);
+        self.flows.decided += 1;
         self.flows.waiting_bytes -= waiting_bytes(&state);
         if let State::Datagrams(waiting) = state {
             for datagram in waiting {
@@ -316,6 +327,7 @@ impl Stack {
         let flow = &mut self.flows.all[id];
         flow.used_at = now;
         let state = std::mem::replace(&mut flow.state, State::Dropped);
+        self.flows.decided += 1;
         self.flows.waiting_bytes -= waiting_bytes(&state);
         Ok(())
     }
@@ -339,6 +351,20 @@ impl Stack {
         Ok(())
     }
 
+    /// Makes an interface take every unicast destination, or its own alone.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`](crate::InterfaceError::NoSuchInterface).
+    pub fn set_accept_any(
+        &mut self,
+        interface: InterfaceId,
+        accept_any: bool,
+    ) -> Result<(), crate::InterfaceError> {
+        let i = self.interfaces.get_mut(interface);
+        i.ok_or(crate::InterfaceError::NoSuchInterface)?.config.accept_any = accept_any;
+        Ok(())
+    }
+
     /// Makes room for one more flow without a socket; false when there is none.
     fn flow_room(&mut self) -> bool {
         if self.flows.pending < self.config.max_flows {
@@ -347,7 +373,10 @@ impl Stack {
         // Those that were decided make way, the one soonest forgotten first.
         let flows = &self.flows;
         let decided = |id: &FlowId| matches!(flows.all[*id].state, State::Dropped | State::Passed);
-        let oldest = flows.timers.iter().map(|(_, id)| *id).find(decided);
+        let mut oldest = None;
+        if flows.decided > 0 {
+            oldest = flows.timers.iter().map(|(_, id)| *id).find(decided);
+        }
         if let Some(id) = oldest {
             self.flows.remove(id);
         } else {
@@ -360,7 +389,32 @@ impl Stack {
         let deadline = now + self.config.flow_timeout;
         let id = self.flows.insert(now, deadline, info, state);
         self.stats.flows_held += 1;
-        self.events.push_back(Queued::Flow(id));
+        let flows = &mut self.flows;
+        // Those that ended before anybody asked are forgotten now and then.
+        if flows.fresh.len() > 2 * self.config.max_flows {
+            let all = &flows.all;
+            flows.fresh.retain(|id| all.contains_key(*id));
+        }
+        flows.fresh.push_back(id);
+        if !flows.event_queued {
+            flows.event_queued = true;
+            self.events.push_back(Queued::Flows);
+        }
+    }
+
+    /// The next new flow that nobody was told of.
+    pub(super) fn next_fresh_flow(&mut self) -> Option<FlowId> {
+        self.flows.event_queued = false;
+        while let Some(id) = self.flows.fresh.pop_front() {
+            if self.flow_info(id).is_ok() {
+                if !self.flows.fresh.is_empty() {
+                    self.flows.event_queued = true;
+                    self.events.push_back(Queued::Flows);
+                }
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// A segment of no connection, before its listener sees it; whether that was all.

@@ -13,6 +13,11 @@ use crate::interface::{InterfaceId, Offload};
 use crate::time::Instant;
 
 impl Stack {
+    /// Makes the stack a router, or a host.
+    pub fn set_forwarding(&mut self, on: bool) {
+        self.config.forwarding = on;
+    }
+
     /// Passes a packet on that came in through `arrived`.
     pub(super) fn forward(
         &mut self,

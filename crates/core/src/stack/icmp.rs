@@ -180,7 +180,7 @@ impl Stack {
                         M::ParameterProblem { code, pointer, quoted } => {
                             (quoted, PathError::ParameterProblem { code, pointer })
                         }
-                        _ => return,
+                        M::Other { .. } => return,
                     };
                     self.icmp_error(now, quoted, PathReport { from, error });
                 })

@@ -27,7 +27,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use crate::config::{Config, Secrets, SocketOptions};
-use crate::event::{Event, FlowId, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId};
+use crate::event::{Event, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId};
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
 use crate::tcp::{Connection, Ctx, Owner, StateName, Tuple};
@@ -91,7 +91,8 @@ enum Queued {
     UdpFinal(UdpId, Ready),
     Raw(RawId),
     Ping(PingId),
-    Flow(FlowId),
+    /// Look at the flows that nobody was told of.
+    Flows,
 }
 
 /// A TCP/IP stack.
@@ -270,10 +271,9 @@ impl Stack {
                     let Some(outcome) = self.take_ping(id) else { continue };
                     return Some(Event::Ping(id, outcome));
                 }
-                Queued::Flow(id) => {
-                    if self.flow_info(id).is_ok() {
-                        return Some(Event::Flow(id));
-                    }
+                Queued::Flows => {
+                    let Some(id) = self.next_fresh_flow() else { continue };
+                    return Some(Event::Flow(id));
                 }
             }
         }

@@ -127,7 +127,7 @@ impl Stack {
             }
             // Segments and datagrams take turns, so that neither starves the other.
             let mut next = self.out.pop_control();
-            if next.is_none() && !(self.out.segment_next && !self.tx.is_empty()) {
+            if next.is_none() && (!self.out.segment_next || self.tx.is_empty()) {
                 self.out.segment_next = true;
                 next = self.out.pop_datagram();
             }

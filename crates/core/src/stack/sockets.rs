@@ -13,7 +13,7 @@ use crate::config::SocketOptions;
 use crate::error::{
     ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
 };
-use crate::event::{ListenerId, SocketId};
+use crate::event::{ListenerId, PingId, SocketId, UdpId};
 use crate::interface::is_unicast;
 use crate::tcp::{Connection, Ctx, Info, Owner, StateName, Tuple};
 use crate::time::Instant;
@@ -476,7 +476,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Aborts every connection and closes every listener.
+    /// Aborts every connection and closes every listener and every other socket.
     pub fn abort_all(&mut self, now: Instant) {
         let listeners: Vec<ListenerId> = self.listeners.keys().collect();
         for id in listeners {
@@ -485,6 +485,15 @@ impl Stack {
         let sockets: Vec<SocketId> = self.connections.keys().collect();
         for id in sockets {
             self.abort(now, id);
+        }
+        let sockets: Vec<UdpId> = self.udp.keys().collect();
+        for id in sockets {
+            let _ = self.udp_close(id);
+        }
+        self.raws.clear();
+        let pings: Vec<PingId> = self.pings.keys().collect();
+        for id in pings {
+            let _ = self.icmp_cancel(id);
         }
     }
 
