@@ -23,7 +23,7 @@ function expectStory(stdout: string): void {
   for (const host of ['198\\.18\\.0\\.2', '\\[fd00::2\\]'])
     expect(stdout).toMatch(new RegExp(`http://${host}/archive.bin`));
   for (const line of lines('handshake'))
-    expect(line).toMatch(/MSS \d+ bytes, windows scaled by 2\^\d+ and 2\^\d+, round trip [\d.]+ ms/);
+    expect(line).toMatch(/MSS \d+ bytes, windows scaled by 2\^\d+ and 2\^\d+, round trip [\d.]+ [mu]s/);
   for (const line of lines('bytes')) expect(line).toMatch(/[\d,]+ in [\d.]+ ms .*: [\d.]+ [GM]bit\/s/);
   for (const line of lines('again')) expect(line).toMatch(/\d+ of [\d,]+ segments/);
   for (const line of lines('close')) expect(line).toMatch(/ESTABLISHED > .*(TIME-WAIT|CLOSED|LAST-ACK)/);

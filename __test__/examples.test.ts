@@ -103,14 +103,20 @@ describe('static files', () => {
 
   afterAll(() => rmSync(outside, { recursive: true, force: true }));
 
-  /** Sends a request as it is, and splits the answer. */
-  async function ask(host: string, request: string): Promise<{ status: number; head: string; body: Buffer }> {
-    const socket = net.client.net.connect({ host, port }) as Socket;
-    socket.end(request, 'latin1');
+  /** Sends a request as it is, ends its side after it where asked to, and splits the answer. */
+  async function ask(
+    host: string,
+    request: string,
+    end = false,
+  ): Promise<{ status: number; head: string; body: Buffer }> {
+    const socket = net.client.net.connect({ host, port, allowHalfOpen: true }) as Socket;
+    if (end) socket.end(request, 'latin1');
+    else socket.write(request, 'latin1');
     const answer = await readAll(socket);
-    const end = answer.indexOf('\r\n\r\n');
-    const head = answer.subarray(0, end).toString('latin1');
-    return { status: Number(head.split(' ')[1]), head, body: answer.subarray(end + 4) };
+    socket.end();
+    const split = answer.indexOf('\r\n\r\n');
+    const head = answer.subarray(0, split).toString('latin1');
+    return { status: Number(head.split(' ')[1]), head, body: answer.subarray(split + 4) };
   }
 
   const get = (host: string, target: string, method = 'GET') =>
@@ -186,7 +192,12 @@ describe('static files', () => {
         ['a head of 9,000 bytes', `GET / HTTP/1.1\r\nX: ${'x'.repeat(9000)}\r\n\r\n`, 431],
         ['a head that never ends', `GET /${'x'.repeat(20_000)}`, 431],
       ])('%s is answered with an error', async (_name, request, status) => {
-        expect((await ask(hosts[1], request)).status).toBe(status);
+        expect((await ask(hosts[1], request, true)).status).toBe(status);
+      });
+
+      test('a client that ends its side after the request gets the whole answer', async () => {
+        const answer = await ask(hosts[1], 'GET /big.bin HTTP/1.0\r\n\r\n', true);
+        expect([answer.status, answer.body.length]).toEqual([200, 3 << 20]);
       });
     }
   });

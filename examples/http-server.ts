@@ -13,7 +13,8 @@ export function httpFileServer(net: Net, folder: string): Server {
   const server = http.createServer((request, response) => {
     serve(request, response, folder).catch((error: Error) => response.destroy(error));
   });
-  return net.createServer((socket) => server.emit('connection', socket));
+  // As node:http's own server does: a client that has ended its side still gets its answer.
+  return net.createServer({ allowHalfOpen: true }, (socket) => server.emit('connection', socket));
 }
 
 async function serve(request: http.IncomingMessage, response: http.ServerResponse, folder: string): Promise<void> {
@@ -43,7 +44,8 @@ export function httpGet(
   return new Promise((resolve, reject) => {
     const { host, port } = options;
     http
-      .request({ ...options, agent: false, createConnection: () => net.connect({ host, port }) }, resolve)
+      // No `agent`: one would connect by itself, over the kernel.
+      .request({ ...options, createConnection: () => net.connect({ host, port }) }, resolve)
       .once('error', reject)
       .end();
   });

@@ -68,8 +68,9 @@ function writeModuleFaces() {
   const require = createRequire(import.meta.url);
   for (const [entry, conditions] of Object.entries(manifest.exports)) {
     if (typeof conditions === 'string') continue;
-    const commonJs = path.join(root, conditions.require);
-    if (!existsSync(commonJs)) fail(`package.json exports ${entry} as ${conditions.require}, which tsc did not emit`);
+    const [imported, required] = [conditions.import.default, conditions.require.default];
+    const commonJs = path.join(root, required);
+    if (!existsSync(commonJs)) fail(`package.json exports ${entry} as ${required}, which tsc did not emit`);
     const names = Object.keys(require(commonJs)).filter(
       (name) => name !== 'default' && /^[A-Za-z_$][\w$]*$/.test(name),
     );
@@ -81,7 +82,7 @@ function writeModuleFaces() {
       'export default commonJs.default ?? commonJs;',
       '',
     ];
-    writeFileSync(path.join(root, conditions.import), lines.join('\n'));
-    say(`${conditions.import}: ${names.length} names`);
+    writeFileSync(path.join(root, imported), lines.join('\n'));
+    say(`${imported}: ${names.length} names`);
   }
 }

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { httpFileServer, httpGet } from '../examples/http-server.ts';
 import { createLink, createStack, tun } from '../src/index.ts';
 import { root, which } from './support.mjs';
@@ -19,32 +20,30 @@ const ADDRESSES = { IPv4: '198.18.0.2', IPv6: 'fd00::2' };
 
 const say = (text) => process.stdout.write(`${text}\n`);
 const count = (number) => number.toLocaleString('en-US');
+const duration = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} us` : `${digits(ms)} ms`);
 const digits = (number) => (number < 10 ? number.toFixed(2) : number < 100 ? number.toFixed(1) : number.toFixed(0));
 
 /** Serves `folder` on `stack`; gives a function that returns the next connection's story once it is closed. */
 async function serve(stack, folder) {
-  const stories = new Map();
-  stack.on('state', ({ local, remote, from, to }) => {
-    if (local.port !== PORT || from === 'LISTEN') return;
-    const key = `${remote.address} ${remote.port}`;
-    if (!stories.has(key)) stories.set(key, []);
-    stories.get(key).push(to);
-  });
+  // Which states each connection went through, by its peer's address, from the stack's trace.
+  const states = new Map();
+  stack.on('state', ({ remote, to }) => states.set(remote, [...(states.get(remote) ?? []), to]));
   const closed = [];
   const waiting = [];
   const server = httpFileServer(stack.net, folder);
   server.on('connection', (socket) => {
-    const story = { remote: `${socket.remoteAddress} port ${socket.remotePort}`, info: null };
-    const key = `${socket.remoteAddress} ${socket.remotePort}`;
+    const { remoteAddress, remotePort, remoteFamily } = socket;
+    const remote = remoteFamily === 'IPv6' ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+    let info = null;
     // Taken while the connection lives: after 'close' nobody knows it any more.
     const look = () => {
-      story.info = socket.info() ?? story.info;
+      info = socket.info() ?? info;
     };
     socket.on('end', look);
     socket.on('finish', look);
     socket.on('error', (error) => say(`   ${error.message}`));
     socket.on('close', () => {
-      story.states = stories.get(key) ?? [];
+      const story = { remote, info, states: () => states.get(remote) ?? [] };
       const next = waiting.shift();
       if (next) next(story);
       else closed.push(story);
@@ -54,6 +53,16 @@ async function serve(stack, folder) {
   await once(server, 'listening');
   const story = () => (closed.length > 0 ? Promise.resolve(closed.shift()) : new Promise((done) => waiting.push(done)));
   return { server, story };
+}
+
+/** The states after ESTABLISHED; the trace comes a moment after the event that it tells of. */
+async function closingStates(states) {
+  for (let look = 0; look < 50; look++) {
+    const seen = states();
+    if (['CLOSED', 'TIME-WAIT'].includes(seen.at(-1))) break;
+    await sleep(10);
+  }
+  return states().slice(states().indexOf('ESTABLISHED'));
 }
 
 /** A stack on a TUN, and the kernel's own client: curl, or Node's http over the kernel where curl is missing. */
@@ -120,13 +129,13 @@ async function show(family, host, name, expected, story, fetchFile) {
   const scale =
     info?.snd_wscale == null ? 'no window scaling' : `windows scaled by 2^${info.snd_wscale} and 2^${info.rcv_wscale}`;
   say(
-    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${info?.mss} bytes, ${scale}, round trip ${digits(info?.srtt ?? 0)} ms`,
+    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${info?.mss} bytes, ${scale}, round trip ${duration(info?.srtt ?? 0)}`,
   );
   const rate = (length * 8) / seconds / 1e6;
   const speed = rate >= 1000 ? `${digits(rate / 1000)} Gbit/s` : `${digits(rate)} Mbit/s`;
   say(`   bytes      ${count(length)} in ${digits(seconds * 1000)} ms with the client's start: ${speed}`);
   say(`   again      ${info?.retrans ?? 0} of ${count(info?.segs_out ?? 0)} segments were sent again`);
-  say(`   close      ${states.slice(states.indexOf('ESTABLISHED')).join(' > ') || 'both sides sent FIN'}`);
+  say(`   close      ${(await closingStates(states)).join(' > ')}`);
   say(`   SHA-256    ${sha256.slice(0, 16)}.. ${equal ? 'equal' : `DIFFERS from ${expected.slice(0, 16)}..`}`);
   return equal;
 }

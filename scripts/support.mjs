@@ -92,7 +92,9 @@ export function ensureNodeModules() {
   say('node_modules is missing or out of date: installing what package-lock.json lists');
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   // Not `npm ci`: it refuses a lock from which a registry mirror left out optional packages of other platforms.
-  must(npm, ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], { shell: process.platform === 'win32' });
+  must(npm, ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
+    shell: process.platform === 'win32',
+  });
 }
 
 /** Whether everything installed has the version that the lock names, and nothing mandatory is missing. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Makes index.d.ts, the package's whole public type surface in one file, and net.d.ts, the face of `usernet/net`, which
-// refers to it.
+// Makes index.d.ts, the package's whole public type surface in one file, and what refers to it: net.d.ts, the face of
+// `usernet/net`, http.d.ts, and all of them as ES modules (.d.mts), whose default export TypeScript would otherwise take for CommonJS's.
 //   node scripts/types.mjs            writes them
 //   node scripts/types.mjs --check    fails, showing where, when what is committed differs
 
@@ -14,19 +14,23 @@ const output = path.join(root, 'target', 'types');
 rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 
+const files = ['index.d.ts', 'index.d.mts', 'net.d.ts', 'net.d.mts', 'http.d.ts', 'http.d.mts'];
+const header = (from) => `// Made by scripts/types.mjs from ${from}: do not edit.\n`;
+
 makeIndex();
 makeNet();
+makeHttp();
+makeModuleFaces();
 checkThem();
 
-const files = ['index.d.ts', 'net.d.ts'];
 if (process.argv.includes('--check')) {
   const stale = files.filter((name) => read(path.join(output, name)) !== read(path.join(root, name)));
   for (const name of stale) say(`${name} is stale, ${firstDifference(name)}`);
   if (stale.length > 0) fail('npm run types makes them anew; commit what it makes');
-  say(`${files.join(' and ')} are what src/ says`);
+  say(`${files.join(', ')} are what src/ says`);
 } else {
   for (const name of files) writeFileSync(path.join(root, name), read(path.join(output, name)));
-  say(`made ${files.join(' and ')}`);
+  say(`made ${files.join(', ')}`);
 }
 
 /** Bundles the types of src/index.ts; what is not exported there stays unexported. */
@@ -34,15 +38,25 @@ function makeIndex() {
   const bundled = path.join(output, 'index.d.ts');
   const args = ['--project', 'tsconfig.types.json', '--silent', '--no-check', '--no-banner'];
   mustTool('dts-bundle-generator', [...args, '--export-referenced-types=false', '--out-file', bundled, 'src/index.ts']);
-  const header = '// The public types of usernet, all of them. Made by scripts/types.mjs from src/: do not edit.\n\n';
-  writeFileSync(bundled, header + read(bundled).replaceAll('\t', '  '));
+  const title = `// The public types of usernet, all of them.\n${header('src/')}\n`;
+  const text = read(bundled).replaceAll('\t', '  ');
+  writeFileSync(bundled, title + missingImports(text) + text);
+}
+
+/** The bundler loses `import type * as realX from 'node:x'` where only `typeof realX` uses it. */
+function missingImports(text) {
+  const used = new Set([...text.matchAll(/typeof (real[A-Z]\w*)/g)].map((match) => match[1]));
+  return [...used]
+    .filter((name) => !text.includes(`import * as ${name} from`))
+    .map((name) => `import * as ${name} from 'node:${name.slice('real'.length).toLowerCase()}';\n`)
+    .join('');
 }
 
 /** src/net.ts is nearly a declaration already: its types come from index.d.ts, its values are properties of a `Net`. */
 function makeNet() {
   const source = read(path.join(root, 'src', 'net.ts'));
   const text = source
-    .replace(/^\/\/.*\n/, '// The types of `usernet/net`. Made by scripts/types.mjs from src/net.ts: do not edit.\n')
+    .replace(/^\/\/.*\n/, `// The types of \`usernet/net\`.\n${header('src/net.ts')}`)
     .replace(/from '\.\/[\w/-]+'/g, "from './index'")
     .replace(/export const \{([^}]*)\} = net;/, (_all, names) =>
       names
@@ -55,10 +69,41 @@ function makeNet() {
   writeFileSync(path.join(output, 'net.d.ts'), text);
 }
 
-/** The two files as a user's strict compiler sees them. */
+/** `usernet/http` has the types of `node:http`. */
+function makeHttp() {
+  const lines = [
+    "import http = require('node:http');",
+    "export * from 'node:http';",
+    'declare const onStack: typeof http;',
+  ];
+  const text = ['// The types of `usernet/http`: those of `node:http`.', ...lines, 'export default onStack;', ''].join(
+    '\n',
+  );
+  writeFileSync(path.join(output, 'http.d.ts'), text.replace('\n', `\n${header('src/http.ts')}`));
+}
+
+/** The same for `import`: the names are those of the CommonJS types, the default export is the real one. */
+function makeModuleFaces() {
+  const index = [
+    "import * as usernet from './index.js';",
+    "export * from './index.js';",
+    'export default usernet;',
+    '',
+  ];
+  const net = ["import { net } from './index.js';", "export * from './net.js';", 'export default net;', ''];
+  writeFileSync(path.join(output, 'index.d.mts'), header('src/index.ts') + index.join('\n'));
+  const http = ["import http from 'node:http';", "export * from './http.js';", 'declare const onStack: typeof http;'];
+  writeFileSync(
+    path.join(output, 'http.d.mts'),
+    [header('src/http.ts').trim(), ...http, 'export default onStack;', ''].join('\n'),
+  );
+  writeFileSync(path.join(output, 'net.d.mts'), header('src/net.ts') + net.join('\n'));
+}
+
+/** The files as a user's strict compiler sees them. */
 function checkThem() {
   const args = ['--noEmit', '--strict', '--module', 'node16', '--target', 'es2022', '--types', 'node'];
-  mustTool('tsc', [...args, path.join(output, 'index.d.ts'), path.join(output, 'net.d.ts')]);
+  mustTool('tsc', [...args, ...files.map((name) => path.join(output, name))]);
 }
 
 function read(file) {

@@ -37,8 +37,10 @@ async function cycles(): Promise<void> {
 }
 
 async function workers(): Promise<void> {
+  const script = path.join(__dirname, 'lifecycle-worker.cjs');
+  // Without this process's tsx, whose own descriptors are left behind by workers that are terminated.
   const batch = async (stage: 'at once' | 'when open'): Promise<void> => {
-    const all = Array.from({ length: Number(count) }, () => new Worker(path.join(__dirname, 'lifecycle-worker.cjs')));
+    const all = Array.from({ length: Number(count) }, () => new Worker(script, { execArgv: [] }));
     await Promise.all(all.map((worker) => once(worker, stage === 'at once' ? 'online' : 'message')));
     await Promise.all(all.map((worker) => worker.terminate()));
   };

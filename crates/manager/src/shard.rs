@@ -127,6 +127,8 @@ impl Shard {
     /// Takes the lock.
     ///
     /// On a shard that is closed or has failed, the stack behind it is empty: every id is stale.
+    ///
+    /// Do not use or drop sockets of the blocking API while holding it: they take the same lock.
     pub fn lock(&self) -> ShardGuard<'_> {
         self.shared.guard()
     }
@@ -220,6 +222,7 @@ impl Shard {
         {
             // Its panics are caught within.
             let _ = thread.join();
+            self.shared.parker.release();
         }
         let devices = self.shared.lock_inner().remove_ports();
         drop(devices);
@@ -390,6 +393,13 @@ impl ShardGuard<'_> {
     /// The time to hand to the core now.
     pub fn now(&self) -> Instant {
         self.shared.now()
+    }
+
+    /// To be called by whoever takes the events, when it begins: what is left of them when this guard is dropped, and what
+    /// that itself brings about, rings again. (Without it, events that came after the last was taken and before the drop
+    /// would meet a doorbell that counts as rung.)
+    pub fn rearm_doorbell(&mut self) {
+        self.inner_mut().forget_ring();
     }
 
     /// Transmits what calls produced, and wakes the packet thread if it has to know; whom to tell of the rest.

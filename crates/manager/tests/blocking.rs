@@ -36,37 +36,33 @@ fn connected(client: &Interface, server: &Interface) -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
-/// Buffers as small as can be, so that they are full soon.
+/// Bytes of each queue of [`small_buffers`].
+const BUFFER: usize = 4096;
+
+/// Buffers so small that they are full soon.
 fn small_buffers() -> Config {
-    let socket = SocketOptions { recv_buffer: 4096, send_buffer: 4096, ..Default::default() };
+    let socket = SocketOptions { recv_buffer: BUFFER, send_buffer: BUFFER, ..Default::default() };
     Config { socket, ..Config::default() }
 }
 
-/// Writes until the queue is full.
-fn fill(stream: &mut TcpStream) -> usize {
-    stream.set_nonblocking(true).unwrap();
+/// Writes until the peer's receive queue and our send queue (of [`small_buffers`]) are full.
+fn fill(ours: &mut TcpStream, theirs: &TcpStream) -> usize {
+    ours.set_nonblocking(true).unwrap();
     let mut written = 0;
     let end = Instant::now() + LONG;
-    // The peer's queue fills, too: only a while of no progress is the end.
-    let mut full_since = None;
-    loop {
-        assert!(Instant::now() < end, "it takes data without end");
-        match stream.write(&[1; 1000]) {
-            Ok(len) => {
-                written += len;
-                full_since = None;
-            }
+    while written < 2 * BUFFER {
+        assert!(Instant::now() < end, "{:?}, peer {:?}", ours.info(), theirs.info());
+        match ours.write(&[1; 1000]) {
+            Ok(len) => written += len,
             Err(e) => {
                 assert_eq!(e.kind(), ErrorKind::WouldBlock);
-                let since = *full_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > SHORT * 4 {
-                    break;
-                }
                 thread::yield_now();
             }
         }
     }
-    stream.set_nonblocking(false).unwrap();
+    assert_eq!(ours.write(&[1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(theirs.info().unwrap().recv_queue as usize, BUFFER);
+    ours.set_nonblocking(false).unwrap();
     written
 }
 
@@ -268,8 +264,7 @@ fn non_blocking_calls_do_not_wait() {
     let mut buf = [0; 100];
     assert_eq!(theirs.read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(theirs.peek(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
-    let written = fill(&mut ours);
-    assert!(written >= 4096);
+    let written = fill(&mut ours, &theirs);
     ours.set_nonblocking(true).unwrap();
     assert_eq!(ours.write(&[1]).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(ours.flush().unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -282,7 +277,7 @@ fn non_blocking_calls_do_not_wait() {
 #[test]
 fn timeouts_end_waiting_and_zero_is_refused() {
     let (_wire, client, server) = pair_with(small_buffers());
-    let (mut ours, _theirs) = connected(&client, &server);
+    let (mut ours, theirs) = connected(&client, &server);
     for refused in
         [ours.set_read_timeout(Some(Duration::ZERO)), ours.set_write_timeout(Some(Duration::ZERO))]
     {
@@ -294,7 +289,7 @@ fn timeouts_end_waiting_and_zero_is_refused() {
     let start = Instant::now();
     assert_eq!(ours.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(start.elapsed() >= SHORT && start.elapsed() < LONG);
-    fill(&mut ours);
+    fill(&mut ours, &theirs);
     ours.set_write_timeout(Some(SHORT)).unwrap();
     for call in [|s: &mut TcpStream| s.write(&[0]).map(drop), |s: &mut TcpStream| s.flush()] {
         let start = Instant::now();
@@ -516,7 +511,7 @@ fn dropping_the_interface_ends_every_wait_with_an_error() {
         let (wire, client, server) = pair_with(small_buffers());
         let (mut ours, theirs) = connected(&client, &server);
         let listener = client.bind(80).unwrap();
-        fill(&mut ours);
+        fill(&mut ours, &theirs);
         // Half of the rounds cannot even say good-bye.
         wire.set(if round % 2 == 0 { Mode::Cut } else { Mode::Up });
         let barrier = Barrier::new(5);
@@ -600,7 +595,7 @@ fn threads_that_use_both_ends_at_once_do_not_lock_each_other_out() {
 fn a_peer_that_stops_reading_for_long_loses_nothing() {
     let (_wire, client, server) = pair_with(small_buffers());
     let (mut ours, mut theirs) = connected(&client, &server);
-    let written = fill(&mut ours);
+    let written = fill(&mut ours, &theirs);
     let writer = thread::spawn(move || {
         ours.write_all(&vec![2; 50_000]).unwrap();
     });

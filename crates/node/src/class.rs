@@ -8,8 +8,10 @@ use usernet_core::{
     ConnectOptions, IpCidr, KeepAlive, ListenAddress, ListenOptions, Route, Shutdown, SocketId,
     SocketOptions,
 };
+use usernet_manager::ShardGuard;
 
 use crate::errno::Errno;
+use crate::handles::Handle;
 use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
 use crate::stack::{Stack, caught};
 use crate::{convert, devices, options};
@@ -197,11 +199,10 @@ fn port(js: Js<'_>, value: Value<'_>, what: &str) -> Result<Option<u16>> {
 fn remove_interface(stack: &Stack, number: f64) -> Result<i32> {
     let mut interfaces = stack.interfaces.borrow_mut();
     let at = interfaces.iter().position(|i| f64::from(i.number) == number);
-    let (Some(at), Some(shard)) = (at, stack.shard()) else {
-        return Ok(Errno::ENODEV.number());
-    };
+    let Some(at) = at else { return Ok(Errno::ENODEV.number()) };
     let interface = interfaces.remove(at);
-    Ok(code(shard.remove_device(interface.id)))
+    let removed = stack.with_shard(|shard| code(shard.remove_device(interface.id)));
+    Ok(removed.unwrap_or(Errno::ENODEV.number()))
 }
 
 fn add_route(
@@ -222,18 +223,19 @@ fn add_route(
     };
     let interfaces = stack.interfaces.borrow();
     let interface = interfaces.iter().find(|i| f64::from(i.number) == number);
-    let (Some(interface), Some(mut guard)) = (interface, stack.lock()) else {
-        return Ok(Errno::ENODEV.number());
-    };
-    Ok(code(guard.add_route(Route { to, via, interface: interface.id })))
+    let added = interface.and_then(|interface| {
+        let route = Route { to, via, interface: interface.id };
+        stack.with_core(|core| code(core.add_route(route)))
+    });
+    Ok(added.unwrap_or(Errno::ENODEV.number()))
 }
 
 fn remove_route(js: Js<'_>, stack: &Stack, to: Value<'_>) -> Result<i32> {
     let Ok(to) = js.to_string(to, "to")?.parse::<IpCidr>() else {
         return Ok(Errno::EINVAL.number());
     };
-    let removed = stack.lock().is_some_and(|mut guard| guard.remove_route(to));
-    Ok(if removed { 0 } else { Errno::ESRCH.number() })
+    let removed = stack.with_core(|core| core.remove_route(to));
+    Ok(if removed == Some(true) { 0 } else { Errno::ESRCH.number() })
 }
 
 fn listen(
@@ -258,24 +260,19 @@ fn listen(
     };
     // As the kernel does it: at least one, at most 65,535. NaN becomes 1.
     let backlog = backlog.clamp(1.0, 65_535.0) as usize;
-    let Some(mut guard) = stack.lock() else { return Ok(f64::from(Errno::EBADF.number())) };
     let options = ListenOptions { address, port, backlog: backlog.max(1), options: None };
-    let made = guard.tcp_listen(options);
-    drop(guard);
-    match made {
-        Ok(id) => {
-            let handle = stack.pump().add_listener(id);
-            stack.update_hold();
-            Ok(handle.to_number())
-        }
-        Err(error) => Ok(f64::from(Errno::from(error).number())),
-    }
+    // The handle before the lock is let go: from then on events may name the listener.
+    let made = stack.with_core(|core| {
+        core.tcp_listen(options).map(|id| stack.pump().add_listener(id)).map_err(Errno::from)
+    });
+    stack.update_hold();
+    Ok(handle_number(made))
 }
 
 fn listener_address<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
     let id = stack.pump().listener(number);
-    let found = id.zip(stack.lock()).map(|(id, guard)| guard.tcp_listener_addr(id));
+    let found = id.and_then(|id| stack.with_core(|core| core.tcp_listener_addr(id)));
     let Some(Ok((address, port))) = found else { return Ok(OrNull(None)) };
     let address = match address {
         ListenAddress::AnyV4 => IpAddr::from([0; 4]),
@@ -290,11 +287,11 @@ fn close_listener(stack: &Stack, number: f64) -> Result<i32> {
         return Ok(Errno::EBADF.number());
     };
     stack.update_hold();
-    let closed = stack.lock().map(|mut guard| {
-        let now = guard.now();
-        guard.tcp_close_listener(now, id)
+    let closed = stack.with_core(|core| {
+        let now = core.now();
+        code(core.tcp_close_listener(now, id))
     });
-    Ok(closed.map_or(Errno::EBADF.number(), code))
+    Ok(closed.unwrap_or(Errno::EBADF.number()))
 }
 
 fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 4]) -> Result<f64> {
@@ -313,24 +310,27 @@ fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 4]) -> Result<f64> {
             Err(_) => return invalid,
         },
     };
-    let Some(mut guard) = stack.lock() else { return Ok(f64::from(Errno::EBADF.number())) };
     let options = ConnectOptions {
         remote: SocketAddr::new(address, port),
         local_addr,
         local_port: (local_port != 0).then_some(local_port),
         options: None,
     };
-    let now = guard.now();
-    let made = guard.tcp_connect(now, options);
-    // The handle before the lock is let go: from then on events may name the socket.
-    let handle = made.map(|id| stack.pump().add_socket(id));
-    drop(guard);
-    match handle {
-        Ok(handle) => {
-            stack.update_hold();
-            Ok(handle.to_number())
-        }
-        Err(error) => Ok(f64::from(Errno::from(error).number())),
+    let made = stack.with_core(|core| {
+        let now = core.now();
+        let made = core.tcp_connect(now, options);
+        made.map(|id| stack.pump().add_socket(id)).map_err(Errno::from)
+    });
+    stack.update_hold();
+    Ok(handle_number(made))
+}
+
+/// The number of what was made, or the error; `EBADF` on a closed stack.
+fn handle_number(made: Option<std::result::Result<Handle, Errno>>) -> f64 {
+    match made {
+        Some(Ok(handle)) => handle.to_number(),
+        Some(Err(error)) => f64::from(error.number()),
+        None => f64::from(Errno::EBADF.number()),
     }
 }
 
@@ -338,13 +338,11 @@ fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 4]) -> Result<f64> {
 fn with_socket(
     stack: &Stack,
     number: f64,
-    f: impl FnOnce(&mut usernet_manager::ShardGuard<'_>, SocketId) -> i32,
+    f: impl FnOnce(&mut ShardGuard<'_>, SocketId) -> i32,
 ) -> i32 {
     let id = stack.pump().socket(number);
-    match id.zip(stack.lock()) {
-        Some((id, mut guard)) => f(&mut guard, id),
-        None => Errno::EBADF.number(),
-    }
+    let result = id.and_then(|id| stack.with_core(|core| f(core, id)));
+    result.unwrap_or(Errno::EBADF.number())
 }
 
 fn write(js: Js<'_>, stack: &Stack, id: Value<'_>, data: Value<'_>) -> Result<i32> {
@@ -446,7 +444,7 @@ fn socket_address<'s>(
 ) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
     let id = stack.pump().socket(number);
-    match id.zip(stack.lock()).map(|(id, guard)| guard.tcp_addrs(id)) {
+    match id.and_then(|id| stack.with_core(|core| core.tcp_addrs(id))) {
         Some(Ok(both)) => Ok(OrNull(Some(convert::address(js, pick(both))?))),
         _ => Ok(OrNull(None)),
     }
@@ -454,10 +452,9 @@ fn socket_address<'s>(
 
 fn send_queue(stack: &Stack, number: f64) -> Result<i32> {
     let id = stack.pump().any_socket(number);
-    let Some((id, guard)) = id.zip(stack.lock()) else { return Ok(Errno::EBADF.number()) };
-    Ok(match guard.tcp_send_queue(id) {
-        Ok(bytes) => i32::try_from(bytes).unwrap_or(i32::MAX),
-        Err(error) => Errno::from(error).number(),
+    Ok(match id.and_then(|id| stack.with_core(|core| core.tcp_send_queue(id))) {
+        Some(Ok(bytes)) => i32::try_from(bytes).unwrap_or(i32::MAX),
+        _ => Errno::EBADF.number(),
     })
 }
 
@@ -499,7 +496,7 @@ fn type_of_service(stack: &Stack, number: f64) -> Result<i32> {
 fn info<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
     let id = stack.pump().socket(number);
-    match id.zip(stack.lock()).map(|(id, guard)| guard.tcp_info(id)) {
+    match id.and_then(|id| stack.with_core(|core| core.tcp_info(id))) {
         Some(Ok(info)) => Ok(OrNull(Some(convert::info(js, &info)?))),
         _ => Ok(OrNull(None)),
     }

@@ -34,7 +34,7 @@ pub(crate) fn address<'s>(js: Js<'s>, address: SocketAddr) -> Result<Value<'s>> 
 
 /// The stack's addresses; loopback's interface has the number 0.
 pub(crate) fn addresses<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
-    let addresses = stack.lock().map(|guard| guard.addresses()).unwrap_or_default();
+    let addresses = stack.with_core(|core| core.addresses()).unwrap_or_default();
     let interfaces = stack.interfaces.borrow();
     let items = addresses.into_iter().map(|(id, cidr)| {
         let interface = interfaces.iter().find(|i| i.id == id);
@@ -109,13 +109,13 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
 /// Takes what the trace recorded, oldest first.
 pub(crate) fn take_trace<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     let mut events = Vec::new();
-    if let Some(mut guard) = stack.lock() {
+    stack.with_core(|core| {
         while events.len() < MAX_TRACE
-            && let Some(event) = guard.poll_trace()
+            && let Some(event) = core.poll_trace()
         {
             events.push(event);
         }
-    }
+    });
     let items = events.iter().map(|event| trace(js, stack, event));
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }

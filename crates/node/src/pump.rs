@@ -421,8 +421,13 @@ impl Pump {
                 if hold == 0 {
                     return Stop::Hold;
                 }
+            } else if more_events {
+                return Stop::Hold;
+            } else if let Some(event) = tcp.poll_event() {
+                // The calls above bring events about themselves.
+                self.note(tcp, event);
             } else {
-                return if more_events { Stop::Hold } else { Stop::Idle };
+                return Stop::Idle;
             }
         }
         Stop::Hold

@@ -28,8 +28,8 @@ use crate::tcp::Driver;
 /// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
 const DRAIN_BYTES: usize = 1 << 20;
 
-/// After so many drains in a row the next one waits for a turn of the loop: Node answers up to 1,000 rings of a
-/// threadsafe function before it looks at timers and descriptors again.
+/// After so many drains in a row, or `DRAIN_BYTES` in them together, the next one waits for a turn of the loop: Node
+/// answers up to 1,000 rings of a threadsafe function before it looks at timers and descriptors again.
 const DRAINS_IN_A_ROW: u32 = 32;
 
 /// Where a stack is in its life.
@@ -63,7 +63,8 @@ pub(crate) struct Interface {
 /// A stack.
 pub(crate) struct Stack {
     env: sys::napi_env,
-    shard: Arc<Shard>,
+    /// Gone once closed: its descriptors and memory do not wait for the garbage collector.
+    shard: RefCell<Option<Arc<Shard>>>,
     bell: Arc<Bell>,
     life: Cell<Life>,
     pump: RefCell<Pump>,
@@ -73,8 +74,8 @@ pub(crate) struct Stack {
     last_interface: Cell<u32>,
     /// The object is held.
     held: Cell<bool>,
-    /// Drains since the loop last had a turn of its own.
-    in_a_row: Cell<u32>,
+    /// Drains since the loop last had a turn of its own (as far as is known), and bytes they copied.
+    in_a_row: Cell<(u32, usize)>,
     /// `setImmediate` was called and its callback has not come.
     deferred: Cell<bool>,
     /// The last drain left no socket: the next gives memory back.
@@ -112,7 +113,7 @@ impl Stack {
         })?;
         let stack = Rc::new(Self {
             env: js.env(),
-            shard,
+            shard: RefCell::new(Some(shard)),
             bell: Arc::new(Bell::new()),
             life: Cell::new(Life::Open),
             pump: RefCell::new(Pump::new()),
@@ -121,7 +122,7 @@ impl Stack {
             interfaces: RefCell::new(Vec::new()),
             last_interface: Cell::new(0),
             held: Cell::new(false),
-            in_a_row: Cell::new(0),
+            in_a_row: Cell::new((0, 0)),
             deferred: Cell::new(false),
             resting: Cell::new(false),
             hook: Cell::new(ptr::null()),
@@ -166,7 +167,9 @@ impl Stack {
         });
 
         let bell = Arc::clone(&self.bell);
-        self.shard.set_doorbell(Some(Box::new(move || bell.ring())));
+        if let Some(shard) = &*self.shard.borrow() {
+            shard.set_doorbell(Some(Box::new(move || bell.ring())));
+        }
 
         let data = Rc::into_raw(Rc::clone(self));
         // SAFETY: `js` is valid; the data stays alive until `on_collected` takes it back.
@@ -221,14 +224,14 @@ impl Stack {
         Ok(unsafe { Value::from_raw(raw) })
     }
 
-    /// The shard, while the stack is open.
-    pub(crate) fn shard(&self) -> Option<&Shard> {
-        (self.life.get() == Life::Open).then_some(&*self.shard)
+    /// Calls `f` with the shard, while the stack is open.
+    pub(crate) fn with_shard<R>(&self, f: impl FnOnce(&Shard) -> R) -> Option<R> {
+        self.shard.borrow().as_ref().map(|shard| f(shard))
     }
 
-    /// The core, while the stack is open.
-    pub(crate) fn lock(&self) -> Option<ShardGuard<'_>> {
-        self.shard().map(Shard::lock)
+    /// Calls `f` with the core, while the stack is open. `f` calls nothing of JavaScript: others wait for the lock.
+    pub(crate) fn with_core<R>(&self, f: impl FnOnce(&mut ShardGuard<'_>) -> R) -> Option<R> {
+        self.with_shard(|shard| f(&mut shard.lock()))
     }
 
     /// Sockets and listeners.
@@ -269,31 +272,31 @@ impl Stack {
 
     /// Counters; those of the end once it is closed.
     pub(crate) fn stats(&self) -> Stats {
-        match self.lock() {
-            Some(guard) => guard.stats(),
-            None => self.last_stats.borrow().clone().unwrap_or_default(),
-        }
+        let stats = self.with_core(|core| core.stats());
+        stats.unwrap_or_else(|| self.last_stats.borrow().clone().unwrap_or_default())
     }
 
-    /// Calls the doorbell: somebody rang.
-    pub(crate) fn notify(&self, js: Js<'_>) {
+    /// Calls the doorbell: somebody rang. `Err` when it threw.
+    pub(crate) fn notify(&self, js: Js<'_>) -> Result<()> {
         if self.life.get() == Life::Closed {
-            return;
+            return Ok(());
         }
         let doorbell = match &*self.objects.borrow() {
             Some(objects) => js.deref(&objects.doorbell),
             None => None,
         };
-        if let Some(doorbell) = doorbell {
-            // What it throws stays pending and becomes an uncaught exception, as with any callback.
-            let _ = js.call(doorbell, &[]);
-        }
+        doorbell.map_or(Ok(()), |doorbell| js.call(doorbell, &[]).map(drop))
+    }
+
+    /// Whether the doorbell is to be called on the loop's next turn.
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.deferred.get()
     }
 
     /// Has the doorbell called on the loop's next turn. Until then nobody need ring.
     fn defer(&self, js: Js<'_>) {
         self.bell.hold();
-        self.in_a_row.set(0);
+        self.in_a_row.set((0, 0));
         if self.deferred.replace(true) {
             return;
         }
@@ -329,41 +332,45 @@ impl Stack {
         // because nothing below calls a function of it before `defer`.
         let out = unsafe { std::slice::from_raw_parts_mut(start, len) };
         let mut records = Records::new(out);
-        let more = self.fill(js, &mut records)?;
+        let (drains, bytes) = self.in_a_row.get();
+        let mut left = DRAIN_BYTES.saturating_sub(bytes).max(1);
+        let more = self.fill(js, &mut records, &mut left)?;
         let count = records.len() as i32;
 
         self.update_hold();
         let idle = self.pump.borrow().sockets() == 0 && self.slabs.borrow().holds();
         self.resting.set(idle);
-        let in_a_row = self.in_a_row.get() + u32::from(count > 0);
-        self.in_a_row.set(in_a_row);
-        if more || idle || in_a_row >= DRAINS_IN_A_ROW {
+        let drains = drains + u32::from(count > 0);
+        self.in_a_row.set((drains, DRAIN_BYTES - left));
+        if more || idle || left == 0 || drains >= DRAINS_IN_A_ROW {
             self.defer(js);
         }
         Ok(count)
     }
 
-    /// Writes records; whether there is more to come.
-    fn fill(&self, js: Js<'_>, records: &mut Records<'_>) -> Result<bool> {
+    /// Writes records, and counts `bytes` down; whether there is more to come.
+    fn fill(&self, js: Js<'_>, records: &mut Records<'_>, bytes: &mut usize) -> Result<bool> {
         let mut slabs = self.slabs.borrow_mut();
         slabs.begin(js);
         if self.resting.replace(false) && self.pump.borrow().sockets() == 0 {
             slabs.rest();
             slabs.begin(js);
         }
-        let mut bytes = DRAIN_BYTES;
         loop {
             let stop = {
                 let mut pump = self.pump.borrow_mut();
                 // A shard that failed has an empty stack behind its lock, so this serves a failed stack as well.
-                let mut guard = self.shard.lock();
-                let now = guard.now();
-                let mut driver = Driver { stack: &mut guard, now };
-                pump.run(&mut driver, &mut *slabs, records, &mut bytes)
+                let stop = self.with_core(|core| {
+                    core.rearm_doorbell();
+                    let now = core.now();
+                    let mut driver = Driver { stack: core, now };
+                    pump.run(&mut driver, &mut *slabs, records, bytes)
+                });
+                stop.unwrap_or(Stop::Idle)
             };
             match stop {
                 Stop::Memory(class) => slabs.provide(js, class)?,
-                Stop::Hold if bytes > 0 => {}
+                Stop::Hold if *bytes > 0 => {}
                 Stop::Hold | Stop::Full => return Ok(true),
                 Stop::Idle => {}
             }
@@ -371,7 +378,7 @@ impl Stack {
                 // Rung for nothing: it may be the last ring, of a shard that failed.
                 if records.len() == 0
                     && self.life.get() == Life::Open
-                    && let Some(message) = self.shard.failed()
+                    && let Some(Some(message)) = self.with_shard(Shard::failed)
                 {
                     self.fail(&message);
                     continue;
@@ -388,7 +395,7 @@ impl Stack {
         }
         self.life.set(Life::Failed);
         eprintln!("usernet: internal error: {message}. The stack is closed; please report this.");
-        let _ = catch_unwind(AssertUnwindSafe(|| self.shard.close()));
+        let _ = caught(|| self.with_shard(Shard::close));
         if let Ok(mut pump) = self.pump.try_borrow_mut() {
             pump.fail_all(Errno::EIO);
         }
@@ -406,12 +413,15 @@ impl Stack {
         if self.life.replace(Life::Closed) == Life::Closed {
             return;
         }
-        let closed = catch_unwind(AssertUnwindSafe(|| {
-            self.shard.set_doorbell(None);
-            self.shard.close();
-            self.shard.lock().stats()
-        }));
-        *self.last_stats.borrow_mut() = closed.ok();
+        if let Some(shard) = self.shard.take() {
+            let closed = caught(move || {
+                shard.set_doorbell(None);
+                let mut stats = shard.lock().stats();
+                shard.close();
+                shard.lock().stats()
+            });
+            *self.last_stats.borrow_mut() = closed.ok();
+        }
         self.bell.disconnect();
         self.pump.replace(Pump::new());
         self.interfaces.borrow_mut().clear();
@@ -487,7 +497,8 @@ unsafe extern "C" fn on_turn(env: sys::napi_env, info: sys::napi_callback_info) 
     let (js, stack) = unsafe { (Js::from_raw(env), &*data.cast::<Weak<Stack>>()) };
     if let Some(stack) = stack.upgrade() {
         stack.deferred.set(false);
-        stack.notify(js);
+        // What the doorbell throws stays pending, and becomes an uncaught exception when this returns.
+        let _ = stack.notify(js);
     }
     ptr::null_mut()
 }

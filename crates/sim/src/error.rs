@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use thiserror::Error;
 use usernet_core::InterfaceError;
 
-use crate::NodeId;
+use crate::{LinkId, NodeId};
 
 /// Why a network refused.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -14,6 +14,9 @@ pub enum Error {
     /// The id is of another network.
     #[error("no such node: {0:?} is not of this network")]
     NoSuchNode(NodeId),
+    /// The id is of another network.
+    #[error("no such link: {0:?} is not of this network")]
+    NoSuchLink(LinkId),
     /// The node is not a host.
     #[error("{0} is not a host: only hosts have a stack")]
     NotAHost(String),

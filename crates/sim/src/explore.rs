@@ -131,7 +131,7 @@ fn settings(rng: &mut Rng) -> LinkConfig {
 #[error("seed {} of {tried}: {why}\n{plan:#?}", plan.seed)]
 pub struct Failure {
     /// The plan it failed with.
-    pub plan: Plan,
+    pub plan: Box<Plan>,
     /// How many plans were tried.
     pub tried: u64,
     /// Why, in the scenario's words.
@@ -149,7 +149,7 @@ pub fn explore<E: ToString>(
     for (tried, seed) in (1..).zip(seeds) {
         let plan = Plan::new(seed);
         if let Err(why) = scenario(&plan) {
-            return Err(Failure { plan, tried, why: why.to_string() });
+            return Err(Failure { plan: Box::new(plan), tried, why: why.to_string() });
         }
     }
     Ok(())
@@ -169,7 +169,7 @@ mod tests {
                 },
             )
             .unwrap_err();
-        assert_eq!(failure.plan, Plan::new(failure.plan.seed));
+        assert_eq!(*failure.plan, Plan::new(failure.plan.seed));
         assert_eq!(failure.tried, failure.plan.seed - 2);
         assert!((3..failure.plan.seed).all(|seed| Plan::new(seed).faults.len() < 3));
         assert!(failure.to_string().contains("three faults"));

@@ -199,17 +199,19 @@ impl Network {
     /// The settings of the direction of a link that leads away from `from`.
     ///
     /// # Errors
-    /// [`Error::NotAnEnd`], [`Error::NoSuchNode`].
+    /// [`Error::NotAnEnd`], [`Error::NoSuchNode`], [`Error::NoSuchLink`].
     pub fn link_config(&self, link: LinkId, from: NodeId) -> Result<&LinkConfig, Error> {
-        Ok(&self.links[link.0 as usize].pipes[self.direction(link, from)?].config)
+        let direction = self.direction(link, from)?;
+        Ok(&self.links[link.0 as usize].pipes[direction].config)
     }
 
     /// What the direction of a link that leads away from `from` did so far.
     ///
     /// # Errors
-    /// [`Error::NotAnEnd`], [`Error::NoSuchNode`].
+    /// [`Error::NotAnEnd`], [`Error::NoSuchNode`], [`Error::NoSuchLink`].
     pub fn link_stats(&self, link: LinkId, from: NodeId) -> Result<&LinkStats, Error> {
-        Ok(&self.links[link.0 as usize].pipes[self.direction(link, from)?].stats)
+        let direction = self.direction(link, from)?;
+        Ok(&self.links[link.0 as usize].pipes[direction].stats)
     }
 
     /// Packets that the network did away with so far, by reason.
@@ -294,21 +296,20 @@ impl Network {
     /// Changes the settings of both directions of a link.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`]: then neither direction changed.
+    /// [`Error::InvalidSetting`]: then neither direction changed. [`Error::NoSuchLink`].
     pub fn set_link(
         &mut self,
         link: LinkId,
         mut change: impl FnMut(&mut LinkConfig),
     ) -> Result<(), Error> {
-        let [there, back] = self.links[link.0 as usize].ends.map(|end| (link, end));
-        let configs = [there, back].map(|(link, end)| {
-            let direction = usize::from(self.links[link.0 as usize].ends[0] != end);
-            let mut config = self.links[link.0 as usize].pipes[direction].config.clone();
+        let link = self.links.get_mut(link.0 as usize).ok_or(Error::NoSuchLink(link))?;
+        let configs = [0, 1].map(|direction| {
+            let mut config = link.pipes[direction].config.clone();
             change(&mut config);
             config
         });
         configs.iter().try_for_each(LinkConfig::validate)?;
-        for (pipe, config) in self.links[link.0 as usize].pipes.iter_mut().zip(configs) {
+        for (pipe, config) in link.pipes.iter_mut().zip(configs) {
             pipe.configure(config);
         }
         Ok(())
@@ -317,7 +318,7 @@ impl Network {
     /// Changes the settings of the direction of a link that leads away from `from`.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`]: then nothing changed. [`Error::NotAnEnd`], [`Error::NoSuchNode`].
+    /// [`Error::InvalidSetting`]: then nothing changed. [`Error::NotAnEnd`], [`Error::NoSuchNode`], [`Error::NoSuchLink`].
     pub fn set_link_from(
         &mut self,
         link: LinkId,
@@ -610,7 +611,7 @@ impl Network {
     /// Which of a link's directions leads away from a node.
     pub(crate) fn direction(&self, link: LinkId, from: NodeId) -> Result<usize, Error> {
         let name = self.name(from)?;
-        let ends = self.links[link.0 as usize].ends;
+        let ends = self.links.get(link.0 as usize).ok_or(Error::NoSuchLink(link))?.ends;
         ends.iter().position(|&end| end == from).ok_or_else(|| Error::NotAnEnd(name.to_owned()))
     }
 

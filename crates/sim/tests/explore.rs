@@ -3,47 +3,39 @@
 //! More seeds: `USERNET_SEEDS=0..100000 cargo test -p usernet-sim --test explore`.
 
 use usernet_core::{Config, SocketOptions};
-use usernet_sim::{Duration, Flow, HostConfig, Pair, Pattern, Plan, explore};
+use usernet_sim::{Duration, Flow, HostConfig, Pair, Plan, explore};
 
-/// Numbers that follow from a seed.
-struct Dice(u64, u64);
+use common::{Dice, seeds};
 
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        let mut word = [0; 8];
-        Pattern(self.0).fill(self.1 * 8, &mut word);
-        self.1 += 1;
-        u64::from_le_bytes(word) % n
-    }
+mod common;
 
-    fn coin(&mut self) -> bool {
-        self.below(2) == 0
-    }
-
-    fn options(&mut self) -> SocketOptions {
-        SocketOptions {
-            recv_buffer: 2048 << self.below(10),
-            send_buffer: 2048 << self.below(10),
-            nagle: self.coin(),
-            delayed_ack: Duration::from_millis(self.below(3) * 40),
-            timestamps: self.coin(),
-            sack: self.coin(),
-            window_scaling: self.coin(),
-            max_segment_size: self.coin().then(|| 100 + self.below(1400) as u16),
-            retries: 30,
-            syn_retries: 20,
-            synack_retries: 20,
-            ..SocketOptions::default()
-        }
+fn options(dice: &mut Dice) -> SocketOptions {
+    SocketOptions {
+        recv_buffer: 2048 << dice.below(10),
+        send_buffer: 2048 << dice.below(10),
+        nagle: dice.coin(),
+        delayed_ack: Duration::from_millis(dice.below(3) * 40),
+        timestamps: dice.coin(),
+        sack: dice.coin(),
+        window_scaling: dice.coin(),
+        max_segment_size: dice.coin().then(|| 100 + dice.below(1400) as u16),
+        retries: 30,
+        syn_retries: 20,
+        synack_retries: 20,
+        ..SocketOptions::default()
     }
 }
 
 /// Several connections over a random link, with random options, some of whose readers pause, through a fault plan.
 fn random_transfers(plan: &Plan) -> Result<(), String> {
-    let dice = &mut Dice(plan.seed, 0);
+    let dice = &mut Dice::new(plan.seed);
     let host = |dice: &mut Dice| HostConfig {
         mtu: dice.coin().then(|| 1280 + dice.below(221) as u16),
-        stack: Config { socket: dice.options(), ..Config::default() },
+        stack: Config {
+            socket: options(dice),
+            max_receive_memory: if dice.below(4) == 0 { 16 << 10 } else { 64 << 20 },
+            ..Config::default()
+        },
         ..HostConfig::default()
     };
     let hosts = [host(dice), host(dice)];
@@ -51,7 +43,7 @@ fn random_transfers(plan: &Plan) -> Result<(), String> {
     let mut pair = Pair::with(plan.seed, plan.there.clone(), client, server);
     let back = plan.back.clone();
     pair.net.set_link_from(pair.link, pair.server, |c| *c = back).map_err(|e| e.to_string())?;
-    let flows: Vec<_> = (0..1 + dice.below(3))
+    let flows: Vec<_> = (0..=dice.below(3))
         .map(|_| {
             let flow = Flow {
                 up: dice.below(100_000),
@@ -95,10 +87,7 @@ fn random_transfers(plan: &Plan) -> Result<(), String> {
 
 #[test]
 fn random_transfers_through_random_faults() {
-    let seeds = std::env::var("USERNET_SEEDS").unwrap_or_else(|_| "0..300".to_owned());
-    let (first, last) = seeds.split_once("..").expect("USERNET_SEEDS is like 0..300");
-    let seeds = first.parse().expect("a number")..last.parse().expect("a number");
-    if let Err(failure) = explore(seeds, random_transfers) {
+    if let Err(failure) = explore(seeds(300), random_transfers) {
         panic!("{failure}");
     }
 }

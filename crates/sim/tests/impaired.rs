@@ -56,7 +56,7 @@ fn ten_percent_loss_and_corruption() {
         corrupt: 0.01,
         ..LinkConfig::default()
     };
-    for seed in 1000..1200 {
+    for seed in 1000..2000 {
         exchange_over_both_families(seed, &link, 50_000, 60 * MINUTES);
     }
 }
@@ -68,7 +68,7 @@ fn bursts_of_loss() {
         loss: Loss::GilbertElliott { to_bad: 0.02, to_good: 0.25, loss_good: 0.0, loss_bad: 0.8 },
         ..LinkConfig::default()
     };
-    for seed in 2000..2040 {
+    for seed in 2000..2100 {
         exchange_over_both_families(seed, &link, 100_000, 60 * MINUTES);
     }
 }

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use usernet_core::tcp::StateName;
-use usernet_core::{Config, ConnectOptions, ConnectionError, KeepAlive, SocketId, SocketOptions};
+use usernet_core::{
+    Config, ConnectOptions, ConnectionError, KeepAlive, ListenAddress, ListenOptions, Shutdown,
+    SocketId, SocketOptions,
+};
 use usernet_sim::{
     Action, Duration, Flow, HostConfig, LinkConfig, Loss, Match, Network, NodeId, PacketView, Pair,
     What,
@@ -373,4 +376,173 @@ fn one_lost_segment_is_repaired_without_a_timeout() {
     pair.run_for(SECOND);
     let info = pair.net.stack(client).unwrap().tcp_info(socket).unwrap();
     assert_eq!((info.retrans, info.timeouts), (1, 0), "{}", pair.net.trace());
+}
+
+#[test]
+fn bulk_data_is_acknowledged_every_second_segment() {
+    for timestamps in [false, true] {
+        let options = SocketOptions { timestamps, ..SocketOptions::default() };
+        let mut pair = Pair::new(18, link());
+        let data = count(&mut pair.net, |p| p.tcp.is_some() && !p.payload.is_empty());
+        let acks = count(&mut pair.net, |p| p.tcp.is_some() && p.payload.is_empty());
+        pair.connect(Flow { up: 3_000_000, options: Some(options), ..pair.flow() });
+        pair.run(60 * SECOND).unwrap();
+        let (data, acks) = (*data.lock().unwrap(), *acks.lock().unwrap());
+        assert!((data / 2..data * 2 / 3).contains(&acks), "{acks} for {data} segments");
+    }
+}
+
+#[test]
+fn a_full_backlog_delays_connections_and_loses_none() {
+    let mut net = Network::new(19);
+    let [client, server] = ["client", "server"].map(|name| net.host(name).unwrap());
+    net.link(client, server, link()).unwrap();
+    let listener = net
+        .with(server, |stack, _| {
+            let options = ListenOptions {
+                address: ListenAddress::AnyV6 { only: false },
+                port: 80,
+                backlog: 4,
+                options: None,
+            };
+            stack.tcp_listen(options).unwrap()
+        })
+        .unwrap();
+    let clients: Vec<SocketId> = (0..300)
+        .map(|n| {
+            let remote = SocketAddr::new(net.address(server, n % 2 == 0).unwrap(), 80);
+            let options =
+                ConnectOptions { remote, local_addr: None, local_port: None, options: None };
+            net.with(client, |stack, now| stack.tcp_connect(now, options).unwrap()).unwrap()
+        })
+        .collect();
+    net.run_for(SECOND / 2);
+    // One more than the backlog waits to be accepted, and 128 half-open ones to follow.
+    let held = net.stack(server).unwrap().stats().connections;
+    assert!((100..=133).contains(&held), "{held}");
+    let mut accepted = Vec::new();
+    net.run_until(120 * SECOND, |net| {
+        while net.poll_event().is_some() {}
+        while let Some(socket) =
+            net.with(server, |stack, _| stack.tcp_accept(listener).unwrap()).unwrap()
+        {
+            accepted.push(socket);
+        }
+        accepted.len() == 300
+    })
+    .unwrap();
+    for socket in clients {
+        assert_eq!(state(&net, client, socket), StateName::Established);
+    }
+}
+
+#[test]
+fn readers_that_all_stop_leave_the_memory_bounded_and_all_go_on() {
+    let stack = Config { max_receive_memory: 256 << 10, ..Config::default() };
+    let server = HostConfig { stack, ..HostConfig::default() };
+    let mut pair = Pair::with(20, link(), HostConfig::default(), server);
+    let flows: Vec<_> =
+        (0..20).map(|_| pair.connect(Flow { up: 200_000, ..pair.flow() })).collect();
+    for &flow in &flows {
+        pair.traffic.pause_server(&mut pair.net, flow, true);
+    }
+    pair.run_for(20 * SECOND);
+    let held = pair.net.stack(pair.server).unwrap().stats().receive_memory;
+    // What was on its way when the windows shut is taken still.
+    assert!((200_000..4_000_000).contains(&held), "{held}");
+    for &flow in &flows {
+        pair.traffic.pause_server(&mut pair.net, flow, false);
+    }
+    pair.run(HOUR).unwrap();
+    for &flow in &flows {
+        assert_eq!(pair.traffic.server(flow).received, 200_000);
+    }
+}
+
+#[test]
+fn closing_with_unread_data_resets_the_peer() {
+    let (Pair { mut net, client: a, server: b, .. }, (client, server)) = pair_with_established(21);
+    net.with(a, |s, now| s.tcp_send(now, client, b"unread", false)).unwrap().unwrap();
+    net.run_for(SECOND);
+    net.with(b, |s, now| s.tcp_close(now, server)).unwrap().unwrap();
+    net.run_for(SECOND);
+    let error = net.stack(a).unwrap().tcp_error(client).unwrap();
+    assert_eq!(error, Some(ConnectionError::Reset), "{}", net.trace());
+}
+
+#[test]
+fn an_abort_is_a_reset_even_when_the_rst_is_lost() {
+    let (mut pair, (client, server)) = pair_with_established(22);
+    let (a, b) = (pair.client, pair.server);
+    let rule = pair.net.rule(Match::any().flags(Flags::RST).nth(1), Action::Drop);
+    pair.net.with(b, |s, now| s.tcp_abort(now, server)).unwrap().unwrap();
+    pair.net.run_for(SECOND);
+    assert_eq!(pair.net.rule_hits(rule), 1);
+    assert_eq!(state(&pair.net, a, client), StateName::Established);
+    pair.net.with(a, |s, now| s.tcp_send(now, client, b"anyone?", false)).unwrap().unwrap();
+    pair.net.run_for(SECOND);
+    let error = pair.net.stack(a).unwrap().tcp_error(client).unwrap();
+    assert_eq!(error, Some(ConnectionError::Reset), "{}", pair.net.trace());
+}
+
+#[test]
+fn both_ends_closing_at_once_pass_through_closing() {
+    let (mut pair, (client, server)) = pair_with_established(23);
+    for (host, socket) in [(pair.client, client), (pair.server, server)] {
+        pair.net
+            .with(host, |s, now| s.tcp_shutdown(now, socket, Shutdown::Write))
+            .unwrap()
+            .unwrap();
+        assert_eq!(state(&pair.net, host, socket), StateName::FinWait1);
+    }
+    pair.net.run_for(Duration::from_millis(10));
+    assert_eq!(state(&pair.net, pair.client, client), StateName::Closing, "{}", pair.net.trace());
+    pair.net.run_for(SECOND);
+    for (host, socket) in [(pair.client, client), (pair.server, server)] {
+        assert_eq!(state(&pair.net, host, socket), StateName::TimeWait);
+        assert_eq!(pair.net.stack(host).unwrap().tcp_error(socket), Ok(None));
+    }
+    pair.net.run_until_idle(120 * SECOND).unwrap();
+    assert_eq!(pair.net.stack(pair.client).unwrap().stats().time_wait, 0);
+}
+
+/// Two hosts and an established connection: the client's socket and the server's.
+fn pair_with_established(seed: u64) -> (Pair, (SocketId, SocketId)) {
+    let mut pair = Pair::new(seed, link());
+    let flow = pair.connect(Flow { up: 10, down: 10, stay_open: true, ..pair.flow() });
+    pair.run(10 * SECOND).unwrap();
+    pair.run_for(SECOND);
+    let sockets = [pair.traffic.client(flow), pair.traffic.server(flow)].map(|e| e.socket.unwrap());
+    (pair, (sockets[0], sockets[1]))
+}
+
+#[test]
+fn a_reused_port_makes_a_new_connection_while_the_old_one_is_in_time_wait() {
+    for v6 in [false, true] {
+        let mut pair = Pair::new(24, link());
+        for _ in 0..5 {
+            let flow = Flow { up: 5_000_000, local_port: 6_000, v6, ..pair.flow() };
+            let flow = pair.connect(flow);
+            pair.run(60 * SECOND).unwrap();
+            assert_eq!(pair.traffic.client(flow).error, None, "{}", pair.net.trace());
+            assert_eq!(pair.traffic.server(flow).received, 5_000_000);
+            pair.run_for(SECOND);
+        }
+    }
+}
+
+#[test]
+fn an_orphan_whose_peer_never_closes_is_given_up() {
+    let (mut pair, (client, server)) = pair_with_established(25);
+    pair.net.with(pair.client, |s, now| s.tcp_close(now, client)).unwrap().unwrap();
+    pair.net.run_for(SECOND);
+    assert_eq!(pair.net.stack(pair.client).unwrap().stats().connections, 1);
+    // FIN-WAIT-2 of an orphan ends after 60 s.
+    pair.net.run_for(130 * SECOND);
+    assert_eq!(pair.net.stack(pair.client).unwrap().stats().connections, 0);
+    // What the peer says then is answered by a RST.
+    pair.net.with(pair.server, |s, now| s.tcp_send(now, server, b"late", false)).unwrap().unwrap();
+    pair.net.run_for(SECOND);
+    let error = pair.net.stack(pair.server).unwrap().tcp_error(server).unwrap();
+    assert_eq!(error, Some(ConnectionError::Reset));
 }

@@ -290,6 +290,20 @@ fn misuse_is_answered_in_words() {
         (0..5).map(|n| other.router(&n.to_string()).unwrap()).last().unwrap()
     };
     assert!(matches!(net.name(stranger), Err(Error::NoSuchNode(_))));
+    let foreign = {
+        let mut other = Network::new(9);
+        let (a, b) = (host(&mut other, "a"), host(&mut other, "b"));
+        other.link(a, b, link()).unwrap()
+    };
+    assert!(matches!(net.set_link(foreign, |c| c.up = false), Err(Error::NoSuchLink(_))));
+    assert!(matches!(net.link_stats(foreign, a), Err(Error::NoSuchLink(_))));
+}
+
+#[test]
+fn a_network_can_move_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    is_send(&Network::new(1));
+    is_send(&Traffic::new());
 }
 
 #[test]

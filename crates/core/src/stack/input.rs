@@ -157,6 +157,10 @@ impl Stack {
         });
         match verdict.flatten() {
             Some(Verdict::Reset) => self.refuse(interface, &tuple, &header, len),
+            // Only for a listener that takes it: a SYN that opens nothing ends nothing either, and is acknowledged.
+            Some(Verdict::Reopen) if !self.would_listen(interface, &tuple) => {
+                self.with(now, id, |conn, _| conn.acknowledge());
+            }
             Some(Verdict::Reopen) => {
                 self.with(now, id, Connection::finish_abort);
                 // If the application still holds the old one, its id stays, but the ends are free.
@@ -193,6 +197,17 @@ impl Stack {
             }
             Some(_) if !segment.has(Flags::ACK) => {}
             _ => self.refuse(interface, &tuple, &segment.header, segment.len()),
+        }
+    }
+
+    /// Whether a SYN between these ends would be taken now, or held for a decision.
+    fn would_listen(&self, interface: InterfaceId, tuple: &Tuple) -> bool {
+        match self.listener_for(tuple.local, tuple.local_port) {
+            Some(id) => {
+                let listener = &self.listeners[id];
+                !listener.is_full() && listener.half_open < listener.max_half_open()
+            }
+            None => self.holds(interface),
         }
     }
 

@@ -259,6 +259,7 @@ impl Stack {
             return Err(ConnectError::TooManyConnections);
         }
         let mut tuple = Tuple { local, remote, local_port: 0, remote_port };
+        let mut after = None;
         match options.local_port.unwrap_or(0) {
             0 => {
                 tuple.local_port =
@@ -274,12 +275,17 @@ impl Stack {
                     if self.connections[other].state() != StateName::TimeWait {
                         return Err(ConnectError::AddressInUse);
                     }
+                    after = Some(self.connections[other].reset_numbers().0);
                     self.with(now, other, Connection::finish_abort);
                 }
             }
         }
         let socket_options = self.options(options.options);
-        let iss = self.initial_sequence_number(now, &tuple);
+        // RFC 9293 §3.6.1: above what the connection before it used.
+        let iss = match after {
+            Some(nxt) => nxt + 65_537,
+            None => self.initial_sequence_number(now, &tuple),
+        };
         let ts_offset = self.timestamp_offset(&tuple);
         let path = self.path_to(now, interface, remote);
         let (stats, trace) = (&mut self.stats, &mut self.trace);

@@ -99,3 +99,34 @@ fn a_port_nobody_listens_on_refuses() {
     s.tcp_close(now, c).unwrap();
     assert_eq!(s.stats().connections, 0);
 }
+
+#[test]
+fn a_handshake_times_out_no_earlier_than_it_was_sent() {
+    let now = Instant::from_millis(1);
+    let mut s = stack(3);
+    let mut config = InterfaceConfig {
+        name: "wire".into(),
+        medium: Medium::Ip,
+        mtu: 1500,
+        offload: Offload::default(),
+        addresses: vec!["198.18.0.1/24".parse().unwrap()],
+        ..InterfaceConfig::default()
+    };
+    s.add_interface(now, config.clone()).unwrap();
+    let mut peer = stack(4);
+    config.addresses = vec!["198.18.0.2/24".parse().unwrap()];
+    let wire = peer.add_interface(now, config).unwrap();
+    listen(&mut peer, 80);
+    let c = connect(&mut s, now, "198.18.0.2:80".parse().unwrap());
+    // A driver may run timers before it transmits, on both sides.
+    s.handle_timeout(now);
+    let syn = s.poll_transmit(now).unwrap().to_vec();
+    peer.handle_frame(now, wire, RxFrame::new(syn));
+    peer.handle_timeout(now);
+    assert!(peer.poll_transmit(now).is_some());
+    for stack in [&s, &peer] {
+        assert_eq!(stack.stats().tcp_timeouts, 0);
+        assert_eq!(stack.poll_timeout(), Some(now + Duration::from_secs(1)), "RFC 6298 §2.1");
+    }
+    assert_eq!(s.tcp_info(c).unwrap().rto, Duration::from_secs(1));
+}

@@ -257,15 +257,17 @@ impl Connection {
     }
 
     fn handshake(&self, iss: SeqNumber, now: Instant) -> Handshake {
+        let rtt = Rtt::new(self.options.rto_min, self.options.rto_max);
         Handshake {
             iss,
             buf: SendBuffer::default(),
             fin: Fin::Open,
-            rtt: Rtt::new(self.options.rto_min, self.options.rto_max),
+            // From the sending on (it is set again there): a driver may run timers before it transmits.
+            timer: now + rtt.rto(),
+            rtt,
             sent: 0,
             due: true,
             first_sent: now,
-            timer: now,
         }
     }
 
@@ -430,6 +432,13 @@ impl Connection {
     /// Room in the receive buffer for the window.
     pub(super) fn free(&self, ctx: &Ctx<'_>) -> usize {
         if ctx.pressure { 0 } else { self.options.recv_buffer.saturating_sub(self.rx.len()) }
+    }
+
+    /// An acknowledgement goes out with the next poll.
+    pub(crate) fn acknowledge(&mut self) {
+        if let Some((_, mut rcv)) = self.state.sides() {
+            rcv.acks().ack_now();
+        }
     }
 
     /// Bytes of receive memory held.
@@ -695,7 +704,7 @@ impl Connection {
             mss: snd.map_or(self.send_mss(), |s| s.mss as u16),
             peer_mss: self.peer.map_or(0, |p| p.mss),
             pmtu: self.path.mtu,
-            cwnd: snd.map_or(0, |s| s.cc.cwnd()),
+            cwnd: snd.map_or(0, |s| s.cwnd()),
             ssthresh: snd.map_or(u32::MAX, |s| s.cc.ssthresh()),
             snd_wnd: snd.map_or(0, |s| s.wnd),
             rcv_wnd: self.state.acks().map_or(u32::from(self.syn_window()), |a| a.window()),

@@ -159,7 +159,9 @@ impl Connection {
             wscale: self.wscale,
             ts_recent: peer.ts.filter(|_| self.timestamps()),
             sack,
-            mss: u32::from(self.announced_mss().min(peer.mss.max(536))),
+            // An estimate that grows with what arrives (as Linux's): options take their part of every segment, so what was
+            // announced is never reached, and the peer may know of a narrower path.
+            mss: u32::from(self.announced_mss().min(536)),
         };
         let options = std::sync::Arc::clone(&self.options);
         let now = ctx.now;

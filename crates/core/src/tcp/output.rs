@@ -196,6 +196,9 @@ impl Connection {
     /// Runs the timers that are due.
     pub(crate) fn on_timer(&mut self, ctx: &mut Ctx<'_>) {
         self.run_keep_alive(ctx);
+        if let Some((_, mut rcv)) = self.state.sides() {
+            rcv.acks().on_timer(ctx.now);
+        }
         match &mut self.state {
             State::Closed => {}
             State::SynSent(_) | State::SynReceived(_) => self.on_handshake_timer(ctx),
@@ -218,6 +221,15 @@ impl Connection {
                         let what = Trace::Timeout { backoff: backoff + 1, rto: snd.rtt.rto() };
                         self.counters.timeouts += 1;
                         ctx.stats.tcp_timeouts += 1;
+                        self.trace(ctx, what);
+                    }
+                    TimerOutcome::LossProbe => ctx.stats.tcp_loss_probes += 1,
+                    TimerOutcome::Recovery => {
+                        let what = Trace::Recovery {
+                            began: true,
+                            cwnd: snd.cwnd(),
+                            ssthresh: snd.cc.ssthresh(),
+                        };
                         self.trace(ctx, what);
                     }
                     TimerOutcome::Probe => self.probe_due = true,

@@ -61,7 +61,13 @@ pub(super) struct AckSide {
     /// Last.ACK.sent (RFC 7323 §4.3).
     last_ack_sent: SeqNumber,
     due: AckDue,
+    /// Segments without data or FIN that did not fit and were answered, and since when they are counted.
+    answered: (Instant, u8),
 }
+
+/// For how long such answers are counted (Linux `tcp_invalid_ratelimit`), and how many there are at most in that time.
+const ANSWERS_TIME: Duration = Duration::from_millis(500);
+const MAX_ANSWERS: u8 = 10;
 
 /// How a segment relates to the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +141,22 @@ impl AckSide {
         self.due = AckDue::Now;
     }
 
+    /// Answers a segment that does not fit. Ones that are mere acknowledgements only so often (RFC 5961 §7): two ends
+    /// that disagree would answer each other for ever. Data and FIN are answered always, as a lost acknowledgement must
+    /// be repeated.
+    pub(super) fn answer(&mut self, now: Instant, mere_ack: bool) {
+        if mere_ack {
+            if now >= self.answered.0 + ANSWERS_TIME {
+                self.answered = (now, 0);
+            }
+            if self.answered.1 >= MAX_ANSWERS {
+                return;
+            }
+            self.answered.1 += 1;
+        }
+        self.ack_now();
+    }
+
     fn ack_by(&mut self, at: Instant) {
         match self.due {
             AckDue::No => self.due = AckDue::At(at),
@@ -148,6 +170,13 @@ impl AckSide {
             AckDue::Now => true,
             AckDue::At(at) => at <= now,
             AckDue::No => false,
+        }
+    }
+
+    /// Time has passed: a delayed acknowledgement that is due goes out with the next poll.
+    pub(super) fn on_timer(&mut self, now: Instant) {
+        if self.ack_due(now) {
+            self.due = AckDue::Now;
         }
     }
 
@@ -206,6 +235,7 @@ impl Receiver {
                 ts_recent: params.ts_recent.map(|val| TsRecent { val, at: now }),
                 last_ack_sent: nxt,
                 due: AckDue::No,
+                answered: (now, 0),
             },
             ooo: Assembler::default(),
             fin_at: None,

@@ -44,7 +44,7 @@ impl Connection {
         let rst = seg.has(Flags::RST);
         if !rst && rcv.acks().too_old(ctx.now, stamps) {
             ctx.stats.paws_estab += 1;
-            rcv.acks().ack_now();
+            rcv.acks().answer(ctx.now, seg.len() == 0);
             return Verdict::Done;
         }
         let acceptable = rcv.acks().acceptable(header.seq, seg.len());
@@ -54,14 +54,14 @@ impl Connection {
                 if let Rcv::Open(rcv) = &mut rcv {
                     rcv.note_duplicate(header.seq, seg.payload.len() as u32);
                 }
-                rcv.acks().ack_now();
+                rcv.acks().answer(ctx.now, seg.len() == 0);
             }
             return Verdict::Done;
         }
         // Second, the RST (RFC 5961 §3.2): believed at exactly RCV.NXT; elsewhere in the window the peer is challenged.
         if rst {
             if header.seq != rcv.acks().nxt {
-                rcv.acks().ack_now();
+                rcv.acks().answer(ctx.now, seg.len() == 0);
                 ctx.stats.challenge_acks += 1;
                 return Verdict::Done;
             }
@@ -70,7 +70,7 @@ impl Connection {
         }
         // Fourth, the SYN (RFC 5961 §4.2): challenged, whatever its sequence number.
         if seg.has(Flags::SYN) {
-            rcv.acks().ack_now();
+            rcv.acks().answer(ctx.now, seg.len() == 0);
             ctx.stats.challenge_acks += 1;
             return Verdict::Done;
         }
@@ -84,7 +84,7 @@ impl Connection {
         };
         // RFC 5961 §5.2: what was never sent, or is older than the largest window, is challenged.
         if header.ack.gt(nxt) || header.ack.lt(oldest) {
-            rcv.acks().ack_now();
+            rcv.acks().answer(ctx.now, seg.len() == 0);
             ctx.stats.challenge_acks += 1;
             return Verdict::Done;
         }
@@ -120,9 +120,10 @@ impl Connection {
             acked = result.acked;
             self.counters.bytes_acked += u64::from(acked);
             self.counters.dup_acks += u64::from(result.duplicate);
+            ctx.stats.tcp_undos += u64::from(result.undone);
             recovery = result.recovery.map(|began| Trace::Recovery {
                 began,
-                cwnd: snd.cc.cwnd(),
+                cwnd: snd.cwnd(),
                 ssthresh: snd.cc.ssthresh(),
             });
         }

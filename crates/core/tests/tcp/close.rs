@@ -2,7 +2,9 @@
 
 use crate::support::script;
 
-script!(active_close_completes, "
+script!(
+    active_close_completes,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -16,9 +18,12 @@ script!(active_close_completes, "
     > . 2:2(0) ack 2
     state TIME-WAIT
     read eof
-");
+"
+);
 
-script!(passive_close_completes, "
+script!(
+    passive_close_completes,
+    "
     @server
     < F. 1:1(0) ack 1
     > . 1:1(0) ack 2
@@ -32,9 +37,12 @@ script!(passive_close_completes, "
     state CLOSED
     stat connections = 0
     +5m
-");
+"
+);
 
-script!(close_sends_what_is_queued_first, "
+script!(
+    close_sends_what_is_queued_first,
+    "
     @server <mss 1460> win 1460
     write 2920
     > . 1:1461(1460) ack 1
@@ -44,27 +52,36 @@ script!(close_sends_what_is_queued_first, "
     > FP. 1461:2921(1460) ack 1
     < . 1:1(0) ack 2922
     state FIN-WAIT-2
-");
+"
+);
 
-script!(fin_rides_on_the_last_data, "
+script!(
+    fin_rides_on_the_last_data,
+    "
     @server
     write 10 more
     shutdown write
     > FP. 1:11(10) ack 1
     < . 1:1(0) ack 12
     state FIN-WAIT-2
-");
+"
+);
 
-script!(fin_with_data_is_taken_whole, "
+script!(
+    fin_with_data_is_taken_whole,
+    "
     @server
     < FP. 1:11(10) ack 1
     > . 1:1(0) ack 12
     state CLOSE-WAIT
     read 10
     read eof
-");
+"
+);
 
-script!(half_closed_connection_still_receives, "
+script!(
+    half_closed_connection_still_receives,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -77,9 +94,12 @@ script!(half_closed_connection_still_receives, "
     > . 2:2(0) ack 2922
     read eof
     state TIME-WAIT
-");
+"
+);
 
-script!(half_closed_connection_still_sends, "
+script!(
+    half_closed_connection_still_sends,
+    "
     @server
     < F. 1:1(0) ack 1
     > . 1:1(0) ack 2
@@ -95,9 +115,12 @@ script!(half_closed_connection_still_sends, "
     < . 2:2(0) ack 5102
     state CLOSED
     stat connections = 0
-");
+"
+);
 
-script!(simultaneous_close_completes, "
+script!(
+    simultaneous_close_completes,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -106,18 +129,24 @@ script!(simultaneous_close_completes, "
     state CLOSING
     < . 2:2(0) ack 2
     state TIME-WAIT
-");
+"
+);
 
-script!(fin_that_acknowledges_our_fin_skips_closing, "
+script!(
+    fin_that_acknowledges_our_fin_skips_closing,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
     < F. 1:1(0) ack 2
     > . 2:2(0) ack 2
     state TIME-WAIT
-");
+"
+);
 
-script!(lost_fin_is_retransmitted, "
+script!(
+    lost_fin_is_retransmitted,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -127,9 +156,12 @@ script!(lost_fin_is_retransmitted, "
     < . 1:1(0) ack 2
     state FIN-WAIT-2
     +10s
-");
+"
+);
 
-script!(lost_fin_of_last_ack_is_retransmitted, "
+script!(
+    lost_fin_of_last_ack_is_retransmitted,
+    "
     @server
     < F. 1:1(0) ack 1
     > . 1:1(0) ack 2
@@ -139,9 +171,12 @@ script!(lost_fin_of_last_ack_is_retransmitted, "
     +400ms > F. 1:1(0) ack 2
     < . 2:2(0) ack 2
     stat connections = 0
-");
+"
+);
 
-script!(lost_fin_of_closing_is_retransmitted, "
+script!(
+    lost_fin_of_closing_is_retransmitted,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -150,9 +185,12 @@ script!(lost_fin_of_closing_is_retransmitted, "
     +200ms > F. 1:1(0) ack 2
     < . 2:2(0) ack 2
     state TIME-WAIT
-");
+"
+);
 
-script!(lost_data_before_the_fin_is_retransmitted_with_it, "
+script!(
+    lost_data_before_the_fin_is_retransmitted_with_it,
+    "
     @server
     write 1000
     > P. 1:1001(1000) ack 1
@@ -163,9 +201,12 @@ script!(lost_data_before_the_fin_is_retransmitted_with_it, "
     > F. 1001:1001(0) ack 1
     < . 1:1(0) ack 1002
     state FIN-WAIT-2
-");
+"
+);
 
-script!(ack_of_data_but_not_of_the_fin_stays_in_fin_wait_1, "
+script!(
+    ack_of_data_but_not_of_the_fin_stays_in_fin_wait_1,
+    "
     @server
     write 1000
     > P. 1:1001(1000) ack 1
@@ -177,9 +218,12 @@ script!(ack_of_data_but_not_of_the_fin_stays_in_fin_wait_1, "
     +200ms > F. 1001:1001(0) ack 1
     < . 1:1(0) ack 1002
     state FIN-WAIT-2
-");
+"
+);
 
-script!(lost_ack_of_the_peers_fin_is_sent_again, "
+script!(
+    lost_ack_of_the_peers_fin_is_sent_again,
+    "
     @server
     < F. 1:1(0) ack 1
     > . 1:1(0) ack 2
@@ -188,9 +232,12 @@ script!(lost_ack_of_the_peers_fin_is_sent_again, "
     state CLOSE-WAIT
     +400ms < F. 1:1(0) ack 1
     > . 1:1(0) ack 2
-");
+"
+);
 
-script!(fin_before_a_gap_waits_for_it, "
+script!(
+    fin_before_a_gap_waits_for_it,
+    "
     @server
     < F. 1461:1461(0) ack 1
     > . 1:1(0) ack 1
@@ -201,9 +248,12 @@ script!(fin_before_a_gap_waits_for_it, "
     state CLOSE-WAIT
     read 1460
     read eof
-");
+"
+);
 
-script!(fin_with_data_before_a_gap_waits_for_it, "
+script!(
+    fin_with_data_before_a_gap_waits_for_it,
+    "
     @server
     < FP. 1461:2921(1460) ack 1
     > . 1:1(0) ack 1
@@ -213,9 +263,12 @@ script!(fin_with_data_before_a_gap_waits_for_it, "
     state CLOSE-WAIT
     read 2920
     read eof
-");
+"
+);
 
-script!(fin_in_fin_wait_1_before_a_gap_waits_for_it, "
+script!(
+    fin_in_fin_wait_1_before_a_gap_waits_for_it,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -227,9 +280,12 @@ script!(fin_in_fin_wait_1_before_a_gap_waits_for_it, "
     state TIME-WAIT
     read 1460
     read eof
-");
+"
+);
 
-script!(data_past_the_fin_is_not_delivered, "
+script!(
+    data_past_the_fin_is_not_delivered,
+    "
     @server
     < FP. 1:11(10) ack 1
     > . 1:1(0) ack 12
@@ -238,18 +294,24 @@ script!(data_past_the_fin_is_not_delivered, "
     read 10
     read eof
     state CLOSE-WAIT
-");
+"
+);
 
-script!(second_shutdown_changes_nothing, "
+script!(
+    second_shutdown_changes_nothing,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
     shutdown write
     shutdown write
     state FIN-WAIT-1
-");
+"
+);
 
-script!(close_after_shutdown_changes_nothing_on_the_wire, "
+script!(
+    close_after_shutdown_changes_nothing_on_the_wire,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -259,9 +321,12 @@ script!(close_after_shutdown_changes_nothing_on_the_wire, "
     < F. 1:1(0) ack 2
     > . 2:2(0) ack 2
     state TIME-WAIT
-");
+"
+);
 
-script!(write_after_shutdown_is_a_broken_pipe, "
+script!(
+    write_after_shutdown_is_a_broken_pipe,
+    "
     @server
     shutdown write
     > F. 1:1(0) ack 1
@@ -271,17 +336,23 @@ script!(write_after_shutdown_is_a_broken_pipe, "
     < F. 1:1(0) ack 2
     > . 2:2(0) ack 2
     write 10 = broken-pipe
-");
+"
+);
 
-script!(shutdown_of_both_sends_fin_and_ends_reading, "
+script!(
+    shutdown_of_both_sends_fin_and_ends_reading,
+    "
     @server
     shutdown both
     > F. 1:1(0) ack 1
     read eof
     write 10 = broken-pipe
-");
+"
+);
 
-script!(shutdown_of_reading_sends_nothing, "
+script!(
+    shutdown_of_reading_sends_nothing,
+    "
     @server
     shutdown read
     nothing
@@ -289,9 +360,12 @@ script!(shutdown_of_reading_sends_nothing, "
     state ESTABLISHED
     write 10
     > P. 1:11(10) ack 1
-");
+"
+);
 
-script!(data_after_shutdown_of_reading_is_acknowledged_and_thrown_away, "
+script!(
+    data_after_shutdown_of_reading_is_acknowledged_and_thrown_away,
+    "
     @server
     shutdown read
     < P. 1:1461(1460) ack 1
@@ -302,9 +376,12 @@ script!(data_after_shutdown_of_reading_is_acknowledged_and_thrown_away, "
     < F. 2921:2921(0) ack 1
     > . 1:1(0) ack 2922
     state CLOSE-WAIT
-");
+"
+);
 
-script!(shutdown_of_reading_keeps_the_window_open, "
+script!(
+    shutdown_of_reading_keeps_the_window_open,
+    "
     option recv_buffer 4096
     @server
     shutdown read
@@ -315,9 +392,12 @@ script!(shutdown_of_reading_keeps_the_window_open, "
     discard
     info bytes_received = 6144
     state ESTABLISHED
-");
+"
+);
 
-script!(close_waits_for_a_closed_window, "
+script!(
+    close_waits_for_a_closed_window,
+    "
     @server
     write 10
     > P. 1:11(10) ack 1
@@ -330,9 +410,12 @@ script!(close_waits_for_a_closed_window, "
     > FP. 11:21(10) ack 1
     < . 1:1(0) ack 22 win 1000
     state FIN-WAIT-2
-");
+"
+);
 
-script!(orphan_in_fin_wait_2_is_forgotten_in_time, "
+script!(
+    orphan_in_fin_wait_2_is_forgotten_in_time,
+    "
     option fin_timeout 10s
     @server
     close
@@ -343,9 +426,12 @@ script!(orphan_in_fin_wait_2_is_forgotten_in_time, "
     stat connections = 1
     +2s
     stat connections = 0
-");
+"
+);
 
-script!(held_socket_stays_in_fin_wait_2, "
+script!(
+    held_socket_stays_in_fin_wait_2,
+    "
     option fin_timeout 10s
     @server
     shutdown write
@@ -356,9 +442,12 @@ script!(held_socket_stays_in_fin_wait_2, "
     < P. 1:11(10) ack 2
     +40ms > . 2:2(0) ack 11
     read 10
-");
+"
+);
 
-script!(orphan_in_fin_wait_1_gives_up_in_the_end, "
+script!(
+    orphan_in_fin_wait_1_gives_up_in_the_end,
+    "
     option retries 2
     @server
     close
@@ -367,9 +456,12 @@ script!(orphan_in_fin_wait_1_gives_up_in_the_end, "
     +400ms > F. 1:1(0) ack 1
     +810ms
     stat connections = 0
-");
+"
+);
 
-script!(orphan_in_last_ack_gives_up_in_the_end, "
+script!(
+    orphan_in_last_ack_gives_up_in_the_end,
+    "
     option retries 1
     @server
     < F. 1:1(0) ack 1
@@ -379,9 +471,12 @@ script!(orphan_in_last_ack_gives_up_in_the_end, "
     +200ms > F. 1:1(0) ack 2
     +410ms
     stat connections = 0
-");
+"
+);
 
-script!(closed_connection_leaves_nothing, "
+script!(
+    closed_connection_leaves_nothing,
+    "
     config time_wait 1s
     @server
     write 5000
@@ -396,9 +491,12 @@ script!(closed_connection_leaves_nothing, "
     stat connections = 0
     stat time_wait = 0
     stat receive_memory = 0
-");
+"
+);
 
-script!(fin_and_syn_are_not_confused_when_both_wrap, "
+script!(
+    fin_and_syn_are_not_confused_when_both_wrap,
+    "
     @client
     write 3
     > P. 1:4(3) ack 1
@@ -406,9 +504,12 @@ script!(fin_and_syn_are_not_confused_when_both_wrap, "
     close
     > R. 4:4(0) ack 5
     stat connections = 0
-");
+"
+);
 
-script!(fin_in_a_retransmitted_overlapping_segment_counts_once, "
+script!(
+    fin_in_a_retransmitted_overlapping_segment_counts_once,
+    "
     @server
     < P. 1:11(10) ack 1
     < FP. 1:21(20) ack 1
@@ -418,9 +519,12 @@ script!(fin_in_a_retransmitted_overlapping_segment_counts_once, "
     > . 1:1(0) ack 22
     read 20
     read eof
-");
+"
+);
 
-script!(peer_that_closes_its_window_with_our_fin_out_still_finishes, "
+script!(
+    peer_that_closes_its_window_with_our_fin_out_still_finishes,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -430,4 +534,5 @@ script!(peer_that_closes_its_window_with_our_fin_out_still_finishes, "
     +200ms > F. 101:101(0) ack 1
     < . 1:1(0) ack 102 win 0
     state FIN-WAIT-2
-");
+"
+);

@@ -1,6 +1,7 @@
 //! Scenario tests of TCP, in virtual time: each reads like a packet trace and is named by what it shows.
 
 mod close;
+mod edges;
 mod handshake;
 mod hostile;
 mod matrix;
@@ -12,5 +13,6 @@ mod reset;
 mod retransmit;
 mod send;
 mod support;
+mod tester;
 mod time_wait;
 mod timeouts;

@@ -208,11 +208,9 @@ fn column(name: &str) {
     for line in lines {
         let columns: Vec<&str> = line.split('|').map(str::trim).collect();
         let row: Vec<&str> = columns[0].split_whitespace().collect();
-        for (family, isn) in [
-            (Family::V4, Isn::Natural),
-            (Family::V6, Isn::BelowSign),
-            (Family::V4, Isn::BelowWrap),
-        ] {
+        for (family, isn) in
+            [(Family::V4, Isn::Natural), (Family::V6, Isn::BelowSign), (Family::V4, Isn::BelowWrap)]
+        {
             let (start, before) = start(name);
             let mut tester = Tester::new(family, isn, start.active);
             tester.run(&before);

@@ -9,11 +9,14 @@ use usernet_wire::tcp::Flags;
 use crate::support::{Family, Isn, LinkConfig, Pair, PairConfig, Segment, Tester};
 
 fn config(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    // More can be asked for: PROPTEST_CASES=10000.
+    let asked = std::env::var_os("PROPTEST_CASES").map(|_| default.cases);
     ProptestConfig {
-        cases,
+        cases: asked.unwrap_or(cases),
         // What once failed is tried first, for ever.
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
+        ..default
     }
 }
 
@@ -38,12 +41,12 @@ prop_compose! {
         seed: u64, family in families(), link in links(), bytes in (0u32..120_000, 0u32..120_000),
         recv_buffer in prop_oneof![2048usize..8192, 8192usize..65_536, Just(1usize << 20)],
         send_buffer in prop_oneof![2048usize..8192, Just(1usize << 20)],
-        switches in any::<[bool; 5]>(), stalls in 0u32..5,
+        switches in any::<[bool; 6]>(), stalls in 0u32..5,
     ) -> PairConfig {
-        let [timestamps, sack, window_scaling, nagle, delayed_ack] = switches;
+        let [timestamps, sack, window_scaling, nagle, delayed_ack, offload] = switches;
         PairConfig {
             seed, family, link, bytes: [bytes.0, bytes.1], recv_buffer, send_buffer,
-            timestamps, sack, window_scaling, nagle, delayed_ack, stalls,
+            timestamps, sack, window_scaling, nagle, delayed_ack, offload, stalls,
         }
     }
 }
@@ -71,8 +74,20 @@ enum Number {
 /// One thing that a hostile peer, the application or time does.
 #[derive(Clone, Debug)]
 enum Action {
-    Segment { flags: u16, seq: Number, len: u16, ack: Number, win: u16, options: Vec<u8>, urgent: u16 },
-    Icmp { kind: usize, mtu: u16, seq: Number },
+    Segment {
+        flags: u16,
+        seq: Number,
+        len: u16,
+        ack: Number,
+        win: u16,
+        options: Vec<u8>,
+        urgent: u16,
+    },
+    Icmp {
+        kind: usize,
+        mtu: u16,
+        seq: Number,
+    },
     Write(u16),
     Read(u16),
     Shutdown(u8),
@@ -110,7 +125,7 @@ fn options() -> impl Strategy<Value = Vec<u8>> {
     let sack = vec(any::<[u8; 4]>(), 2..=8).prop_map(|words| {
         let words = &words[..words.len() / 2 * 2];
         let mut bytes = vec![1, 1, 5, 2 + 4 * words.len() as u8];
-        words.iter().for_each(|w| bytes.extend(w));
+        bytes.extend(words.concat());
         bytes
     });
     let stamps = any::<[u8; 8]>().prop_map(|s| [vec![1, 1, 8, 10], s.to_vec()].concat());
@@ -118,16 +133,17 @@ fn options() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn actions() -> impl Strategy<Value = Action> {
-    let segment = (flags(), numbers(), 0u16..3000, numbers(), any::<u16>(), options(), any::<u16>())
-        .prop_map(|(flags, seq, len, ack, win, options, urgent)| Action::Segment {
-            flags,
-            seq,
-            len,
-            ack,
-            win,
-            options,
-            urgent,
-        });
+    let segment =
+        (flags(), numbers(), 0u16..3000, numbers(), any::<u16>(), options(), any::<u16>())
+            .prop_map(|(flags, seq, len, ack, win, options, urgent)| Action::Segment {
+                flags,
+                seq,
+                len,
+                ack,
+                win,
+                options,
+                urgent,
+            });
     prop_oneof![
         20 => segment,
         1 => (0usize..8, any::<u16>(), numbers())

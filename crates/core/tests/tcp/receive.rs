@@ -2,7 +2,9 @@
 
 use crate::support::script;
 
-script!(data_in_order_is_delivered, "
+script!(
+    data_in_order_is_delivered,
+    "
     @server
     < P. 1:101(100) ack 1
     event readable
@@ -10,9 +12,12 @@ script!(data_in_order_is_delivered, "
     read 100
     read none
     +40ms > . 1:1(0) ack 101
-");
+"
+);
 
-script!(data_is_read_in_pieces, "
+script!(
+    data_is_read_in_pieces,
+    "
     @server
     < P. 1:101(100) ack 1
     < P. 101:301(200) ack 1
@@ -22,9 +27,12 @@ script!(data_is_read_in_pieces, "
     read 150
     read none
     +40ms > . 1:1(0) ack 301
-");
+"
+);
 
-script!(peeking_takes_nothing, "
+script!(
+    peeking_takes_nothing,
+    "
     @server
     < P. 1:101(100) ack 1
     peek 100
@@ -32,9 +40,12 @@ script!(peeking_takes_nothing, "
     queued 100
     read 100
     +40ms > . 1:1(0) ack 101
-");
+"
+);
 
-script!(out_of_order_data_waits_for_the_gap_to_close, "
+script!(
+    out_of_order_data_waits_for_the_gap_to_close,
+    "
     @server
     < . 1461:2921(1460) ack 1
     > . 1:1(0) ack 1
@@ -45,9 +56,12 @@ script!(out_of_order_data_waits_for_the_gap_to_close, "
     > . 1:1(0) ack 2921
     read 2920
     info ooo_queue = 0
-");
+"
+);
 
-script!(every_out_of_order_segment_is_acknowledged_at_once, "
+script!(
+    every_out_of_order_segment_is_acknowledged_at_once,
+    "
     @server
     < . 1461:2921(1460) ack 1
     > . 1:1(0) ack 1
@@ -56,9 +70,12 @@ script!(every_out_of_order_segment_is_acknowledged_at_once, "
     < . 5841:7301(1460) ack 1
     > . 1:1(0) ack 1
     +1s
-");
+"
+);
 
-script!(segment_that_fills_part_of_a_gap_is_acknowledged_at_once, "
+script!(
+    segment_that_fills_part_of_a_gap_is_acknowledged_at_once,
+    "
     @server
     < . 2921:4381(1460) ack 1
     > . 1:1(0) ack 1
@@ -67,9 +84,12 @@ script!(segment_that_fills_part_of_a_gap_is_acknowledged_at_once, "
     < . 1461:2921(1460) ack 1
     > . 1:1(0) ack 4381
     read 4380
-");
+"
+);
 
-script!(two_gaps_close_one_by_one, "
+script!(
+    two_gaps_close_one_by_one,
+    "
     @server
     < . 11:21(10) ack 1
     > . 1:1(0) ack 1
@@ -81,9 +101,12 @@ script!(two_gaps_close_one_by_one, "
     < . 21:31(10) ack 1
     > . 1:1(0) ack 41
     read 20
-");
+"
+);
 
-script!(segments_in_reverse_order_are_put_right, "
+script!(
+    segments_in_reverse_order_are_put_right,
+    "
     @server
     < . 41:51(10) ack 1
     > . 1:1(0) ack 1
@@ -96,9 +119,12 @@ script!(segments_in_reverse_order_are_put_right, "
     < . 1:11(10) ack 1
     > . 1:1(0) ack 51
     read 50
-");
+"
+);
 
-script!(duplicate_data_is_acknowledged_and_dropped, "
+script!(
+    duplicate_data_is_acknowledged_and_dropped,
+    "
     @server
     < P. 1:101(100) ack 1
     +40ms > . 1:1(0) ack 101
@@ -106,27 +132,36 @@ script!(duplicate_data_is_acknowledged_and_dropped, "
     > . 1:1(0) ack 101
     read 100
     read none
-");
+"
+);
 
-script!(front_of_an_overlap_is_dropped, "
+script!(
+    front_of_an_overlap_is_dropped,
+    "
     @server
     < P. 1:101(100) ack 1
     < P. 51:151(100) ack 1
     > . 1:1(0) ack 151
     read 150
     read none
-");
+"
+);
 
-script!(whole_of_a_larger_retransmission_counts_once, "
+script!(
+    whole_of_a_larger_retransmission_counts_once,
+    "
     @server
     < P. 1:101(100) ack 1
     < P. 1:201(200) ack 1
     > . 1:1(0) ack 201
     read 200
     read none
-");
+"
+);
 
-script!(overlaps_out_of_order_are_put_right, "
+script!(
+    overlaps_out_of_order_are_put_right,
+    "
     @server
     < . 51:151(100) ack 1
     > . 1:1(0) ack 1
@@ -138,9 +173,12 @@ script!(overlaps_out_of_order_are_put_right, "
     < . 1:31(30) ack 1
     > . 1:1(0) ack 201
     read 200
-");
+"
+);
 
-script!(piece_within_what_waits_changes_nothing, "
+script!(
+    piece_within_what_waits_changes_nothing,
+    "
     @server
     < . 11:111(100) ack 1
     > . 1:1(0) ack 1
@@ -150,9 +188,12 @@ script!(piece_within_what_waits_changes_nothing, "
     < . 1:11(10) ack 1
     > . 1:1(0) ack 111
     read 110
-");
+"
+);
 
-script!(piece_around_what_waits_swallows_it, "
+script!(
+    piece_around_what_waits_swallows_it,
+    "
     @server
     < . 31:51(20) ack 1
     > . 1:1(0) ack 1
@@ -164,9 +205,12 @@ script!(piece_around_what_waits_swallows_it, "
     < . 1:11(10) ack 1
     > . 1:1(0) ack 111
     read 110
-");
+"
+);
 
-script!(segment_across_a_gap_and_what_waits_joins_them, "
+script!(
+    segment_across_a_gap_and_what_waits_joins_them,
+    "
     @server
     < . 51:101(50) ack 1
     > . 1:1(0) ack 1
@@ -174,9 +218,12 @@ script!(segment_across_a_gap_and_what_waits_joins_them, "
     > . 1:1(0) ack 201
     read 200
     info ooo_queue = 0
-");
+"
+);
 
-script!(same_out_of_order_segment_twice_counts_once, "
+script!(
+    same_out_of_order_segment_twice_counts_once,
+    "
     @server
     < . 11:21(10) ack 1
     > . 1:1(0) ack 1
@@ -187,17 +234,23 @@ script!(same_out_of_order_segment_twice_counts_once, "
     > . 1:1(0) ack 21
     read 20
     read none
-");
+"
+);
 
-script!(received_bytes_do_not_change_by_a_later_overlap, "
+script!(
+    received_bytes_do_not_change_by_a_later_overlap,
+    "
     @server
     < P. 1:101(100) ack 1
     < P. 1:101(100) ack 1 other-data
     > . 1:1(0) ack 101
     read 100
-");
+"
+);
 
-script!(data_past_the_window_is_cut_off, "
+script!(
+    data_past_the_window_is_cut_off,
+    "
     option recv_buffer 4096
     @server
     < . 1:2049(2048) ack 1
@@ -208,33 +261,45 @@ script!(data_past_the_window_is_cut_off, "
     < P. 4097:5049(952) ack 1
     +40ms > . 1:1(0) ack 5049
     read 952
-");
+"
+);
 
-script!(data_wholly_past_the_window_is_refused, "
+script!(
+    data_wholly_past_the_window_is_refused,
+    "
     option recv_buffer 4096
     @server
     < . 5001:6001(1000) ack 1
     > . 1:1(0) ack 1
     info ooo_queue = 0
-");
+"
+);
 
-script!(single_segment_is_acknowledged_after_the_delay, "
+script!(
+    single_segment_is_acknowledged_after_the_delay,
+    "
     @server
     < P. 1:101(100) ack 1
     +39ms
     +1ms > . 1:1(0) ack 101
     +1s
-");
+"
+);
 
-script!(delay_runs_from_the_first_unacknowledged_segment, "
+script!(
+    delay_runs_from_the_first_unacknowledged_segment,
+    "
     @server
     < P. 1:101(100) ack 1
     +30ms < P. 101:201(100) ack 1
     +10ms > . 1:1(0) ack 201
     +1s
-");
+"
+);
 
-script!(every_second_full_segment_is_acknowledged_at_once, "
+script!(
+    every_second_full_segment_is_acknowledged_at_once,
+    "
     @server
     < . 1:1461(1460) ack 1
     < . 1461:2921(1460) ack 1
@@ -243,25 +308,34 @@ script!(every_second_full_segment_is_acknowledged_at_once, "
     < . 4381:5841(1460) ack 1
     > . 1:1(0) ack 5841
     read 5840
-");
+"
+);
 
-script!(segments_that_the_device_merged_are_acknowledged_at_once, "
+script!(
+    segments_that_the_device_merged_are_acknowledged_at_once,
+    "
     @server
     < . 1:2921(2920) ack 1 merged 1460
     > . 1:1(0) ack 2921
     read 2920
-");
+"
+);
 
-script!(acknowledgement_rides_on_data, "
+script!(
+    acknowledgement_rides_on_data,
+    "
     @server
     < P. 1:101(100) ack 1
     +10ms write 10
     > P. 1:11(10) ack 101
     < . 101:101(0) ack 11
     +1s
-");
+"
+);
 
-script!(acknowledgements_of_one_batch_are_one, "
+script!(
+    acknowledgements_of_one_batch_are_one,
+    "
     @server
     < . 1:1461(1460) ack 1 held
     < . 1461:2921(1460) ack 1 held
@@ -270,33 +344,45 @@ script!(acknowledgements_of_one_batch_are_one, "
     > . 1:1(0) ack 5841
     read 5840
     +1s
-");
+"
+);
 
-script!(delay_is_settable, "
+script!(
+    delay_is_settable,
+    "
     option delayed_ack 100ms
     @server
     < P. 1:101(100) ack 1
     +100ms > . 1:1(0) ack 101
-");
+"
+);
 
-script!(no_delay_acknowledges_every_segment, "
+script!(
+    no_delay_acknowledges_every_segment,
+    "
     option delayed_ack 0ms
     @server
     < P. 1:101(100) ack 1
     > . 1:1(0) ack 101
     < P. 101:201(100) ack 1
     > . 1:1(0) ack 201
-");
+"
+);
 
-script!(pure_acknowledgements_are_not_acknowledged, "
+script!(
+    pure_acknowledgements_are_not_acknowledged,
+    "
     @server
     < . 1:1(0) ack 1
     < . 1:1(0) ack 1
     < . 1:1(0) ack 1 win 100
     +10s
-");
+"
+);
 
-script!(window_shrinks_with_unread_data, "
+script!(
+    window_shrinks_with_unread_data,
+    "
     option recv_buffer 8192
     @server
     < . 1:1461(1460) ack 1
@@ -305,9 +391,12 @@ script!(window_shrinks_with_unread_data, "
     < . 2921:4381(1460) ack 1
     < . 4381:5841(1460) ack 1
     > . 1:1(0) ack 5841 win 2352
-");
+"
+);
 
-script!(full_buffer_closes_the_window_and_reading_opens_it, "
+script!(
+    full_buffer_closes_the_window_and_reading_opens_it,
+    "
     option recv_buffer 4096
     @server
     < . 1:1461(1460) ack 1
@@ -317,9 +406,12 @@ script!(full_buffer_closes_the_window_and_reading_opens_it, "
     +40ms > . 1:1(0) ack 4097 win 0
     read 4096
     > . 1:1(0) ack 4097 win 4096
-");
+"
+);
 
-script!(window_opens_only_by_much, "
+script!(
+    window_opens_only_by_much,
+    "
     option recv_buffer 4096
     @server
     < . 1:2049(2048) ack 1
@@ -333,9 +425,12 @@ script!(window_opens_only_by_much, "
     +1s
     read 2000
     > . 1:1(0) ack 4097
-");
+"
+);
 
-script!(probe_of_the_closed_window_is_answered, "
+script!(
+    probe_of_the_closed_window_is_answered,
+    "
     option recv_buffer 4096
     @server
     < . 1:2049(2048) ack 1
@@ -352,9 +447,12 @@ script!(probe_of_the_closed_window_is_answered, "
     < . 4097:4098(1) ack 1
     +40ms > . 1:1(0) ack 4098
     read 1
-");
+"
+);
 
-script!(acknowledgements_count_at_a_closed_window, "
+script!(
+    acknowledgements_count_at_a_closed_window,
+    "
     option recv_buffer 2048
     @server
     write 100
@@ -366,9 +464,12 @@ script!(acknowledgements_count_at_a_closed_window, "
     < . 2049:2050(1) ack 101
     discard
     flushed yes
-");
+"
+);
 
-script!(fin_comes_through_a_closed_window, "
+script!(
+    fin_comes_through_a_closed_window,
+    "
     option recv_buffer 2048
     @server
     < . 1:1025(1024) ack 1
@@ -379,9 +480,12 @@ script!(fin_comes_through_a_closed_window, "
     < F. 2049:2049(0) ack 1
     > . 1:1(0) ack 2050
     read eof
-");
+"
+);
 
-script!(window_is_scaled_after_the_handshake, "
+script!(
+    window_is_scaled_after_the_handshake,
+    "
     option recv_buffer 262144
     @server <mss 1460,nop,wscale 0>
     info rcv_wscale = 3
@@ -390,9 +494,12 @@ script!(window_is_scaled_after_the_handshake, "
     # (262144 - 2920) / 8, or what was promised before it.
     > . 1:1(0) ack 2921
     info rcv_wnd >= 62615
-");
+"
+);
 
-script!(large_window_takes_much_out_of_order, "
+script!(
+    large_window_takes_much_out_of_order,
+    "
     option recv_buffer 262144
     @server <mss 1460,nop,wscale 7>
     < . 1461:2921(1460) ack 1
@@ -403,9 +510,12 @@ script!(large_window_takes_much_out_of_order, "
     > . 1:1(0) ack 2921
     read 2920
     info ooo_queue = 1460
-");
+"
+);
 
-script!(sack_reports_what_waits, "
+script!(
+    sack_reports_what_waits,
+    "
     @server <mss 1460,sackOK>
     < . 1461:2921(1460) ack 1
     > . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
@@ -413,9 +523,12 @@ script!(sack_reports_what_waits, "
     > . 1:1(0) ack 1 <nop,nop,sack 1461:4381>
     < . 1:1461(1460) ack 1
     > . 1:1(0) ack 4381 <>
-");
+"
+);
 
-script!(sack_reports_the_newest_block_first, "
+script!(
+    sack_reports_the_newest_block_first,
+    "
     @server <mss 1460,sackOK>
     < . 11:21(10) ack 1
     > . 1:1(0) ack 1 <nop,nop,sack 11:21>
@@ -428,9 +541,12 @@ script!(sack_reports_the_newest_block_first, "
     # The block that grew is the newest.
     < . 21:25(4) ack 1
     > . 1:1(0) ack 1 <nop,nop,sack 11:25 71:81 51:61 31:41>
-");
+"
+);
 
-script!(sack_has_room_for_three_blocks_beside_timestamps, "
+script!(
+    sack_has_room_for_three_blocks_beside_timestamps,
+    "
     @server <mss 1460,sackOK,TS val 100 ecr 0>
     < . 11:21(10) ack 1 <nop,nop,TS val 101 ecr last>
     > . 1:1(0) ack 1 <nop,nop,TS val .. ecr 100,nop,nop,sack 11:21>
@@ -440,9 +556,12 @@ script!(sack_has_room_for_three_blocks_beside_timestamps, "
     discard
     < . 71:81(10) ack 1 <nop,nop,TS val 101 ecr last>
     > . 1:1(0) ack 1 <nop,nop,TS val .. ecr 100,nop,nop,sack 71:81 51:61 31:41>
-");
+"
+);
 
-script!(duplicate_is_reported_first, "
+script!(
+    duplicate_is_reported_first,
+    "
     @server <mss 1460,sackOK>
     < P. 1:101(100) ack 1
     +40ms > . 1:1(0) ack 101
@@ -451,22 +570,31 @@ script!(duplicate_is_reported_first, "
     > . 1:1(0) ack 101 <nop,nop,sack 1:101>
     < P. 101:201(100) ack 1
     +40ms > . 1:1(0) ack 201 <>
-");
+"
+);
 
-script!(no_sack_without_permission, "
+script!(
+    no_sack_without_permission,
+    "
     @server <mss 1460>
     < . 1461:2921(1460) ack 1
     > . 1:1(0) ack 1 <>
-");
+"
+);
 
-script!(no_sack_when_switched_off, "
+script!(
+    no_sack_when_switched_off,
+    "
     option sack off
     @server <mss 1460,sackOK>
     < . 1461:2921(1460) ack 1
     > . 1:1(0) ack 1 <>
-");
+"
+);
 
-script!(urgent_data_is_delivered_in_line, "
+script!(
+    urgent_data_is_delivered_in_line,
+    "
     @server
     < PU. 1:11(10) ack 1 urg 5
     read 10
@@ -476,17 +604,23 @@ script!(urgent_data_is_delivered_in_line, "
     +40ms > . 1:1(0) ack 21
     < U. 21:21(0) ack 1 urg 0
     state ESTABLISHED
-");
+"
+);
 
-script!(data_without_push_is_delivered_too, "
+script!(
+    data_without_push_is_delivered_too,
+    "
     @server
     < . 1:11(10) ack 1
     event readable
     read 10
     +40ms > . 1:1(0) ack 11
-");
+"
+);
 
-script!(segment_without_ack_is_dropped, "
+script!(
+    segment_without_ack_is_dropped,
+    "
     @server
     < P 1:11(10)
     < - 1:11(10)
@@ -494,9 +628,12 @@ script!(segment_without_ack_is_dropped, "
     +1s
     read none
     state ESTABLISHED
-");
+"
+);
 
-script!(data_with_an_old_ack_is_taken, "
+script!(
+    data_with_an_old_ack_is_taken,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -504,24 +641,33 @@ script!(data_with_an_old_ack_is_taken, "
     < P. 1:11(10) ack 1
     +40ms > . 101:101(0) ack 11
     read 10
-");
+"
+);
 
-script!(data_with_an_ack_of_unsent_data_is_refused, "
+script!(
+    data_with_an_ack_of_unsent_data_is_refused,
+    "
     @server
     < P. 1:11(10) ack 1000
     > . 1:1(0) ack 1
     read none
-");
+"
+);
 
-script!(data_with_a_far_too_old_ack_is_refused, "
+script!(
+    data_with_a_far_too_old_ack_is_refused,
+    "
     @server
     # RFC 5961 5.2: older than the largest window ever offered.
     < P. 1:11(10) ack -1000000
     > . 1:1(0) ack 1
     read none
-");
+"
+);
 
-script!(stream_is_delivered_whole_in_any_order, "
+script!(
+    stream_is_delivered_whole_in_any_order,
+    "
     @server
     < . 4381:5841(1460) ack 1
     discard
@@ -536,4 +682,5 @@ script!(stream_is_delivered_whole_in_any_order, "
     < . 2921:4381(1460) ack 1
     > . 1:1(0) ack 8761
     read 8760
-");
+"
+);

@@ -2,7 +2,9 @@
 
 use crate::support::script;
 
-script!(third_duplicate_ack_retransmits, "
+script!(
+    third_duplicate_ack_retransmits,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -15,9 +17,12 @@ script!(third_duplicate_ack_retransmits, "
     < . 1:1(0) ack 14601
     flushed yes
     +1m
-");
+"
+);
 
-script!(two_duplicate_acks_do_not_retransmit, "
+script!(
+    two_duplicate_acks_do_not_retransmit,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -26,9 +31,13 @@ script!(two_duplicate_acks_do_not_retransmit, "
     +100ms < . 1:1(0) ack 14601
     flushed yes
     info retrans = 0
-");
+"
+);
 
-script!(fast_retransmit_halves_the_window, "
+script!(
+    fast_retransmit_halves_the_window,
+    "
+    option congestion newreno
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -40,9 +49,12 @@ script!(fast_retransmit_halves_the_window, "
     info ssthresh <= 7300
     < . 1:1(0) ack 14601
     info cwnd <= 7300
-");
+"
+);
 
-script!(segments_with_data_are_no_duplicate_acks, "
+script!(
+    segments_with_data_are_no_duplicate_acks,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -52,9 +64,12 @@ script!(segments_with_data_are_no_duplicate_acks, "
     < . 31:41(10) ack 1
     +40ms > . 14601:14601(0) ack 41
     info retrans = 0
-");
+"
+);
 
-script!(window_updates_are_no_duplicate_acks, "
+script!(
+    window_updates_are_no_duplicate_acks,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -63,9 +78,12 @@ script!(window_updates_are_no_duplicate_acks, "
     < . 1:1(0) ack 1 win 62000
     < . 1:1(0) ack 1 win 63000
     info retrans = 0
-");
+"
+);
 
-script!(duplicate_acks_with_nothing_out_mean_nothing, "
+script!(
+    duplicate_acks_with_nothing_out_mean_nothing,
+    "
     @server
     repeat 10 {
     < . 1:1(0) ack 1
@@ -74,9 +92,12 @@ script!(duplicate_acks_with_nothing_out_mean_nothing, "
     write 100
     > P. 1:101(100) ack 1
     info cwnd = 14600
-");
+"
+);
 
-script!(partial_ack_retransmits_the_next_hole, "
+script!(
+    partial_ack_retransmits_the_next_hole,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -90,9 +111,12 @@ script!(partial_ack_retransmits_the_next_hole, "
     nothing
     < . 1:1(0) ack 14601
     flushed yes
-");
+"
+);
 
-script!(several_holes_are_retransmitted_one_per_round_trip, "
+script!(
+    several_holes_are_retransmitted_one_per_round_trip,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -110,9 +134,12 @@ script!(several_holes_are_retransmitted_one_per_round_trip, "
     flushed yes
     info timeouts = 0
     info retrans = 4
-");
+"
+);
 
-script!(further_duplicate_acks_let_new_data_go, "
+script!(
+    further_duplicate_acks_let_new_data_go,
+    "
     @server
     write 29200
     >* 1:14601(14600) ack 1
@@ -131,9 +158,12 @@ script!(further_duplicate_acks_let_new_data_go, "
     info unsent < 11680
     info retrans = 1
     info timeouts = 0
-");
+"
+);
 
-script!(lost_retransmission_waits_for_the_timer, "
+script!(
+    lost_retransmission_waits_for_the_timer,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -147,9 +177,12 @@ script!(lost_retransmission_waits_for_the_timer, "
     +200ms > . 1:1461(1460) ack 1
     < . 1:1(0) ack 14601
     flushed yes
-");
+"
+);
 
-script!(no_second_fast_retransmit_in_one_window, "
+script!(
+    no_second_fast_retransmit_in_one_window,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -160,9 +193,12 @@ script!(no_second_fast_retransmit_in_one_window, "
     }
     nothing
     info retrans = 1
-");
+"
+);
 
-script!(sacked_segments_are_not_sent_again, "
+script!(
+    sacked_segments_are_not_sent_again,
+    "
     @server <mss 1460,sackOK>
     write 14600
     >* 1:14601(14600) ack 1
@@ -175,9 +211,12 @@ script!(sacked_segments_are_not_sent_again, "
     < . 1:1(0) ack 14601
     flushed yes
     info retrans = 1
-");
+"
+);
 
-script!(one_sack_of_three_segments_is_enough, "
+script!(
+    one_sack_of_three_segments_is_enough,
+    "
     @server <mss 1460,sackOK>
     write 14600
     >* 1:14601(14600) ack 1
@@ -186,9 +225,12 @@ script!(one_sack_of_three_segments_is_enough, "
     > . 1:1461(1460) ack 1
     < . 1:1(0) ack 5841
     info retrans = 1
-");
+"
+);
 
-script!(every_hole_is_filled_in_one_round_trip, "
+script!(
+    every_hole_is_filled_in_one_round_trip,
+    "
     @server <mss 1460,sackOK>
     write 14600
     >* 1:14601(14600) ack 1
@@ -210,9 +252,12 @@ script!(every_hole_is_filled_in_one_round_trip, "
     < . 1:1(0) ack 14601
     flushed yes
     +1m
-");
+"
+);
 
-script!(partial_ack_with_sack_goes_on, "
+script!(
+    partial_ack_with_sack_goes_on,
+    "
     @server <mss 1460,sackOK>
     write 14600
     >* 1:14601(14600) ack 1
@@ -225,9 +270,12 @@ script!(partial_ack_with_sack_goes_on, "
     info retrans = 2
     < . 1:1(0) ack 14601
     flushed yes
-");
+"
+);
 
-script!(reneging_peer_gets_everything_again, "
+script!(
+    reneging_peer_gets_everything_again,
+    "
     @server <mss 1460,sackOK>
     write 5840
     >* 1:5841(5840) ack 1
@@ -242,9 +290,12 @@ script!(reneging_peer_gets_everything_again, "
     discard
     < . 1:1(0) ack 5841
     flushed yes
-");
+"
+);
 
-script!(sack_of_what_was_never_sent_is_ignored, "
+script!(
+    sack_of_what_was_never_sent_is_ignored,
+    "
     @server <mss 1460,sackOK>
     write 14600
     >* 1:14601(14600) ack 1
@@ -258,9 +309,12 @@ script!(sack_of_what_was_never_sent_is_ignored, "
     flushed yes
     info timeouts = 0
     state ESTABLISHED
-");
+"
+);
 
-script!(duplicate_sack_below_the_ack_is_harmless, "
+script!(
+    duplicate_sack_below_the_ack_is_harmless,
+    "
     @server <mss 1460,sackOK>
     write 2920
     >* 1:2921(2920) ack 1
@@ -269,9 +323,12 @@ script!(duplicate_sack_below_the_ack_is_harmless, "
     nothing
     flushed yes
     info retrans = 0
-");
+"
+);
 
-script!(duplicates_reported_are_no_losses, "
+script!(
+    duplicates_reported_are_no_losses,
+    "
     @server <mss 1460,sackOK>
     write 1460
     > P. 1:1461(1460) ack 1
@@ -285,9 +342,12 @@ script!(duplicates_reported_are_no_losses, "
     < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
     nothing
     info retrans = 0
-");
+"
+);
 
-script!(sack_of_part_of_a_segment_is_used_with_care, "
+script!(
+    sack_of_part_of_a_segment_is_used_with_care,
+    "
     @server <mss 1460,sackOK>
     write 5840
     >* 1:5841(5840) ack 1
@@ -300,9 +360,13 @@ script!(sack_of_part_of_a_segment_is_used_with_care, "
     flushed yes
     write 100
     > P. 5841:5941(100) ack 1
-");
+"
+);
 
-script!(recovery_ends_where_it_began, "
+script!(
+    recovery_ends_where_it_began,
+    "
+    option congestion newreno
     @server
     write 29200
     >* 1:14601(14600) ack 1
@@ -318,9 +382,12 @@ script!(recovery_ends_where_it_began, "
     info retrans = 1
     info cwnd <= 8760
     state ESTABLISHED
-");
+"
+);
 
-script!(lost_fin_is_found_by_sack_recovery, "
+script!(
+    lost_fin_is_found_by_sack_recovery,
+    "
     @server <mss 1460,sackOK>
     write 5840
     >* 1:5841(5840) ack 1
@@ -331,20 +398,32 @@ script!(lost_fin_is_found_by_sack_recovery, "
     > . 1461:2921(1460) ack 1
     < . 1:1(0) ack 5842
     state FIN-WAIT-2
-");
+"
+);
 
-script!(reordering_of_two_is_no_loss, "
-    @server <mss 1460,sackOK>
+script!(
+    reordering_of_two_is_no_loss,
+    "
+    # RFC 8985: a quarter of the least round trip is waited, here 10 ms.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
     write 5840
     >* 1:5841(5840) ack 1
-    < . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
     +5ms < . 1:1(0) ack 2921
     < . 1:1(0) ack 5841
     flushed yes
     info retrans = 0
-");
+"
+);
 
-script!(congestion_avoidance_grows_by_one_segment_per_round_trip, "
+script!(
+    congestion_avoidance_grows_by_one_segment_per_round_trip,
+    "
+    option congestion newreno
     @server
     write 200000
     >* 1:14601(14600) ack 1
@@ -364,4 +443,87 @@ script!(congestion_avoidance_grows_by_one_segment_per_round_trip, "
     < . 1:1(0) ack 30661
     discard
     info cwnd <= 10220
-");
+"
+);
+
+script!(
+    lost_tail_is_probed_before_the_timeout,
+    "
+    # RFC 8985 §7: two round trips after the last segment, and its SACK shows what else is missing.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 5840
+    >* 1:5841(5840) ack 1
+    +82ms > P. 4381:5841(1460) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 4381:5841>
+    > . 1:1461(1460) ack 1
+    info timeouts = 0
+    stat tcp_loss_probes = 1
+"
+);
+
+script!(
+    lost_retransmission_is_found_without_a_timeout,
+    "
+    # RFC 8985 §3.2: what was sent after the retransmission arrived, so the retransmission was lost.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 14600
+    >* 1:14601(14600) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    write 2920
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:14601>
+    >* 14601:17521(2920) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:17521>
+    > . 1:1461(1460) ack 1
+    info timeouts = 0
+    info retrans = 2
+"
+);
+
+script!(
+    timeout_that_was_spurious_is_taken_back_when_originals_arrive,
+    "
+    # RFC 5682: only the first segment was sent again, and yet the second arrives for the first time.
+    option loss_probe off
+    @server <mss 1460,sackOK>
+    write 14600
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    info cwnd = 1460
+    < . 1:1(0) ack 2921
+    info cwnd >= 14600
+    info in_flight = 11680
+    stat tcp_undos = 1
+    nothing
+"
+);
+
+script!(
+    recovery_from_mere_duplicates_is_taken_back,
+    "
+    # RFC 3708: every retransmission arrived twice.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 14600
+    >* 1:14601(14600) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    +1ms < . 1:1(0) ack 5841
+    discard
+    < . 1:1(0) ack 5841 <nop,nop,sack 1:1461>
+    discard
+    stat tcp_undos = 1
+    info ssthresh = 4294967295
+"
+);

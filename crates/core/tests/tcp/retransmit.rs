@@ -2,7 +2,9 @@
 
 use crate::support::script;
 
-script!(lost_data_is_retransmitted_with_backoff, "
+script!(
+    lost_data_is_retransmitted_with_backoff,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -14,9 +16,12 @@ script!(lost_data_is_retransmitted_with_backoff, "
     < . 1:1(0) ack 101
     flushed yes
     +1m
-");
+"
+);
 
-script!(first_timeout_is_one_second_without_a_measurement, "
+script!(
+    first_timeout_is_one_second_without_a_measurement,
+    "
     # The SYN-ACK was retransmitted, so its round trip says nothing (Karn).
     listen 80
     < S 0:0(0) win 65535 <mss 1460>
@@ -28,9 +33,12 @@ script!(first_timeout_is_one_second_without_a_measurement, "
     > P. 1:101(100) ack 1
     # RFC 6298 5.7: 3 s once the SYN was lost.
     +3s > . 1:101(100) ack 1
-");
+"
+);
 
-script!(timeout_follows_the_round_trip_of_the_handshake, "
+script!(
+    timeout_follows_the_round_trip_of_the_handshake,
+    "
     connect
     > S 0:0(0)
     +100ms < S. 0:0(0) ack 1 <mss 1460>
@@ -41,9 +49,12 @@ script!(timeout_follows_the_round_trip_of_the_handshake, "
     write 100
     > P. 1:101(100) ack 1
     +300ms > . 1:101(100) ack 1
-");
+"
+);
 
-script!(timeout_follows_the_round_trip_of_a_passive_handshake, "
+script!(
+    timeout_follows_the_round_trip_of_a_passive_handshake,
+    "
     listen 80
     < S 0:0(0) win 65535 <mss 1460>
     > S. 0:0(0) ack 1
@@ -53,9 +64,12 @@ script!(timeout_follows_the_round_trip_of_a_passive_handshake, "
     write 100
     > P. 1:101(100) ack 1
     +600ms > . 1:101(100) ack 1
-");
+"
+);
 
-script!(round_trips_are_smoothed, "
+script!(
+    round_trips_are_smoothed,
+    "
     connect
     > S 0:0(0)
     +100ms < S. 0:0(0) ack 1 <mss 1460>
@@ -67,9 +81,12 @@ script!(round_trips_are_smoothed, "
     info srtt = 110ms
     info rttvar = 57500us
     info rto = 340ms
-");
+"
+);
 
-script!(steady_round_trips_bring_the_timeout_down_to_its_least, "
+script!(
+    steady_round_trips_bring_the_timeout_down_to_its_least,
+    "
     connect
     > S 0:0(0)
     +100ms < S. 0:0(0) ack 1 <mss 1460>
@@ -91,17 +108,23 @@ script!(steady_round_trips_bring_the_timeout_down_to_its_least, "
     # Never below round trip and least timeout, as in Linux.
     info rto >= 200ms
     info rto <= 300ms
-");
+"
+);
 
-script!(least_timeout_is_settable, "
+script!(
+    least_timeout_is_settable,
+    "
     option rto_min 1s
     @server
     write 100
     > P. 1:101(100) ack 1
     +1s > . 1:101(100) ack 1
-");
+"
+);
 
-script!(greatest_timeout_is_kept_to, "
+script!(
+    greatest_timeout_is_kept_to,
+    "
     option rto_max 1s
     @server
     write 100
@@ -111,9 +134,12 @@ script!(greatest_timeout_is_kept_to, "
     +800ms > . 1:101(100) ack 1
     +1s > . 1:101(100) ack 1
     +1s > . 1:101(100) ack 1
-");
+"
+);
 
-script!(karn_takes_no_sample_from_a_retransmission, "
+script!(
+    karn_takes_no_sample_from_a_retransmission,
+    "
     connect
     > S 0:0(0)
     +100ms < S. 0:0(0) ack 1 <mss 1460>
@@ -123,9 +149,12 @@ script!(karn_takes_no_sample_from_a_retransmission, "
     +300ms > . 1:101(100) ack 1
     +10ms < . 1:1(0) ack 101
     info srtt = 100ms
-");
+"
+);
 
-script!(karn_keeps_the_backed_off_timeout_until_a_clean_sample, "
+script!(
+    karn_keeps_the_backed_off_timeout_until_a_clean_sample,
+    "
     connect
     > S 0:0(0)
     +100ms < S. 0:0(0) ack 1 <mss 1460>
@@ -145,9 +174,12 @@ script!(karn_keeps_the_backed_off_timeout_until_a_clean_sample, "
     > P. 201:301(100) ack 1
     +100ms < . 1:1(0) ack 301
     info rto < 310ms
-");
+"
+);
 
-script!(timestamps_give_a_sample_from_a_retransmission, "
+script!(
+    timestamps_give_a_sample_from_a_retransmission,
+    "
     connect
     > S 0:0(0)
     +100ms < S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr last>
@@ -158,9 +190,12 @@ script!(timestamps_give_a_sample_from_a_retransmission, "
     +100ms < . 1:1(0) ack 101 <nop,nop,TS val 500 ecr last>
     info srtt = 100ms
     info rto <= 300ms
-");
+"
+);
 
-script!(acknowledgement_restarts_the_timer, "
+script!(
+    acknowledgement_restarts_the_timer,
+    "
     @server
     set nagle off
     write 100
@@ -170,17 +205,23 @@ script!(acknowledgement_restarts_the_timer, "
     +50ms < . 1:1(0) ack 101
     # RFC 6298 5.3: from now, with what is measured now.
     +200..400ms > . 101:201(100) ack 1
-");
+"
+);
 
-script!(timer_stops_when_all_is_acknowledged, "
+script!(
+    timer_stops_when_all_is_acknowledged,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
     +100ms < . 1:1(0) ack 101
     +1m
-");
+"
+);
 
-script!(new_data_does_not_restart_the_timer, "
+script!(
+    new_data_does_not_restart_the_timer,
+    "
     @server
     set nagle off
     write 100
@@ -188,9 +229,13 @@ script!(new_data_does_not_restart_the_timer, "
     +150ms write 100
     > P. 101:201(100) ack 1
     +50ms > . 1:101(100) ack 1
-");
+"
+);
 
-script!(timeout_sends_one_segment_again, "
+script!(
+    timeout_sends_one_segment_again,
+    "
+    option congestion newreno
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -200,9 +245,12 @@ script!(timeout_sends_one_segment_again, "
     info ssthresh = 7300
     info timeouts = 1
     +400ms > . 1:1461(1460) ack 1
-");
+"
+);
 
-script!(slow_start_follows_a_timeout, "
+script!(
+    slow_start_follows_a_timeout,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -214,9 +262,12 @@ script!(slow_start_follows_a_timeout, "
     < . 1:1(0) ack 14601
     flushed yes
     +1m
-");
+"
+);
 
-script!(late_acknowledgement_after_a_timeout_sends_nothing_twice, "
+script!(
+    late_acknowledgement_after_a_timeout_sends_nothing_twice,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -226,9 +277,12 @@ script!(late_acknowledgement_after_a_timeout_sends_nothing_twice, "
     nothing
     flushed yes
     +1m
-");
+"
+);
 
-script!(silent_peer_is_given_up, "
+script!(
+    silent_peer_is_given_up,
+    "
     option retries 3
     @server
     write 100
@@ -243,9 +297,12 @@ script!(silent_peer_is_given_up, "
     error timed-out
     event error
     read timed-out
-");
+"
+);
 
-script!(fifteen_retransmissions_are_the_default, "
+script!(
+    fifteen_retransmissions_are_the_default,
+    "
     option rto_max 2s
     @server
     write 100
@@ -257,9 +314,12 @@ script!(fifteen_retransmissions_are_the_default, "
     state ESTABLISHED
     +110ms
     error timed-out
-");
+"
+);
 
-script!(progress_resets_the_count_of_retransmissions, "
+script!(
+    progress_resets_the_count_of_retransmissions,
+    "
     option retries 2
     @server
     write 200
@@ -271,9 +331,12 @@ script!(progress_resets_the_count_of_retransmissions, "
     +100..3201ms > . 101:201(100) ack 1
     < . 1:1(0) ack 201
     flushed yes
-");
+"
+);
 
-script!(duplicate_acknowledgements_do_not_count_as_progress, "
+script!(
+    duplicate_acknowledgements_do_not_count_as_progress,
+    "
     option retries 2
     @server
     write 200
@@ -284,18 +347,24 @@ script!(duplicate_acknowledgements_do_not_count_as_progress, "
     < . 1:1(0) ack 1
     +810ms
     error timed-out
-");
+"
+);
 
-script!(retransmission_carries_the_newest_acknowledgement, "
+script!(
+    retransmission_carries_the_newest_acknowledgement,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
     < P. 1:11(10) ack 1
     +40ms > . 101:101(0) ack 11
     +160ms > . 1:101(100) ack 11
-");
+"
+);
 
-script!(small_segments_are_retransmitted_in_order, "
+script!(
+    small_segments_are_retransmitted_in_order,
+    "
     option nagle off
     @server
     write 10
@@ -307,9 +376,12 @@ script!(small_segments_are_retransmitted_in_order, "
     > . 11:21(10) ack 1
     < . 1:1(0) ack 21
     flushed yes
-");
+"
+);
 
-script!(counters_tell_retransmissions, "
+script!(
+    counters_tell_retransmissions,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -320,4 +392,5 @@ script!(counters_tell_retransmissions, "
     info timeouts = 1
     < . 1:1(0) ack 101
     info bytes_acked = 100
-");
+"
+);

@@ -2,7 +2,9 @@
 
 use crate::support::script;
 
-script!(written_data_is_sent_at_once, "
+script!(
+    written_data_is_sent_at_once,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -10,33 +12,45 @@ script!(written_data_is_sent_at_once, "
     < . 1:1(0) ack 101
     flushed yes
     +10s
-");
+"
+);
 
-script!(large_write_is_cut_into_segments, "
+script!(
+    large_write_is_cut_into_segments,
+    "
     @server
     write 5000
     > . 1:1461(1460) ack 1
     > . 1461:2921(1460) ack 1
     > . 2921:4381(1460) ack 1
     > P. 4381:5001(620) ack 1
-");
+"
+);
 
-script!(last_segment_of_a_write_is_pushed, "
+script!(
+    last_segment_of_a_write_is_pushed,
+    "
     @server
     write 2000
     > . 1:1461(1460) ack 1
     > P. 1461:2001(540) ack 1
-");
+"
+);
 
-script!(initial_window_is_ten_segments, "
+script!(
+    initial_window_is_ten_segments,
+    "
     @server
     write 30000
     >* 1:14601(14600) ack 1
     nothing
     info cwnd = 14600
-");
+"
+);
 
-script!(slow_start_sends_two_for_each_acknowledged, "
+script!(
+    slow_start_sends_two_for_each_acknowledged,
+    "
     @server
     write 60000
     >* 1:14601(14600) ack 1
@@ -45,9 +59,12 @@ script!(slow_start_sends_two_for_each_acknowledged, "
     < . 1:1(0) ack 4381
     >* 17521:23361(5840) ack 1
     info cwnd = 18980
-");
+"
+);
 
-script!(window_doubles_each_round_trip, "
+script!(
+    window_doubles_each_round_trip,
+    "
     @server <mss 1460,nop,wscale 7>
     write 200000
     >* 1:14601(14600) ack 1
@@ -57,9 +74,12 @@ script!(window_doubles_each_round_trip, "
     +100ms < . 1:1(0) ack 43801
     >* 43801:102201(58400) ack 1
     info cwnd = 58400
-");
+"
+);
 
-script!(unused_window_does_not_grow, "
+script!(
+    unused_window_does_not_grow,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -68,9 +88,12 @@ script!(unused_window_does_not_grow, "
     > P. 101:201(100) ack 1
     < . 1:1(0) ack 201
     info cwnd = 14600
-");
+"
+);
 
-script!(ack_division_does_not_speed_up, "
+script!(
+    ack_division_does_not_speed_up,
+    "
     @server
     write 60000
     >* 1:14601(14600) ack 1
@@ -81,9 +104,12 @@ script!(ack_division_does_not_speed_up, "
     discard
     # RFC 3465: bytes count, not acknowledgements.
     info cwnd <= 15000
-");
+"
+);
 
-script!(nagle_holds_small_data_back_while_some_is_out, "
+script!(
+    nagle_holds_small_data_back_while_some_is_out,
+    "
     @server
     write 10
     > P. 1:11(10) ack 1
@@ -92,9 +118,12 @@ script!(nagle_holds_small_data_back_while_some_is_out, "
     nothing
     < . 1:1(0) ack 11
     > P. 11:31(20) ack 1
-");
+"
+);
 
-script!(nagle_lets_full_segments_go, "
+script!(
+    nagle_lets_full_segments_go,
+    "
     @server
     write 10
     > P. 1:11(10) ack 1
@@ -103,9 +132,12 @@ script!(nagle_lets_full_segments_go, "
     nothing
     < . 1:1(0) ack 1471
     > P. 1471:1511(40) ack 1
-");
+"
+);
 
-script!(nagle_fills_segments_while_it_waits, "
+script!(
+    nagle_fills_segments_while_it_waits,
+    "
     @server
     write 10
     > P. 1:11(10) ack 1
@@ -113,9 +145,12 @@ script!(nagle_fills_segments_while_it_waits, "
     nothing
     write 460
     > . 11:1471(1460) ack 1
-");
+"
+);
 
-script!(without_nagle_small_data_goes_at_once, "
+script!(
+    without_nagle_small_data_goes_at_once,
+    "
     option nagle off
     @server
     write 10
@@ -124,9 +159,12 @@ script!(without_nagle_small_data_goes_at_once, "
     > P. 11:21(10) ack 1
     write 10
     > P. 21:31(10) ack 1
-");
+"
+);
 
-script!(switching_nagle_off_lets_held_data_go, "
+script!(
+    switching_nagle_off_lets_held_data_go,
+    "
     @server
     write 10
     > P. 1:11(10) ack 1
@@ -134,18 +172,24 @@ script!(switching_nagle_off_lets_held_data_go, "
     nothing
     set nagle off
     > P. 11:21(10) ack 1
-");
+"
+);
 
-script!(fin_does_not_wait_for_nagle, "
+script!(
+    fin_does_not_wait_for_nagle,
+    "
     @server
     write 10
     > P. 1:11(10) ack 1
     write 10
     shutdown write
     > FP. 11:21(10) ack 1
-");
+"
+);
 
-script!(announced_more_holds_the_partial_segment, "
+script!(
+    announced_more_holds_the_partial_segment,
+    "
     @server
     write 10 more
     nothing
@@ -153,9 +197,12 @@ script!(announced_more_holds_the_partial_segment, "
     > . 1:1461(1460) ack 1
     write 10
     > P. 1461:2021(560) ack 1
-");
+"
+);
 
-script!(peers_window_is_kept_to, "
+script!(
+    peers_window_is_kept_to,
+    "
     @server <mss 1460> win 4380
     write 10000
     >* 1:4381(4380) ack 1
@@ -164,17 +211,23 @@ script!(peers_window_is_kept_to, "
     > . 4381:5841(1460) ack 1
     < . 1:1(0) ack 5841 win 4380
     >* 5841:10001(4160) ack 1
-");
+"
+);
 
-script!(window_that_moves_without_acknowledging_lets_more_go, "
+script!(
+    window_that_moves_without_acknowledging_lets_more_go,
+    "
     @server <mss 1460> win 1460
     write 4380
     > . 1:1461(1460) ack 1
     < . 1:1(0) ack 1 win 4380
     >* 1461:4381(2920) ack 1
-");
+"
+);
 
-script!(scaled_window_is_understood, "
+script!(
+    scaled_window_is_understood,
+    "
     @server <mss 1460,nop,wscale 2> win 365
     info snd_wnd = 1460
     info snd_wscale = 2
@@ -182,9 +235,12 @@ script!(scaled_window_is_understood, "
     > . 1:1461(1460) ack 1
     < . 1:1(0) ack 1461 win 730
     >* 1461:4381(2920) ack 1
-");
+"
+);
 
-script!(window_in_the_syn_is_not_scaled, "
+script!(
+    window_in_the_syn_is_not_scaled,
+    "
     connect
     > S 0:0(0)
     < S. 0:0(0) ack 1 win 1460 <mss 1460,nop,wscale 7>
@@ -194,9 +250,12 @@ script!(window_in_the_syn_is_not_scaled, "
     > . 1:1461(1460) ack 1
     < . 1:1(0) ack 1461 win 100
     >* 1461:5001(3540) ack 1
-");
+"
+);
 
-script!(window_shrunk_by_the_peer_is_survived, "
+script!(
+    window_shrunk_by_the_peer_is_survived,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -208,9 +267,12 @@ script!(window_shrunk_by_the_peer_is_survived, "
     > . 14601:16061(1460) ack 1
     < . 1:1(0) ack 16061 win 65535
     flushed yes
-");
+"
+);
 
-script!(old_segment_does_not_change_the_window, "
+script!(
+    old_segment_does_not_change_the_window,
+    "
     @server
     < P. 1:11(10) ack 1 win 5000
     < P. 11:21(10) ack 1 win 6000
@@ -219,9 +281,12 @@ script!(old_segment_does_not_change_the_window, "
     < P. 1:11(10) ack 1 win 100
     discard
     info snd_wnd = 6000
-");
+"
+);
 
-script!(silly_window_is_not_used, "
+script!(
+    silly_window_is_not_used,
+    "
     @server
     write 10
     > P. 1:11(10) ack 1
@@ -232,9 +297,12 @@ script!(silly_window_is_not_used, "
     +100..1100ms > . 11:111(100) ack 1
     < . 1:1(0) ack 111 win 65535
     > P. 111:1011(900) ack 1
-");
+"
+);
 
-script!(half_of_the_largest_window_is_not_silly, "
+script!(
+    half_of_the_largest_window_is_not_silly,
+    "
     @server <mss 1460> win 1000
     write 3000
     > . 1:1001(1000) ack 1
@@ -244,9 +312,12 @@ script!(half_of_the_largest_window_is_not_silly, "
     > . 1501:2501(1000) ack 1
     < . 1:1(0) ack 2501 win 1000
     > P. 2501:3001(500) ack 1
-");
+"
+);
 
-script!(zero_window_stops_sending, "
+script!(
+    zero_window_stops_sending,
+    "
     @server
     < . 1:1(0) ack 1 win 0
     write 100
@@ -254,9 +325,12 @@ script!(zero_window_stops_sending, "
     +100ms
     < . 1:1(0) ack 1 win 1000
     > P. 1:101(100) ack 1
-");
+"
+);
 
-script!(zero_window_is_probed_with_backoff, "
+script!(
+    zero_window_is_probed_with_backoff,
+    "
     @server
     < . 1:1(0) ack 1 win 0
     write 100
@@ -271,9 +345,12 @@ script!(zero_window_is_probed_with_backoff, "
     > P. 1:101(100) ack 1
     < . 1:1(0) ack 101
     flushed yes
-");
+"
+);
 
-script!(answered_probes_go_on_for_ever, "
+script!(
+    answered_probes_go_on_for_ever,
+    "
     @server
     < . 1:1(0) ack 1 win 0
     write 100
@@ -285,9 +362,12 @@ script!(answered_probes_go_on_for_ever, "
     state ESTABLISHED
     < . 1:1(0) ack 1 win 1000
     > P. 1:101(100) ack 1
-");
+"
+);
 
-script!(unanswered_probes_give_up, "
+script!(
+    unanswered_probes_give_up,
+    "
     option retries 3
     @server
     < . 1:1(0) ack 1 win 0
@@ -298,9 +378,12 @@ script!(unanswered_probes_give_up, "
     +1610ms
     state CLOSED
     error timed-out
-");
+"
+);
 
-script!(probe_interval_has_a_ceiling, "
+script!(
+    probe_interval_has_a_ceiling,
+    "
     option rto_max 1s
     @server
     < . 1:1(0) ack 1 win 0
@@ -314,9 +397,12 @@ script!(probe_interval_has_a_ceiling, "
     +1s > . 0:0(0) ack 1
     < . 1:1(0) ack 1 win 0
     +1s > . 0:0(0) ack 1
-");
+"
+);
 
-script!(data_in_flight_is_not_probed_but_retransmitted, "
+script!(
+    data_in_flight_is_not_probed_but_retransmitted,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -325,9 +411,12 @@ script!(data_in_flight_is_not_probed_but_retransmitted, "
     < . 1:1(0) ack 101 win 0
     flushed yes
     +1m
-");
+"
+);
 
-script!(window_closed_in_the_middle_is_resumed, "
+script!(
+    window_closed_in_the_middle_is_resumed,
+    "
     @server <mss 1460> win 2920
     write 5840
     >* 1:2921(2920) ack 1
@@ -337,9 +426,12 @@ script!(window_closed_in_the_middle_is_resumed, "
     >* 2921:5841(2920) ack 1
     < . 1:1(0) ack 5841 win 2920
     flushed yes
-");
+"
+);
 
-script!(lost_window_update_is_made_up_for_by_a_probe, "
+script!(
+    lost_window_update_is_made_up_for_by_a_probe,
+    "
     @server
     < . 1:1(0) ack 1 win 0
     write 10
@@ -347,9 +439,12 @@ script!(lost_window_update_is_made_up_for_by_a_probe, "
     +200ms > . 0:0(0) ack 1
     +50ms < . 1:1(0) ack 1 win 65535
     > P. 1:11(10) ack 1
-");
+"
+);
 
-script!(send_queue_is_bounded, "
+script!(
+    send_queue_is_bounded,
+    "
     option send_buffer 4096
     @server <mss 1460> win 1460
     write 10000 = 4096
@@ -363,17 +458,23 @@ script!(send_queue_is_bounded, "
     event writable
     room = 2920
     write 5000 = 2920
-");
+"
+);
 
-script!(no_writable_event_without_a_short_send, "
+script!(
+    no_writable_event_without_a_short_send,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
     < . 1:1(0) ack 101
     no-event writable
-");
+"
+);
 
-script!(ack_of_unsent_data_is_refused, "
+script!(
+    ack_of_unsent_data_is_refused,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -384,9 +485,12 @@ script!(ack_of_unsent_data_is_refused, "
     flushed no
     < . 1:1(0) ack 101
     flushed yes
-");
+"
+);
 
-script!(old_ack_changes_nothing, "
+script!(
+    old_ack_changes_nothing,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -399,9 +503,12 @@ script!(old_ack_changes_nothing, "
     info send_queue = 100
     < . 1:1(0) ack 201
     flushed yes
-");
+"
+);
 
-script!(part_of_a_segment_can_be_acknowledged, "
+script!(
+    part_of_a_segment_can_be_acknowledged,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -409,9 +516,12 @@ script!(part_of_a_segment_can_be_acknowledged, "
     info send_queue = 50
     +200ms > . 51:101(50) ack 1
     < . 1:1(0) ack 101
-");
+"
+);
 
-script!(idle_connection_sends_nothing, "
+script!(
+    idle_connection_sends_nothing,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -420,9 +530,12 @@ script!(idle_connection_sends_nothing, "
     +40ms > . 101:101(0) ack 11
     +24h
     state ESTABLISHED
-");
+"
+);
 
-script!(restart_after_idling_keeps_to_the_initial_window, "
+script!(
+    restart_after_idling_keeps_to_the_initial_window,
+    "
     @server <mss 1460,nop,wscale 7>
     write 102200
     >* 1:14601(14600) ack 1
@@ -435,16 +548,22 @@ script!(restart_after_idling_keeps_to_the_initial_window, "
     # RFC 5681 4.1.
     >* 102201:116801(14600) ack 1
     nothing
-");
+"
+);
 
-script!(write_of_nothing_sends_nothing, "
+script!(
+    write_of_nothing_sends_nothing,
+    "
     @server
     write 0
     nothing
     flushed yes
-");
+"
+);
 
-script!(data_crosses_data, "
+script!(
+    data_crosses_data,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -453,12 +572,16 @@ script!(data_crosses_data, "
     +40ms > . 101:101(0) ack 51
     read 50
     flushed yes
-");
+"
+);
 
-script!(traffic_class_and_hop_limit_do_not_disturb, "
+script!(
+    traffic_class_and_hop_limit_do_not_disturb,
+    "
     option hop_limit 3
     option traffic_class 16
     @server
     write 10
     > P. 1:11(10) ack 1
-");
+"
+);

@@ -2,13 +2,18 @@
 
 use crate::support::script;
 
-script!(keep_alive_is_off_by_default, "
+script!(
+    keep_alive_is_off_by_default,
+    "
     @server
     +24h
     state ESTABLISHED
-");
+"
+);
 
-script!(idle_connection_is_probed, "
+script!(
+    idle_connection_is_probed,
+    "
     @server
     set keep_alive 10s 5s 3
     +10s > . 0:0(0) ack 1
@@ -18,17 +23,23 @@ script!(idle_connection_is_probed, "
     +10s > . 0:0(0) ack 1
     < . 1:1(0) ack 1
     state ESTABLISHED
-");
+"
+);
 
-script!(keep_alive_from_the_start, "
+script!(
+    keep_alive_from_the_start,
+    "
     option keep_alive 10s 5s 3
     @server
     +10s > . 0:0(0) ack 1
     < . 1:1(0) ack 1
     +10s > . 0:0(0) ack 1
-");
+"
+);
 
-script!(unanswered_keep_alive_gives_up, "
+script!(
+    unanswered_keep_alive_gives_up,
+    "
     @server
     set keep_alive 10s 5s 3
     +10s > . 0:0(0) ack 1
@@ -42,9 +53,12 @@ script!(unanswered_keep_alive_gives_up, "
     error timed-out
     event error
     read timed-out
-");
+"
+);
 
-script!(one_answer_restarts_keep_alive, "
+script!(
+    one_answer_restarts_keep_alive,
+    "
     @server
     set keep_alive 10s 5s 2
     +10s > . 0:0(0) ack 1
@@ -57,9 +71,12 @@ script!(one_answer_restarts_keep_alive, "
     +110ms
     discard
     error timed-out
-");
+"
+);
 
-script!(traffic_postpones_keep_alive, "
+script!(
+    traffic_postpones_keep_alive,
+    "
     @server
     set keep_alive 10s 5s 3
     +8s < P. 1:11(10) ack 1
@@ -67,9 +84,12 @@ script!(traffic_postpones_keep_alive, "
     +40ms > . 1:1(0) ack 11
     +9900ms
     +20..100ms > . 0:0(0) ack 11
-");
+"
+);
 
-script!(keep_alive_leaves_data_in_flight_to_its_timer, "
+script!(
+    keep_alive_leaves_data_in_flight_to_its_timer,
+    "
     option rto_min 3s
     @server
     set keep_alive 1s 1s 1
@@ -78,17 +98,23 @@ script!(keep_alive_leaves_data_in_flight_to_its_timer, "
     +3s > . 1:11(10) ack 1
     < . 1:1(0) ack 11
     state ESTABLISHED
-");
+"
+);
 
-script!(keep_alive_is_reset_by_a_peer_that_rebooted, "
+script!(
+    keep_alive_is_reset_by_a_peer_that_rebooted,
+    "
     @server
     set keep_alive 10s 5s 3
     +10s > . 0:0(0) ack 1
     < R 1:1(0)
     error reset
-");
+"
+);
 
-script!(keep_alive_can_be_switched_off, "
+script!(
+    keep_alive_can_be_switched_off,
+    "
     @server
     set keep_alive 10s 5s 3
     +10s > . 0:0(0) ack 1
@@ -96,9 +122,12 @@ script!(keep_alive_can_be_switched_off, "
     set keep_alive off
     +1h
     state ESTABLISHED
-");
+"
+);
 
-script!(keep_alive_notices_a_peer_that_is_gone_in_close_wait, "
+script!(
+    keep_alive_notices_a_peer_that_is_gone_in_close_wait,
+    "
     @server
     < F. 1:1(0) ack 1
     > . 1:1(0) ack 2
@@ -107,9 +136,12 @@ script!(keep_alive_notices_a_peer_that_is_gone_in_close_wait, "
     +5100ms
     discard
     error timed-out
-");
+"
+);
 
-script!(keep_alive_probe_of_the_peer_is_answered, "
+script!(
+    keep_alive_probe_of_the_peer_is_answered,
+    "
     @server
     < . 0:0(0) ack 1
     > . 1:1(0) ack 1
@@ -117,9 +149,12 @@ script!(keep_alive_probe_of_the_peer_is_answered, "
     < . 0:1(1) ack 1
     > . 1:1(0) ack 1
     read none
-");
+"
+);
 
-script!(user_timeout_gives_up, "
+script!(
+    user_timeout_gives_up,
+    "
     @server
     set user_timeout 5s
     write 100
@@ -133,9 +168,12 @@ script!(user_timeout_gives_up, "
     +110ms
     state CLOSED
     error timed-out
-");
+"
+);
 
-script!(user_timeout_counts_from_the_oldest_data, "
+script!(
+    user_timeout_counts_from_the_oldest_data,
+    "
     @server
     set user_timeout 2s
     write 100
@@ -148,18 +186,24 @@ script!(user_timeout_counts_from_the_oldest_data, "
     state ESTABLISHED
     < . 1:1(0) ack 201
     flushed yes
-");
+"
+);
 
-script!(user_timeout_bounds_connecting, "
+script!(
+    user_timeout_bounds_connecting,
+    "
     option user_timeout 2s
     connect
     > S 0:0(0)
     +1s > S 0:0(0)
     +1010ms
     error timed-out
-");
+"
+);
 
-script!(user_timeout_longer_than_the_retries_leaves_it_to_them, "
+script!(
+    user_timeout_longer_than_the_retries_leaves_it_to_them,
+    "
     option retries 1
     option user_timeout 1h
     @server
@@ -168,9 +212,12 @@ script!(user_timeout_longer_than_the_retries_leaves_it_to_them, "
     +200ms > . 1:101(100) ack 1
     +410ms
     error timed-out
-");
+"
+);
 
-script!(soft_errors_do_not_abort, "
+script!(
+    soft_errors_do_not_abort,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -183,21 +230,149 @@ script!(soft_errors_do_not_abort, "
     +200ms > . 1:101(100) ack 1
     < . 1:1(0) ack 101
     flushed yes
-");
+"
+);
 
-script!(soft_errors_while_connecting_do_not_abort, "
+script!(
+    soft_errors_while_connecting_do_not_abort,
+    "
     connect
     > S 0:0(0)
-    < icmp host-unreachable 0
-    < icmp net-unreachable 0
+    < icmp time-exceeded 0
+    < icmp source-quench 0
     state SYN-SENT
     +1s > S 0:0(0)
     < S. 0:0(0) ack 1 <mss 1460>
     > . 1:1(0) ack 1
     state ESTABLISHED
-");
+"
+);
 
-script!(soft_errors_in_a_half_open_connection_do_not_free_it, "
+script!(
+    unreachable_host_ends_connecting,
+    "
+    connect
+    > S 0:0(0)
+    # As in Linux (RFC 5461 4.2).
+    < icmp host-unreachable 0
+    state CLOSED
+    event error
+    error host-unreachable
+"
+);
+
+script!(
+    unreachable_network_ends_connecting,
+    "
+    connect
+    > S 0:0(0)
+    < icmp net-unreachable 0
+    error network-unreachable
+"
+);
+
+script!(
+    unreachable_port_refuses_connecting,
+    "
+    connect
+    > S 0:0(0)
+    < icmp port-unreachable 0
+    error refused
+"
+);
+
+script!(
+    forged_unreachable_does_not_end_connecting,
+    "
+    connect
+    > S 0:0(0)
+    # RFC 5927 4.1: the quoted sequence number must be in flight.
+    < icmp host-unreachable 1
+    < icmp host-unreachable -1
+    < icmp port-unreachable 100000
+    state SYN-SENT
+    error none
+"
+);
+
+script!(
+    hard_errors_do_not_end_an_established_connection,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    # RFC 5927 5.2: established connections take hard errors for soft ones.
+    < icmp port-unreachable 1
+    < icmp protocol-unreachable 1
+    state ESTABLISHED
+    error none
+    < . 1:1(0) ack 101
+    flushed yes
+"
+);
+
+script!(
+    smaller_path_makes_smaller_segments,
+    "
+    @server
+    write 2920
+    >* 1:2921(2920) ack 1
+    # RFC 1191, RFC 8201: what was too big is sent again in pieces.
+    < icmp too-big 1300 1
+    > . 1:{1261(1260)|1241(1240)} ack 1
+    > . {1261:1461(200)|1241:1461(220)} ack 1
+    > . 1461:{2721(1260)|2701(1240)} ack 1
+    > . {2721:2921(200)|2701:2921(220)} ack 1
+    info pmtu = 1300
+    info mss = {1260|1240}
+    < . 1:1(0) ack 2921
+    write {1300|1280}
+    > . 2921:{4181(1260)|4161(1240)} ack 1
+    > P. {4181:4221(40)|4161:4201(40)} ack 1
+"
+);
+
+script!(
+    larger_path_than_ours_is_not_believed,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp too-big 9000 1
+    info mss = 1460
+    nothing
+"
+);
+
+script!(
+    tiny_path_is_not_believed,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp too-big 68 1
+    discard
+    info pmtu >= 552
+    info mss >= 512
+"
+);
+
+script!(
+    path_error_about_acknowledged_data_is_ignored,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < . 1:1(0) ack 101
+    < icmp too-big 1300 1
+    info mss = 1460
+    nothing
+"
+);
+
+script!(
+    soft_errors_in_a_half_open_connection_do_not_free_it,
+    "
     listen 80
     < S 0:0(0) <mss 1460>
     > S. 0:0(0) ack 1
@@ -205,9 +380,12 @@ script!(soft_errors_in_a_half_open_connection_do_not_free_it, "
     state SYN-RECEIVED
     < . 1:1(0) ack 1
     accept
-");
+"
+);
 
-script!(forged_errors_about_other_sequence_numbers_are_ignored, "
+script!(
+    forged_errors_about_other_sequence_numbers_are_ignored,
+    "
     @server
     write 100
     > P. 1:101(100) ack 1
@@ -217,13 +395,17 @@ script!(forged_errors_about_other_sequence_numbers_are_ignored, "
     state ESTABLISHED
     error none
     info mss = 1460
-");
+"
+);
 
-script!(source_quench_is_ignored, "
+script!(
+    source_quench_is_ignored,
+    "
     @server
     write 14600
     >* 1:14601(14600) ack 1
     < icmp source-quench 1
     info cwnd = 14600
     info retrans = 0
-");
+"
+);

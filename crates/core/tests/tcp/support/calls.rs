@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use usernet_core::tcp::{Info, StateName};
-use usernet_core::{ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions};
+use usernet_core::{
+    ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions,
+};
 
 use super::language::{duration, number};
 use super::segment;
@@ -129,7 +131,11 @@ impl Tester {
                 if have.intersects(wanted) { Err(format!("there is: {have:?}")) } else { Ok(()) }
             }
             ["acceptable"] => {
-                if std::mem::take(&mut self.acceptable) { Ok(()) } else { Err("no event".into()) }
+                if std::mem::take(&mut self.acceptable) {
+                    Ok(())
+                } else {
+                    Err("no event".into())
+                }
             }
             ["info", name, relation, value] => {
                 let id = self.socket()?;
@@ -138,15 +144,8 @@ impl Tester {
             }
             ["stat", name, relation, value] => {
                 let stats = self.stack().0.stats();
-                let have = match name {
-                    "connections" => stats.connections,
-                    "time_wait" => stats.time_wait,
-                    "listeners" => stats.listeners,
-                    "receive_memory" => stats.receive_memory,
-                    "frames_in" => stats.frames_in,
-                    "frames_out" => stats.frames_out,
-                    _ => return Err("no such counter".into()),
-                };
+                let (_, have) =
+                    stats.iter().find(|(counter, _)| *counter == name).ok_or("no such counter")?;
                 compare(have, relation, value)
             }
             ["flushed", wanted] => {
@@ -343,6 +342,10 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         _ => Err(format!("{name} takes one value")),
     };
     match name {
+        "congestion" => {
+            options.congestion = one()?.parse().map_err(|()| "no such algorithm".to_string())?;
+        }
+        "loss_probe" => options.loss_probe = on()?,
         "nagle" => options.nagle = on()?,
         "timestamps" => options.timestamps = on()?,
         "sack" => options.sack = on()?,

@@ -36,7 +36,7 @@ impl Tester {
             return;
         };
         let data = segment::bytes_at(true, at.wrapping_add(1), len);
-        if let Ok(taken) = self.stack().0.tcp_send(now, id, &data, len % 7 == 0) {
+        if let Ok(taken) = self.stack().0.tcp_send(now, id, &data, len.is_multiple_of(7)) {
             self.peer().written += taken as u32;
         }
     }
@@ -80,7 +80,8 @@ impl Tester {
         if stats.receive_memory > most {
             return Err(format!("{} bytes in receive queues", stats.receive_memory));
         }
-        if stats.connections > 2 {
+        // The one at hand, and what a listener's queue holds: 128 of a backlog and one more.
+        if stats.connections > 130 {
             return Err(format!("{} connections", stats.connections));
         }
         let Some(info) = id.and_then(|id| stack.tcp_info(id).ok()) else { return Ok(()) };

@@ -32,9 +32,9 @@
 
 mod calls;
 mod hostile;
+mod language;
 mod options;
 mod pair;
-mod language;
 mod segment;
 mod tester;
 

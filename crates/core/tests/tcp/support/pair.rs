@@ -6,7 +6,10 @@ use std::time::Duration;
 use usernet_core::{
     Config, ConnectOptions, Instant, InterfaceConfig, InterfaceId, ListenAddress, ListenOptions,
     ListenerId, Medium, Offload, RecvError, RxFrame, Secrets, Shutdown, SocketId, Stack,
+    TxChecksum,
 };
+use usernet_wire::ip;
+use usernet_wire::tcp::{self, Flags};
 
 use super::segment::{Family, bytes_at};
 
@@ -36,6 +39,8 @@ pub(crate) struct PairConfig {
     pub(crate) window_scaling: bool,
     pub(crate) nagle: bool,
     pub(crate) delayed_ack: bool,
+    /// Whether the devices complete checksums and cut segments.
+    pub(crate) offload: bool,
     /// How often each reader pauses for seconds.
     pub(crate) stalls: u32,
 }
@@ -61,8 +66,15 @@ pub(crate) struct Pair {
     now: Instant,
     random: u64,
     /// Packets under way: when they arrive, at whom.
-    link: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    link: BTreeMap<(Instant, u64), (usize, Frame)>,
     packets: u64,
+}
+
+/// A packet on the link: its bytes, and the size of its segments where a device may cut it.
+#[derive(Clone)]
+struct Frame {
+    bytes: Vec<u8>,
+    size: u16,
 }
 
 /// A transfer of so little that takes longer has stalled.
@@ -112,7 +124,7 @@ impl Pair {
             name: "link".into(),
             medium: Medium::Ip,
             mtu: 1500,
-            offload: Offload::default(),
+            offload: Offload { tx_checksum: pair.offload, tso4: pair.offload, tso6: pair.offload },
             addresses,
             ..InterfaceConfig::default()
         };
@@ -139,7 +151,7 @@ impl Pair {
                 self.application(n)?;
                 done &= self.hosts[n].socket.is_none() && self.hosts[n].ended;
             }
-            self.pump();
+            self.pump()?;
             if done && self.hosts.iter().all(|h| h.stack.stats().connections == 0) {
                 return Ok(());
             }
@@ -219,32 +231,46 @@ impl Pair {
     }
 
     /// Puts on the link what the stacks have to send.
-    fn pump(&mut self) {
+    fn pump(&mut self) -> Result<(), String> {
         for n in 0..2 {
             let now = self.now;
             let mut frames = Vec::new();
             let stack = &mut self.hosts[n].stack;
             while let Some(transmit) = stack.poll_transmit(now) {
-                frames.push(transmit.to_vec());
+                let mut bytes = transmit.to_vec();
+                if let Some(checksum) = transmit.checksum {
+                    complete_checksum(&mut bytes, checksum);
+                }
+                frames.push(Frame { bytes, size: transmit.gso.map_or(0, |gso| gso.size) });
             }
             while stack.poll_event().is_some() {}
             for frame in frames {
-                let link = self.config.link;
-                let copies = if self.chance(link.loss) {
-                    0
-                } else {
-                    1 + u32::from(self.chance(link.duplicate))
-                };
-                for _ in 0..copies {
-                    let mut delay = link.delay_ms * 1000;
-                    if self.chance(link.reorder) {
-                        delay += u64::from(self.below(link.jitter_ms as u32 * 1000));
+                // A device may cut what it is given, or hand it on in one piece.
+                if frame.size > 0 && self.chance(500) {
+                    for piece in cut(&frame)? {
+                        self.put(1 - n, &piece);
                     }
-                    self.packets += 1;
-                    let at = now + Duration::from_micros(delay);
-                    self.link.insert((at, self.packets), (1 - n, frame.clone()));
+                } else {
+                    self.put(1 - n, &frame);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Puts a packet on the link, or not.
+    fn put(&mut self, to: usize, frame: &Frame) {
+        let link = self.config.link;
+        let lost = self.chance(link.loss);
+        let copies = if lost { 0 } else { 1 + u32::from(self.chance(link.duplicate)) };
+        for _ in 0..copies {
+            let mut delay = link.delay_ms * 1000;
+            if self.chance(link.reorder) {
+                delay += u64::from(self.below(link.jitter_ms as u32 * 1000));
+            }
+            self.packets += 1;
+            let at = self.now + Duration::from_micros(delay);
+            self.link.insert((at, self.packets), (to, frame.clone()));
         }
     }
 
@@ -266,7 +292,9 @@ impl Pair {
             }
             let (to, frame) = entry.remove();
             let host = &mut self.hosts[to];
-            host.stack.handle_frame(now, host.interface, RxFrame::new(frame));
+            // The checksum of what was cut is right, and verified; that of a large one was completed as one packet's.
+            let frame = RxFrame { gso_size: frame.size, ..RxFrame::new(frame.bytes) };
+            host.stack.handle_frame(now, host.interface, frame);
         }
         for host in &mut self.hosts {
             let mut rounds = 0;
@@ -285,4 +313,51 @@ impl Pair {
         }
         Ok(())
     }
+}
+
+/// What a device does that completes checksums: the field holds the sum of the pseudo-header.
+fn complete_checksum(bytes: &mut [u8], checksum: TxChecksum) {
+    let start = usize::from(checksum.start);
+    let field = start + usize::from(checksum.offset);
+    let sum = usernet_wire::checksum::checksum(&bytes[start..]);
+    bytes[field..field + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// What a device does that cuts segments (RFC 9293 §3.1 fields; FIN and PSH belong to the last).
+fn cut(frame: &Frame) -> Result<Vec<Frame>, String> {
+    let packet = ip::Packet::parse(&frame.bytes).map_err(|e| e.to_string())?;
+    let segment = &frame.bytes[packet.payload_offset..];
+    let (repr, header_len) =
+        tcp::Repr::parse(segment, packet.src, packet.dst, false).map_err(|e| e.to_string())?;
+    let data = &segment[header_len..];
+    let pieces = data.chunks(usize::from(frame.size));
+    let last = pieces.len().saturating_sub(1);
+    let pieces = pieces.enumerate().map(|(i, piece)| {
+        let mut repr = repr.clone();
+        repr.seq += i as u32 * u32::from(frame.size);
+        if i < last {
+            repr.flags -= Flags::FIN | Flags::PSH;
+        }
+        let mut header = vec![0; repr.header_len()];
+        repr.emit(&mut header);
+        tcp::Repr::fill_checksum(&mut header, &[piece], packet.src, packet.dst);
+        let payload_len = header.len() + piece.len();
+        let outer = ip::Repr {
+            src: packet.src,
+            dst: packet.dst,
+            protocol: packet.protocol,
+            hop_limit: packet.hop_limit,
+            traffic_class: packet.traffic_class,
+            ident: 0,
+            dont_fragment: true,
+            flow_label: 0,
+            payload_len,
+        };
+        let mut bytes = vec![0; outer.header_len()];
+        outer.emit(&mut bytes);
+        bytes.extend(header);
+        bytes.extend(piece);
+        Frame { bytes, size: 0 }
+    });
+    Ok(pieces.collect())
 }

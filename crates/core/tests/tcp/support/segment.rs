@@ -8,8 +8,8 @@ use usernet_wire::ip::{self, Protocol};
 use usernet_wire::tcp::{self, Flags};
 use usernet_wire::{SeqNumber, checksum};
 
-use super::options::Opt;
 use super::language::{Icmp, Segment, Twist};
+use super::options::Opt;
 
 /// Over which IP version a script runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub(crate) fn build_with(
     }
     let mut payload = bytes_at(false, segment.seq, segment.len);
     if segment.twists.contains(&Twist::OtherData) {
-        payload.iter_mut().for_each(|b| *b = !*b);
+        payload = payload.into_iter().map(|b| !b).collect();
     }
     let repr = tcp::Repr {
         src_port,

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use usernet_core::tcp::StateName;
 use usernet_core::{
-    Config, ConnectOptions, Event, Instant, InterfaceConfig, InterfaceId, ListenAddress, ListenOptions,
-    ListenerId, Medium, Offload, Ready, RxFrame, Secrets, SocketId, Stack, Trace,
+    Config, ConnectOptions, Event, Instant, InterfaceConfig, InterfaceId, ListenAddress,
+    ListenOptions, ListenerId, Medium, Offload, Ready, RxFrame, Secrets, SocketId, Stack, Trace,
 };
 use usernet_wire::tcp::Flags;
 
-use super::options::Opt;
 use super::language::{Delay, Op, Segment, Step, Twist};
+use super::options::Opt;
 use super::segment::{self, Bases, Family, Observed};
 
 /// How far a segment may be from the moment a script names: timers may round.
@@ -199,13 +199,20 @@ impl Tester {
             tester.config = self.config.clone();
             tester.mtu = self.mtu;
             (tester.now, tester.start) = (at, at);
-            tester.run(if self.active { "connect\ndiscard" } else { "listen 80\n< S 0:0(0)\ndiscard" });
+            tester.run(if self.active {
+                "connect\ndiscard"
+            } else {
+                "listen 80\n< S 0:0(0)\ndiscard"
+            });
             tester.peer().bases.ours
         };
         let second = Duration::from_secs(1);
         let first = sample(START);
         let per_second = u64::from(sample(START + second).wrapping_sub(first));
-        assert!(per_second > 0, "the initial sequence number does not grow with time (RFC 6528 §3)");
+        assert!(
+            per_second > 0,
+            "the initial sequence number does not grow with time (RFC 6528 §3)"
+        );
         let missing = u64::from(isn.wrapping_sub(first));
         // Half a tick later, so that rounding down ends on the wanted one.
         let nanos = (u128::from(missing) * 2 + 1) * 1_000_000_000 / (u128::from(per_second) * 2);
@@ -311,7 +318,7 @@ impl Tester {
     pub(crate) fn advance(&mut self, until: Instant, stop: bool) -> Result<(), String> {
         for _ in 0..STEP_LIMIT {
             match self.stack().0.poll_timeout() {
-                Some(at) if at <= until && !(stop && !self.out.is_empty()) => {
+                Some(at) if at <= until && (!stop || self.out.is_empty()) => {
                     self.now = self.now.max(at);
                     let now = self.now;
                     self.stack().0.handle_timeout(now);
@@ -600,7 +607,9 @@ impl Peer {
             if let Some(old) = self.receive_edge {
                 let back = old.wrapping_sub(edge) as i32;
                 if back >= 1 << shift {
-                    return Err(format!("its window ends {back} bytes before the one offered last"));
+                    return Err(format!(
+                        "its window ends {back} bytes before the one offered last"
+                    ));
                 }
                 if back > 0 {
                     return Ok(());
@@ -619,9 +628,8 @@ impl Peer {
 
 /// Whether the first connection of a script is made by the stack.
 fn starts_active(text: &str) -> bool {
-    let at = |word: &str| {
-        text.lines().position(|l| l.trim().starts_with(word)).unwrap_or(usize::MAX)
-    };
+    let at =
+        |word: &str| text.lines().position(|l| l.trim().starts_with(word)).unwrap_or(usize::MAX);
     at("connect") < at("listen").min(at("@server"))
 }
 
@@ -651,10 +659,11 @@ fn expand(text: &str, family: Family) -> String {
         };
         let win = rest.trim().strip_prefix("win ").unwrap_or("65535");
         // The third segment carries the same TSval as the SYN.
-        let stamps = options.split(',').find(|o| o.starts_with("TS val")).map_or(String::new(), |o| {
-            let val = o.split_whitespace().nth(2).unwrap_or_default();
-            format!("<nop,nop,TS val {val} ecr last>")
-        });
+        let stamps =
+            options.split(',').find(|o| o.starts_with("TS val")).map_or(String::new(), |o| {
+                let val = o.split_whitespace().nth(2).unwrap_or_default();
+                format!("<nop,nop,TS val {val} ecr last>")
+            });
         let steps = if line.starts_with("@server") {
             format!(
                 "listen 80

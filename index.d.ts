@@ -1,0 +1,444 @@
+// The public types of usernet, all of them.
+// Made by scripts/types.mjs from src/: do not edit.
+
+import * as realTls from 'node:tls';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import * as realNet from 'node:net';
+
+/** Counters by name. */
+type NativeStats = Record<string, number>;
+/** What `ss -ti` would show (crates/core `Info`): durations in ms as fractions, sizes in bytes. */
+type NativeInfo = Record<string, number | string | boolean>;
+/** What `new Socket` takes: Node's options, without those of descriptors and handles. */
+export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
+  /** Whether the writable side stays open after the peer's FIN. Default false. */
+  allowHalfOpen?: boolean;
+  /** Destroys the socket when aborted. */
+  signal?: AbortSignal;
+  /** Reads into one buffer instead of emitting `data`. */
+  onread?: realNet.OnReadOpts;
+  /** Sends small segments at once (Nagle's algorithm off). Default false. */
+  noDelay?: boolean;
+  /** Probes an idle connection. Default false. */
+  keepAlive?: boolean;
+  /** Idle time before the first probe, ms. 0 keeps the stack's default. */
+  keepAliveInitialDelay?: number;
+  /** Bytes each side buffers before it says stop. */
+  highWaterMark?: number;
+  /** Addresses that must not be connected to. */
+  blockList?: realNet.BlockList;
+  /** The DSCP and ECN byte of outgoing packets, 0-255. */
+  typeOfService?: number;
+}
+/** A TCP connection over a user-space stack: to its user, a `net.Socket`. */
+export interface Socket extends realNet.Socket {
+  /**
+   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
+   * (bytes), counters of retransmissions and more. `null` where there is no connection.
+   */
+  info(): NativeInfo | null;
+  /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
+  setTypeOfService(tos: number): this;
+  /** The DSCP and ECN byte of outgoing packets. */
+  getTypeOfService(): number;
+  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
+  setKeepAlive(enable?: boolean, initialDelay?: number): this;
+  setKeepAlive(options: {
+    enable?: boolean;
+    initialDelay?: number;
+  }): this;
+}
+/** What `createServer` takes: Node's options. */
+export interface ServerOptions extends realNet.ServerOpts {
+  /** Connections from these addresses are closed without a word. */
+  blockList?: realNet.BlockList;
+}
+/** What `listen` takes: Node's options, without those of pipes and descriptors. */
+export interface ListenOptions {
+  /** 0-65535; 0 or none leaves the choice to the stack. */
+  port?: number | undefined;
+  /** A name or an address; none is every address of the stack. */
+  host?: string | undefined;
+  /** Connections that may wait to be accepted. Default 511. */
+  backlog?: number | undefined;
+  /** Without meaning here: a stack belongs to one thread, there is nobody to share with. */
+  exclusive?: boolean | undefined;
+  /** Whether `::` leaves IPv4 alone. */
+  ipv6Only?: boolean | undefined;
+  /** Whether several servers may listen on the address and port and share the connections. */
+  reusePort?: boolean | undefined;
+  /** Closes the server when aborted. */
+  signal?: AbortSignal | undefined;
+}
+/** A TCP server over a user-space stack: to its user, a `net.Server`. */
+export interface Server extends realNet.Server {
+  /** Ends a server that listens; resolves once it is closed. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+type Callback = (...args: unknown[]) => void;
+type NormalizedArgs = [
+  options: Record<string, unknown>,
+  callback: Callback | null
+];
+/** A constructor that can be called without `new`, and by `call` from constructors of old. */
+export interface SocketConstructor {
+  new (options?: SocketOptions): Socket;
+  (options?: SocketOptions): Socket;
+  readonly prototype: Socket;
+}
+/** As `SocketConstructor`, for servers. */
+export interface ServerConstructor {
+  new (connectionListener?: (socket: Socket) => void): Server;
+  new (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  (connectionListener?: (socket: Socket) => void): Server;
+  (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  readonly prototype: Server;
+}
+/** What a socket can be connected with: Node's options for TCP, and those of `Socket`. */
+export type ConnectOptions = SocketOptions & realNet.TcpSocketConnectOpts & {
+  /** Idle time, ms, after which `timeout` is emitted. */
+  timeout?: number;
+};
+/** `connect` and `createConnection`. */
+export interface Connect {
+  (options: ConnectOptions, connectionListener?: () => void): Socket;
+  (port: number, host?: string, connectionListener?: () => void): Socket;
+  (port: number, connectionListener?: () => void): Socket;
+}
+/** `node:net`, on a stack. */
+export interface Net {
+  connect: Connect;
+  createConnection: Connect;
+  createServer(connectionListener?: (socket: Socket) => void): Server;
+  createServer(options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  Socket: SocketConstructor;
+  /** Legacy name of `Socket`. */
+  Stream: SocketConstructor;
+  Server: ServerConstructor;
+  isIP: typeof realNet.isIP;
+  isIPv4: typeof realNet.isIPv4;
+  isIPv6: typeof realNet.isIPv6;
+  BlockList: typeof realNet.BlockList;
+  SocketAddress: typeof realNet.SocketAddress;
+  getDefaultAutoSelectFamily(): boolean;
+  setDefaultAutoSelectFamily(value: boolean): void;
+  getDefaultAutoSelectFamilyAttemptTimeout(): number;
+  setDefaultAutoSelectFamilyAttemptTimeout(value: number): void;
+  /** Node's internal normalization of arguments, which some libraries call. */
+  _normalizeArgs(args: unknown[]): NormalizedArgs;
+}
+/** A TUN interface of the operating system; made by `tun()`. */
+export interface TunDevice extends TunOptions {
+  readonly kind: "tun";
+}
+/** One end of an in-process link; made by `createLink()`. Belongs to one stack, once. */
+export interface LinkDevice {
+  readonly kind: "link";
+}
+/** Where an interface's packets come from and go to. */
+export type Device = TunDevice | LinkDevice;
+/** What `tun()` takes. */
+export interface TunOptions {
+  /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
+  name?: string;
+  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
+  offload?: boolean;
+  /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
+  queueLength?: number;
+  /** Whether to set the interface up. Default true. */
+  up?: boolean;
+}
+/** What `createLink()` takes. Each direction is impaired by itself, repeatably: the same seed does the same. */
+export interface LinkOptions {
+  /** Largest packet, bytes. Default 1,500. */
+  mtu?: number;
+  /** Packets in flight each way before the next is lost. */
+  capacity?: number;
+  /** Probability that a packet is lost, 0-1. */
+  loss?: number;
+  /** Probability that a packet arrives twice, 0-1. */
+  duplicate?: number;
+  /** Probability that a packet is overtaken, 0-1. */
+  reorder?: number;
+  /** One way, ms. */
+  delay?: number;
+  /** Random addition to the delay, ms. */
+  jitter?: number;
+  /** bit/s. */
+  rate?: number;
+  /** Of the generator of the impairments. */
+  seed?: number;
+}
+/** An interface of a stack. */
+export interface InterfaceOptions {
+  /** Where its packets come from and go to. */
+  device: Device;
+  /** Its addresses, each with the length of its prefix: `198.18.0.2/24`, `fd00::2/64`. */
+  addresses: string[];
+  /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
+  name?: string;
+  /** Largest packet, bytes. Default: the device's. At least 68 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
+  mtu?: number;
+}
+/** A way to addresses that are on no interface's link. */
+export interface RouteOptions {
+  /** A prefix such as `192.0.2.0/24`, or `default`: everything of the next hop's family. */
+  to: string;
+  /** The next hop, on the link of an interface. */
+  via?: string;
+  /** The name of the interface. Default: the one whose link `via` is on. */
+  interface?: string;
+}
+/** What `createStack()` takes. */
+export interface StackOptions {
+  /** The interfaces it begins with. Default none. */
+  interfaces?: InterfaceOptions[];
+  /** The routes it begins with. Default none. */
+  routes?: RouteOptions[];
+  /** Whether it has 127.0.0.0/8 and ::1. Default true. */
+  loopback?: boolean;
+  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
+  recvBuffer?: number;
+  /** Most that a connection's send buffer holds, bytes. */
+  sendBuffer?: number;
+  /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
+  timeWait?: number;
+  /** Most connections at a time; further ones are refused. */
+  maxConnections?: number;
+  /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
+  trace?: boolean;
+}
+/** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
+export declare function tun(options?: TunOptions): TunDevice;
+type StackAgent = https.Agent;
+interface UndiciDispatcher {
+  close(): Promise<void>;
+  destroy(error?: Error | null): Promise<void>;
+  dispatch(options: object, handler: object): boolean;
+}
+interface DispatcherOptions {
+  connect?: Record<string, unknown>;
+  [option: string]: unknown;
+}
+type Http = typeof http;
+type Https = typeof https;
+type Tls = typeof realTls;
+/** What every entry of the trace says. */
+export interface TraceBase {
+  /** When, in ms since the stack was made. */
+  at: number;
+  /** The connection's number in the stack; -1 for one JavaScript does not hold (not accepted yet, or let go). */
+  id: number;
+  /** The connection's own end, `192.0.2.1:80` or `[2001:db8::1]:80`. */
+  local: string;
+  /** Its other end. */
+  remote: string;
+}
+/** A connection went from one state (RFC 9293 section 3.3.2) to another. */
+export interface StateEvent extends TraceBase {
+  type: "state";
+  from: string;
+  to: string;
+}
+/** A segment was sent again. */
+export interface RetransmitEvent extends TraceBase {
+  type: "retransmit";
+  /** Its first sequence number. */
+  seq: number;
+  /** Its payload, bytes. */
+  length: number;
+  /** Whether the retransmission timer was why (RFC 6298 section 5.4), not duplicate acknowledgements. */
+  timeout: boolean;
+}
+/** Loss recovery began or ended (RFC 6582). */
+export interface RecoveryEvent extends TraceBase {
+  type: "recovery";
+  began: boolean;
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+/** The retransmission timer expired. */
+export interface TimeoutEvent extends TraceBase {
+  type: "timeout";
+  /** How often in a row. */
+  backoff: number;
+  /** The timer's new value, ms. */
+  rto: number;
+}
+/** The congestion window changed. */
+export interface CwndEvent extends TraceBase {
+  type: "cwnd";
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+/** A connection failed. */
+export interface FailureEvent extends TraceBase {
+  type: "error";
+  /** Such as `ECONNRESET`. */
+  code: string;
+}
+/** What a stack made with `trace: true` records. */
+export type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | FailureEvent;
+/** The events of a stack. Those of the trace need `trace: true`. */
+export interface StackEvents {
+  /** The stack is closed, and so are its servers and sockets. */
+  close: [
+  ];
+  /** Every event of the trace. */
+  trace: [
+    event: TraceEvent
+  ];
+  state: [
+    event: StateEvent
+  ];
+  retransmit: [
+    event: RetransmitEvent
+  ];
+  recovery: [
+    event: RecoveryEvent
+  ];
+  timeout: [
+    event: TimeoutEvent
+  ];
+  cwnd: [
+    event: CwndEvent
+  ];
+  /** A connection failed: the trace's `error`, which is no error of the stack. */
+  failure: [
+    event: FailureEvent
+  ];
+}
+type Args<Events, Name> = Name extends keyof Events ? (Events[Name] extends unknown[] ? Events[Name] : never) : never;
+/** An `EventEmitter` that knows its events. */
+export interface TypedEmitter<Events> {
+  on<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  once<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  off<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  addListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependOnceListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeAllListeners(name?: keyof Events): this;
+  emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
+  listenerCount(name: keyof Events): number;
+  eventNames(): Array<string | symbol>;
+  setMaxListeners(count: number): this;
+  getMaxListeners(): number;
+}
+declare const TypedEventEmitter: new <Events>() => TypedEmitter<Events>;
+/** An interface of a stack, as it is. */
+export interface Interface {
+  readonly name: string;
+  /** With the lengths of their prefixes. */
+  readonly addresses: readonly string[];
+}
+/**
+ * TCP/IP of its own: interfaces, routes, connections, independent of every other stack. Made by `createStack()`.
+ * Belongs to the thread that made it.
+ */
+export declare class Stack extends TypedEventEmitter<StackEvents> {
+  #private;
+  /** Everything `node:net` exports, bound to this stack. */
+  readonly net: Net;
+  /** Whether `close()` was called. */
+  get closed(): boolean;
+  /** The interfaces, loopback among them. */
+  get interfaces(): Interface[];
+  /** `node:http` on this stack: `createServer(...).listen()` listens on it, requests connect on it. */
+  get http(): Http;
+  /** `node:https` on this stack. */
+  get https(): Https;
+  /** `node:tls` on this stack. */
+  get tls(): Tls;
+  /** An agent for `node:http` and `node:https` whose connections are on this stack. */
+  agent(options?: http.AgentOptions & https.AgentOptions): StackAgent;
+  /** A dispatcher for undici and `fetch` whose connections are on this stack. Needs the package undici. */
+  dispatcher(options?: DispatcherOptions): UndiciDispatcher;
+  /**
+   * Makes a server of Node's own, or of a library over it, listen on this stack: `http`, `https`, `http2` or `tls`.
+   * Returns it.
+   */
+  attach<T extends realNet.Server>(server: T): T;
+  /** Adds an interface. Rejects where its device cannot be had, with a `code` and the remedy. */
+  addInterface(options: InterfaceOptions): Promise<Interface>;
+  /** Removes an interface, and with it its addresses and routes; connections over it find no way any more. */
+  removeInterface(name: string): Promise<void>;
+  /** Adds a route. */
+  addRoute(options: RouteOptions): void;
+  /** Removes the route to a prefix. */
+  removeRoute(to: string): void;
+  /** The stack's counters by name: what `nstat` would show, and how many connections and listeners there are. */
+  stats(): NativeStats;
+  /**
+   * Ends the stack: destroys its sockets, closes its servers, resets what connections are left and lets its devices go.
+   * Resolves once all of them have emitted `close`. Idempotent.
+   */
+  close(): Promise<void>;
+  /** As `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+/**
+ * Makes a stack. Rejects, with a `code` and the remedy, where options are wrong or a device cannot be had.
+ *
+ * @example
+ * const stack = await createStack({
+ *   interfaces: [{ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24', 'fd00::2/64'] }],
+ *   routes: [{ to: 'default', via: '198.18.0.1' }],
+ * });
+ */
+export declare function createStack(options?: StackOptions): Promise<Stack>;
+/** The two ends of a link within the process: one for each of two stacks. */
+export declare function createLink(options?: LinkOptions): [
+  LinkDevice,
+  LinkDevice
+];
+/**
+ * The default stack of this thread. Given devices with `addInterface` and `addRoute`, `usernet/net` reaches beyond this
+ * process.
+ */
+export declare function defaultStack(): Stack;
+/**
+ * Makes the default stack with options, before anything has used it.
+ * Throws `ERR_DEFAULT_STACK_IN_USE` after that.
+ */
+export declare function configureDefaultStack(options: StackOptions): Stack;
+/** `node:net` on the default stack. */
+export declare const net: Net;
+/** An error of the operating system's kind, as `node:net` raises it. */
+export interface SystemError extends Error {
+  /** The name of the error, such as `ECONNREFUSED`. */
+  code: string;
+  /** The negative number of the error on this platform, as libuv has it. */
+  errno: number;
+  /** What was being done: `connect`, `listen`, `bind`, `read`, `write`, `shutdown`. */
+  syscall: string;
+  /** The address it was about, where there is one. */
+  address?: string;
+  /** The port it was about, where there is one. */
+  port?: number;
+  /** For `connect` with both a local address and a local port: that address. */
+  localAddress?: string;
+  /** For `connect` with both a local address and a local port: that port. */
+  localPort?: number;
+}
+/** An error with one of Node's `ERR_` codes, or with a code of this package. */
+export interface CodedError extends Error {
+  code: string;
+}
+/** `net.connect` on the default stack: loopback, until it is given interfaces. */
+export declare const connect: Connect, createConnection: Connect, createServer: {
+  (connectionListener?: (socket: Socket) => void): Server;
+  (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+};
+
+export {
+  NativeInfo as SocketInfo,
+  NativeStats as StackStats,
+};
+
+export {};
