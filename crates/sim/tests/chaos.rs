@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use usernet_core::{
-    Config, ConnectOptions, ConnectionError, Event, KeepAlive, ListenAddress, ListenOptions,
+    Config, ConnectOptions, ConnectionError, KeepAlive, ListenAddress, ListenOptions,
     ListenerId, RecvError, SendError, Shutdown, SocketId, SocketOptions, Stack,
 };
 use usernet_sim::{Duration, HostConfig, Network, NodeId, Pattern, Plan, explore};
@@ -242,7 +242,7 @@ impl World {
             }
             match self.net.poll_event() {
                 None => break,
-                Some((_, Event::Acceptable(_) | Event::Socket(..))) => {}
+                Some(_) => {}
             }
         }
         Ok(())
