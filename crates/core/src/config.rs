@@ -53,8 +53,53 @@ pub struct Config {
     pub trace: bool,
     /// Most trace events that wait to be taken; further ones are counted and lost.
     pub max_trace_events: usize,
+    /// Whether packets for others are passed on between interfaces (a router, RFC 1812).
+    pub forwarding: bool,
+    /// Bounds of what waits for its other fragments.
+    pub reassembly: ReassemblyLimits,
+    /// Most UDP sockets at once, those of accepted flows included.
+    pub max_udp_sockets: usize,
+    /// Most raw sockets at once.
+    pub max_raw_sockets: usize,
+    /// Most echo requests without an outcome that was taken.
+    pub max_pings: usize,
+    /// Most flows that are held or dropped by decision at once; beyond it those dropped make way, then new ones are
+    /// refused in silence.
+    pub max_flows: usize,
+    /// How long a flow is held without a decision before it is forgotten.
+    pub flow_timeout: Duration,
+    /// How long an accepted UDP flow may be idle before its socket is closed (RFC 4787 §4.3 REQ-5: at least 2 minutes
+    /// for a NAT; a sandbox may ask for less).
+    pub udp_flow_idle: Duration,
     /// Defaults of the sockets.
     pub socket: SocketOptions,
+}
+
+/// Bounds of reassembly (RFC 791 §3.2, RFC 8200 §4.5). What is over a bound is dropped and counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReassemblyLimits {
+    /// Most datagrams that wait at once; beyond it the one that would time out first is dropped.
+    pub max_datagrams: usize,
+    /// Most bytes that all of them hold, bookkeeping included; beyond it the one that would time out first is dropped.
+    pub max_bytes: usize,
+    /// Most fragments of one datagram; beyond it the datagram is dropped.
+    pub max_fragments: usize,
+    /// How long an IPv4 datagram waits after its first fragment came (30 s, Linux `ipfrag_time`).
+    pub timeout_v4: Duration,
+    /// The same for IPv6 (60 s, RFC 8200 §4.5).
+    pub timeout_v6: Duration,
+}
+
+impl Default for ReassemblyLimits {
+    fn default() -> Self {
+        Self {
+            max_datagrams: 1024,
+            max_bytes: 4 << 20,
+            max_fragments: 256,
+            timeout_v4: Duration::from_secs(30),
+            timeout_v6: Duration::from_secs(60),
+        }
+    }
 }
 
 impl Default for Config {
@@ -68,6 +113,14 @@ impl Default for Config {
             max_receive_memory: 256 << 20,
             trace: false,
             max_trace_events: 65_536,
+            forwarding: false,
+            reassembly: ReassemblyLimits::default(),
+            max_udp_sockets: 65_536,
+            max_raw_sockets: 256,
+            max_pings: 4096,
+            max_flows: 4096,
+            flow_timeout: Duration::from_secs(30),
+            udp_flow_idle: Duration::from_secs(120),
             socket: SocketOptions::default(),
         }
     }

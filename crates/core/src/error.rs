@@ -109,3 +109,87 @@ pub enum RecvError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no such socket")]
 pub struct NoSuchSocket;
+
+/// Why [`Stack::udp_bind`](crate::Stack::udp_bind), [`Stack::raw_open`](crate::Stack::raw_open) or
+/// [`Stack::flow_accept`](crate::Stack::flow_accept) failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BindError {
+    /// Another socket has the port (`EADDRINUSE`).
+    #[error("address already in use")]
+    AddressInUse,
+    /// The address is not ours (`EADDRNOTAVAIL`).
+    #[error("address not available")]
+    AddressNotAvailable,
+    /// The stack has as many sockets as it may (`ENOBUFS`).
+    #[error("too many sockets")]
+    TooManySockets,
+}
+
+/// Why a datagram, a raw packet or an echo request was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DatagramError {
+    /// The id is stale.
+    #[error("no such socket")]
+    NoSuchSocket,
+    /// The send buffer is full; `WRITABLE` follows when there is room (`EAGAIN`).
+    #[error("operation would block")]
+    WouldBlock,
+    /// The socket is not connected and no destination was given (`EDESTADDRREQ`).
+    #[error("destination address required")]
+    DestinationRequired,
+    /// It is longer than one datagram can be, or than the path takes when it must not be cut (`EMSGSIZE`).
+    #[error("message too long")]
+    MessageTooLong,
+    /// A broadcast address, and the socket has no permission to broadcast (`EACCES`).
+    #[error("permission denied")]
+    PermissionDenied,
+    /// No route (`ENETUNREACH`).
+    #[error("network is unreachable")]
+    NetworkUnreachable,
+    /// The local address is not ours, or no local port is free (`EADDRNOTAVAIL`).
+    #[error("address not available")]
+    AddressNotAvailable,
+    /// The destination is not one there can be: unspecified, port 0, or of another family than the socket (`EINVAL`).
+    #[error("invalid destination")]
+    InvalidDestination,
+    /// The stack has as many of them under way as it may (`ENOBUFS`).
+    #[error("no buffer space available")]
+    NoBufferSpace,
+    /// What an earlier datagram met, reported once (`ECONNREFUSED`).
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+/// Why joining or leaving a multicast group failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum MembershipError {
+    /// The id is stale.
+    #[error("no such socket")]
+    NoSuchSocket,
+    /// Not a multicast address, or of a family the socket does not have (`EINVAL`).
+    #[error("not a multicast address")]
+    InvalidGroup,
+    /// No such interface, or none to choose (`ENODEV`).
+    #[error("no such interface")]
+    NoSuchInterface,
+    /// It is a member already (`EADDRINUSE`).
+    #[error("already a member")]
+    AlreadyMember,
+    /// It is no member (`EADDRNOTAVAIL`).
+    #[error("not a member")]
+    NotMember,
+    /// It is a member of as many groups as it may be (`ENOBUFS`).
+    #[error("too many memberships")]
+    TooManyMemberships,
+}
+
+/// Why a decision about a flow was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FlowError {
+    /// It was decided already, given up by the other end, or waited too long.
+    #[error("no such flow")]
+    NoSuchFlow,
+    /// The stack has as many sockets as it may (`ENOBUFS`).
+    #[error("too many sockets")]
+    TooManySockets,
+}

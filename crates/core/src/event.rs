@@ -1,7 +1,7 @@
 //! What the stack tells its driver: readiness of sockets (coalesced, so their number is bounded by the sockets'), and,
 //! where asked for, a trace of what happened inside.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bitflags::bitflags;
 
@@ -14,6 +14,14 @@ slotmap::new_key_type! {
     pub struct SocketId;
     /// Names a TCP listener.
     pub struct ListenerId;
+    /// Names a UDP socket.
+    pub struct UdpId;
+    /// Names a raw IP socket.
+    pub struct RawId;
+    /// Names an echo request of ours.
+    pub struct PingId;
+    /// Names a flow that waits for a decision.
+    pub struct FlowId;
 }
 
 bitflags! {
@@ -42,6 +50,72 @@ pub enum Event {
     Socket(SocketId, Ready),
     /// A connection can be accepted.
     Acceptable(ListenerId),
+    /// Something changed on a UDP socket: a datagram or an error to read, room to send, or (of an accepted flow) its end.
+    Udp(UdpId, Ready),
+    /// Something changed on a raw socket: a packet to read, or room to send.
+    Raw(RawId, Ready),
+    /// An echo request has its outcome; the id is stale from here on.
+    Ping(PingId, PingOutcome),
+    /// A new flow is held and waits for a decision (see [`Stack::flow_info`](crate::Stack::flow_info)).
+    Flow(FlowId),
+}
+
+/// What became of an echo request. Times are from the request's transmission to the answer's arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingOutcome {
+    /// It was answered.
+    Reply {
+        /// By whom.
+        from: IpAddr,
+        /// Round-trip time.
+        rtt: Duration,
+        /// TTL or hop limit that the answer arrived with.
+        hop_limit: u8,
+        /// Bytes of data in the answer.
+        size: usize,
+        /// Whether the data came back as it was sent.
+        intact: bool,
+    },
+    /// A router or the destination reported an error.
+    Error {
+        /// Who reported it.
+        from: IpAddr,
+        /// Time until the report came.
+        rtt: Duration,
+        /// What it says.
+        error: PathError,
+    },
+    /// Nothing came back in time.
+    TimedOut,
+}
+
+/// What an ICMP error says of a packet of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// Its TTL or hop limit ran out on the way: the reporter is a router of the path.
+    TimeExceeded {
+        /// Whether it ran out while fragments were waited for, at the destination.
+        in_reassembly: bool,
+    },
+    /// It cannot be delivered.
+    Unreachable {
+        /// The message's code, as ICMP of that family numbers them.
+        code: u8,
+        /// What that means to a connection.
+        meaning: ConnectionError,
+    },
+    /// It is longer than the path's MTU.
+    TooBig {
+        /// The MTU, bytes; 0 when the router does not say.
+        mtu: u32,
+    },
+    /// Something in its header is not understood.
+    ParameterProblem {
+        /// The message's code.
+        code: u8,
+        /// The byte at fault.
+        pointer: u32,
+    },
 }
 
 /// One line of the trace.

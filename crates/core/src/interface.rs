@@ -101,6 +101,27 @@ pub struct InterfaceConfig {
     pub offload: Offload,
     /// Its addresses.
     pub addresses: Vec<IpCidr>,
+    /// Whether every unicast destination that comes in here is ours; what was meant is the local address of the
+    /// connection or datagram.
+    pub accept_any: bool,
+    /// Whether new connections and UDP flows that come in here are held until
+    /// [`flow_accept`](crate::Stack::flow_accept) and its relatives decide.
+    pub hold: bool,
+}
+
+impl Default for InterfaceConfig {
+    /// No name, no addresses, an MTU of 1,500 bytes.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            medium: Medium::default(),
+            mtu: 1500,
+            offload: Offload::default(),
+            addresses: Vec::new(),
+            accept_any: false,
+            hold: false,
+        }
+    }
 }
 
 /// A route.

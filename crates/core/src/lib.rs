@@ -21,14 +21,23 @@ mod payload;
 mod stack;
 pub mod tcp;
 mod time;
+mod udp;
 
-pub use config::{Config, Congestion, KeepAlive, Secrets, SocketOptions};
+pub use config::{Config, Congestion, KeepAlive, ReassemblyLimits, Secrets, SocketOptions};
 pub use error::{
-    ConnectError, ConnectionError, InterfaceError, ListenError, NoSuchSocket, RecvError, SendError,
+    BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,
+    ListenError, MembershipError, NoSuchSocket, RecvError, SendError,
 };
-pub use event::{Event, ListenerId, Ready, SocketId, Trace, TraceEvent};
+pub use event::{
+    Event, FlowId, ListenerId, PathError, PingId, PingOutcome, RawId, Ready, SocketId, Trace,
+    TraceEvent, UdpId,
+};
 pub use frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
 pub use interface::{InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route, is_unicast};
 pub use payload::{Payload, Storage};
-pub use stack::{ConnectOptions, ListenAddress, ListenOptions, Shutdown, Stack, Stats};
+pub use stack::{
+    ConnectOptions, FlowInfo, FlowKind, FlowOptions, FlowSocket, ListenAddress, ListenOptions,
+    PingOptions, RawOptions, RawPacket, Reject, Shutdown, Stack, Stats,
+};
 pub use time::{Duration, Instant};
+pub use udp::{Datagram, UdpInfo, UdpOptions, UdpSettings};

@@ -339,6 +339,8 @@ impl Inner {
                 let waiter = match event {
                     Event::Socket(id, _) => self.sockets.get(id),
                     Event::Acceptable(id) => self.listeners.get(id),
+                    // Nobody waits for those with a thread.
+                    Event::Udp(..) | Event::Raw(..) | Event::Ping(..) | Event::Flow(_) => None,
                 };
                 told.waiters.extend(waiter.filter(|w| w.has_waiting()).cloned());
             }

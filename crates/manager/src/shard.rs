@@ -80,6 +80,7 @@ pub fn interface_config(info: &DeviceInfo, addresses: Vec<IpCidr>) -> InterfaceC
             tso6: info.offload.tso6,
         },
         addresses,
+        ..InterfaceConfig::default()
     }
 }
 

@@ -374,6 +374,8 @@ impl Pump {
                     self.acceptable.push_back(handle);
                 }
             }
+            // The binding has no handles for these yet.
+            Event::Udp(..) | Event::Raw(..) | Event::Ping(..) | Event::Flow(_) => {}
         }
     }
 

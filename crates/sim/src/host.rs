@@ -93,6 +93,7 @@ impl Host {
                 mtu,
                 offload: Offload::default(),
                 addresses: addresses.collect(),
+                ..InterfaceConfig::default()
             },
         )?;
         self.interface = Some(interface);

@@ -8,9 +8,13 @@ use usernet_wire::quoted::Quoted;
 use usernet_wire::{icmpv4, icmpv6};
 
 use super::Stack;
+use super::address::Delivery;
+use super::output::Class;
+use super::route::RouteResult;
 use crate::error::ConnectionError;
+use crate::event::PathError;
 use crate::frame::{RxChecksum, RxFrame};
-use crate::interface::InterfaceId;
+use crate::interface::{InterfaceId, is_unicast};
 use crate::tcp::Tuple;
 use crate::time::{Duration, Instant};
 
@@ -39,13 +43,35 @@ impl IcmpLimit {
     }
 }
 
-/// What an ICMP error says of one of our packets.
+/// What an ICMP error says of a packet of ours, and who says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Report {
-    /// It was longer than the path's MTU, bytes; 0 when a router older than RFC 1191 does not say.
-    TooBig(u32),
-    /// It cannot be delivered.
-    Unreachable(ConnectionError),
+pub(super) struct PathReport {
+    pub(super) from: IpAddr,
+    pub(super) error: PathError,
+}
+
+impl PathReport {
+    /// The MTU that the packet was too long for, bytes; 0 when a router older than RFC 1191 does not say.
+    pub(super) fn too_big(&self) -> Option<u32> {
+        match self.error {
+            PathError::TooBig { mtu } => Some(mtu),
+            _ => None,
+        }
+    }
+
+    /// What it means to a connection, if anything: that what was sent cannot be delivered.
+    fn unreachable(&self) -> Option<ConnectionError> {
+        match self.error {
+            PathError::Unreachable { meaning, .. } => Some(meaning),
+            _ => None,
+        }
+    }
+
+    /// What it means to a datagram socket: an error that does not pass (RFC 1122 §3.2.2.1: protocol and port; all others
+    /// are hints).
+    pub(super) fn hard_error(&self) -> Option<ConnectionError> {
+        self.unreachable().filter(|error| *error == ConnectionError::Refused)
+    }
 }
 
 /// An error about a packet that came in.
@@ -64,7 +90,23 @@ pub(super) enum Complaint {
         code: u8,
         /// The byte at fault.
         pointer: u16,
+        /// The error is due even for a multicast.
+        even_if_multicast: bool,
     },
+    /// Its TTL ran out: on the way, or while its other fragments were waited for.
+    TimeExceeded {
+        /// The latter.
+        in_reassembly: bool,
+    },
+    /// It does not fit the link it would go out on.
+    TooBig {
+        /// The link's MTU, bytes.
+        mtu: u16,
+    },
+    /// We, a router, know no way to its destination.
+    NoRoute,
+    /// The program does not want it.
+    Prohibited,
 }
 
 impl Stack {
@@ -75,41 +117,72 @@ impl Stack {
         interface: InterfaceId,
         packet: &Packet,
         frame: RxFrame,
+        delivery: Delivery,
     ) {
         self.stats.icmp_in_msgs += 1;
         let trusted = frame.checksum == RxChecksum::Trusted;
         let data = frame.data;
         let body = &data[packet.payload_offset..packet.payload_offset + packet.payload_len];
+        let from = packet.src;
         let handled = match (packet.src, packet.dst) {
-            (IpAddr::V4(_), IpAddr::V4(_)) => {
-                icmpv4::Repr::parse(body, trusted).map(|message| match message {
-                    icmpv4::Repr::EchoRequest { ident, seq, data } => {
-                        let reply = icmpv4::Repr::EchoReply { ident, seq, data };
-                        self.send_icmp(interface, packet.dst, packet.src, reply.len(), |buf| {
+            (IpAddr::V4(_), IpAddr::V4(_)) => icmpv4::Repr::parse(body, trusted).map(|message| {
+                use icmpv4::Repr as M;
+                let (quoted, error) = match message {
+                    // RFC 1122 §3.2.2.6: a request to all may be ignored, and is: it is how to make a crowd answer.
+                    M::EchoRequest { ident, seq, data } if delivery == Delivery::Unicast => {
+                        let reply = M::EchoReply { ident, seq, data };
+                        self.send_icmp(now, interface, packet.dst, from, reply.len(), |buf| {
                             reply.emit(buf);
                         });
+                        return;
                     }
-                    icmpv4::Repr::DestinationUnreachable { reason, quoted } => {
-                        self.icmp_error(now, quoted, report_v4(reason));
+                    M::EchoReply { ident, seq, data } => {
+                        return self.ping_reply(now, packet, ident, seq, data);
                     }
-                    _ => {}
-                })
-            }
+                    M::DestinationUnreachable { reason, quoted } => (quoted, error_v4(reason)),
+                    M::TimeExceeded { in_reassembly, quoted } => {
+                        (quoted, PathError::TimeExceeded { in_reassembly })
+                    }
+                    M::ParameterProblem { code, pointer, quoted } => {
+                        (quoted, PathError::ParameterProblem { code, pointer: pointer.into() })
+                    }
+                    _ => return,
+                };
+                self.icmp_error(now, quoted, PathReport { from, error });
+            }),
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                icmpv6::Repr::parse(body, src, dst, trusted).map(|message| match message {
-                    icmpv6::Repr::EchoRequest { ident, seq, data } => {
-                        let reply = icmpv6::Repr::EchoReply { ident, seq, data };
-                        self.send_icmp(interface, packet.dst, packet.src, reply.len(), |buf| {
-                            reply.emit(buf, dst, src);
-                        });
-                    }
-                    icmpv6::Repr::PacketTooBig { mtu, quoted } => {
-                        self.icmp_error(now, quoted, Report::TooBig(mtu));
-                    }
-                    icmpv6::Repr::DestinationUnreachable { reason, quoted } => {
-                        self.icmp_error(now, quoted, report_v6(reason));
-                    }
-                    _ => {}
+                icmpv6::Repr::parse(body, src, dst, trusted).map(|message| {
+                    use icmpv6::Repr as M;
+                    let (quoted, error) = match message {
+                        M::EchoRequest { ident, seq, data } => {
+                            let reply = M::EchoReply { ident, seq, data };
+                            // RFC 4443 §4.2: to a multicast from an address of ours.
+                            let local = match delivery {
+                                Delivery::Unicast => Some(packet.dst),
+                                _ => self.source_for(interface, from),
+                            };
+                            if let (Some(IpAddr::V6(local)), true) = (local, is_unicast(from)) {
+                                let len = reply.len();
+                                self.send_icmp(now, interface, local.into(), from, len, |buf| {
+                                    reply.emit(buf, local, src);
+                                });
+                            }
+                            return;
+                        }
+                        M::EchoReply { ident, seq, data } => {
+                            return self.ping_reply(now, packet, ident, seq, data);
+                        }
+                        M::PacketTooBig { mtu, quoted } => (quoted, PathError::TooBig { mtu }),
+                        M::DestinationUnreachable { reason, quoted } => (quoted, error_v6(reason)),
+                        M::TimeExceeded { in_reassembly, quoted } => {
+                            (quoted, PathError::TimeExceeded { in_reassembly })
+                        }
+                        M::ParameterProblem { code, pointer, quoted } => {
+                            (quoted, PathError::ParameterProblem { code, pointer })
+                        }
+                        M::Other { .. } => return,
+                    };
+                    self.icmp_error(now, quoted, PathReport { from, error });
                 })
             }
             _ => Ok(()),
@@ -119,22 +192,40 @@ impl Stack {
         }
     }
 
-    /// An error about a packet of ours: it must name a connection and something of its that is in flight (RFC 5927 §4).
-    fn icmp_error(&mut self, now: Instant, quoted: &[u8], report: Report) {
+    /// An error about a packet of ours: it must name something that we did send (RFC 5927 §4).
+    fn icmp_error(&mut self, now: Instant, quoted: &[u8], report: PathReport) {
         let Ok(quoted) = Quoted::parse(quoted) else {
             self.stats.icmp_in_errors += 1;
             return;
         };
-        let (Some((local_port, remote_port)), Some(seq)) = (quoted.ports(), quoted.tcp_seq())
-        else {
-            return;
-        };
+        if let Some((ident, seq)) = quoted.echo() {
+            return self.ping_error(now, &quoted, ident, seq, report);
+        }
+        let Some((local_port, remote_port)) = quoted.ports() else { return };
         let tuple = Tuple { local: quoted.src, remote: quoted.dst, local_port, remote_port };
+        let Some(seq) = quoted.tcp_seq() else { return self.udp_error(now, &tuple, &report) };
         let Some(&id) = self.table.get(&tuple) else { return };
-        self.with(now, id, |conn, ctx| match report {
-            Report::TooBig(mtu) => conn.on_packet_too_big(seq, mtu),
-            Report::Unreachable(error) => conn.on_unreachable(ctx, seq, error),
+        let narrowed = self.with(now, id, |conn, ctx| {
+            let before = conn.path.mtu;
+            if let Some(mtu) = report.too_big() {
+                conn.on_packet_too_big(seq, mtu);
+            }
+            if let Some(error) = report.unreachable() {
+                conn.on_unreachable(ctx, seq, error);
+            }
+            (conn.path.mtu < before).then_some(conn.path.mtu)
         });
+        if let Some(mtu) = narrowed.flatten() {
+            self.learn_mtu(now, tuple.remote, mtu.into());
+        }
+    }
+
+    /// Notes the MTU of a path, as a validated error reports it.
+    pub(super) fn learn_mtu(&mut self, now: Instant, remote: IpAddr, mtu: u32) {
+        if let RouteResult::Via(interface, _) = self.route_to(remote, None) {
+            let current = self.path_to(now, interface, remote).mtu;
+            self.path_mtus.report(now, remote, mtu, current);
+        }
     }
 
     /// Tells the sender of a packet that it cannot be delivered, unless it is one that never gets an error (RFC 1122
@@ -147,46 +238,75 @@ impl Stack {
         complaint: Complaint,
     ) {
         // A fragment other than the first does not parse here, and gets no error either.
-        let Ok(Quoted { src: remote, dst: local, .. }) = Quoted::parse(bytes)
-            .map_err(|_| ())
-            .and_then(|quoted| if quoted.is_icmp_error() { Err(()) } else { Ok(quoted) })
-        else {
+        let Ok(quoted) = Quoted::parse(bytes) else { return };
+        let (remote, dst) = (quoted.src, quoted.dst);
+        if quoted.is_icmp_error() || !is_unicast(remote) {
             return;
+        }
+        let for_multicast =
+            matches!(complaint, Complaint::ParameterProblem { even_if_multicast: true, .. });
+        let (interface, local) = match self.delivery(interface, remote, dst, false) {
+            Delivery::Unicast => (interface, Some(dst)),
+            // RFC 4443 §2.4 e.3: with two exceptions a multicast gets no error. A router's MTU is not asked for those.
+            Delivery::Multicast if for_multicast && dst.is_ipv6() => {
+                (interface, self.source_for(interface, remote))
+            }
+            Delivery::Forward => {
+                // RFC 1812 §4.3.2.4: from an address of the interface that the error goes out on.
+                let back = self.lookup(remote).map_or(interface, |(id, _)| id);
+                let local = self.source_for(back, remote);
+                (back, local.or_else(|| self.source_for(interface, remote)))
+            }
+            _ => return,
         };
-        if !self.is_acceptable(interface, remote, local) || !self.icmp_limit.take(now) {
+        let Some(local) = local else { return };
+        if !self.icmp_limit.take(now) {
+            self.stats.icmp_rate_limited += 1;
             return;
         }
         match (local, remote) {
             (IpAddr::V4(_), IpAddr::V4(_)) => {
+                use icmpv4::{Repr as M, Unreachable as U};
                 let quoted = icmpv4::quotable(bytes);
-                let unreachable = |reason| icmpv4::Repr::DestinationUnreachable { reason, quoted };
+                let unreachable = |reason| M::DestinationUnreachable { reason, quoted };
                 let message = match complaint {
-                    Complaint::PortUnreachable => unreachable(icmpv4::Unreachable::Port),
-                    Complaint::UnknownProtocol { .. } => unreachable(icmpv4::Unreachable::Protocol),
-                    Complaint::ParameterProblem { code, pointer } => {
-                        icmpv4::Repr::ParameterProblem { code, pointer: pointer as u8, quoted }
+                    Complaint::PortUnreachable => unreachable(U::Port),
+                    Complaint::UnknownProtocol { .. } => unreachable(U::Protocol),
+                    Complaint::NoRoute => unreachable(U::Net),
+                    Complaint::Prohibited => unreachable(U::AdminProhibited),
+                    Complaint::TooBig { mtu } => unreachable(U::FragmentationNeeded { mtu }),
+                    Complaint::TimeExceeded { in_reassembly } => {
+                        M::TimeExceeded { in_reassembly, quoted }
+                    }
+                    Complaint::ParameterProblem { code, pointer, .. } => {
+                        M::ParameterProblem { code, pointer: pointer as u8, quoted }
                     }
                 };
-                self.send_icmp(interface, local, remote, message.len(), |buf| {
+                self.send_icmp(now, interface, local, remote, message.len(), |buf| {
                     message.emit(buf);
                 });
             }
             (IpAddr::V6(from), IpAddr::V6(to)) => {
+                use icmpv6::{Repr as M, Unreachable as U};
                 let quoted = icmpv6::quotable(bytes);
+                let unreachable = |reason| M::DestinationUnreachable { reason, quoted };
                 let message = match complaint {
-                    Complaint::PortUnreachable => icmpv6::Repr::DestinationUnreachable {
-                        reason: icmpv6::Unreachable::Port,
-                        quoted,
-                    },
+                    Complaint::PortUnreachable => unreachable(U::Port),
+                    Complaint::NoRoute => unreachable(U::NoRoute),
+                    Complaint::Prohibited => unreachable(U::AdminProhibited),
+                    Complaint::TooBig { mtu } => M::PacketTooBig { mtu: mtu.into(), quoted },
+                    Complaint::TimeExceeded { in_reassembly } => {
+                        M::TimeExceeded { in_reassembly, quoted }
+                    }
                     // RFC 8200 §4: code 1, pointing at the next-header byte.
                     Complaint::UnknownProtocol { pointer } => {
-                        icmpv6::Repr::ParameterProblem { code: 1, pointer: pointer as u32, quoted }
+                        M::ParameterProblem { code: 1, pointer: pointer as u32, quoted }
                     }
-                    Complaint::ParameterProblem { code, pointer } => {
-                        icmpv6::Repr::ParameterProblem { code, pointer: pointer.into(), quoted }
+                    Complaint::ParameterProblem { code, pointer, .. } => {
+                        M::ParameterProblem { code, pointer: pointer.into(), quoted }
                     }
                 };
-                self.send_icmp(interface, local, remote, message.len(), |buf| {
+                self.send_icmp(now, interface, local, remote, message.len(), |buf| {
                     message.emit(buf, from, to);
                 });
             }
@@ -194,16 +314,17 @@ impl Stack {
         }
     }
 
-    /// Queues an ICMP message that `emit` writes.
+    /// Queues an ICMP message that `emit` writes; in fragments when it is long, as the answer to a long ping is.
     fn send_icmp(
         &mut self,
+        now: Instant,
         interface: InterfaceId,
         src: IpAddr,
         dst: IpAddr,
         len: usize,
         emit: impl FnOnce(&mut [u8]),
     ) {
-        let mtu = self.path(interface, dst.is_ipv6()).mtu;
+        let mtu = usize::from(self.path_to(now, interface, dst).mtu);
         let ip = IpRepr {
             src,
             dst,
@@ -216,38 +337,35 @@ impl Stack {
             payload_len: len,
         };
         let ip_len = ip.header_len();
-        if ip_len + len > usize::from(mtu) {
-            // An answer to a ping that was merged or reassembled: it would have to be cut.
-            self.stats.ip_out_discards += 1;
-            return;
+        let mut packet = vec![0; ip_len + len];
+        emit(&mut packet[ip_len..]);
+        if self.send_ip(interface, mtu, &ip, packet, None, Class::Control) {
+            self.stats.icmp_out_msgs += 1;
         }
-        let mut bytes = vec![0; ip_len + len];
-        ip.emit(&mut bytes[..ip_len]);
-        emit(&mut bytes[ip_len..]);
-        self.stats.icmp_out_msgs += 1;
-        self.send_control(interface, bytes);
     }
 }
 
 /// What an IPv4 error means (RFC 1122 §4.2.3.9).
-fn report_v4(reason: icmpv4::Unreachable) -> Report {
+fn error_v4(reason: icmpv4::Unreachable) -> PathError {
     use icmpv4::Unreachable as U;
-    match reason {
-        U::FragmentationNeeded { mtu } => Report::TooBig(mtu.into()),
-        U::Protocol | U::Port => Report::Unreachable(ConnectionError::Refused),
+    let meaning = match reason {
+        U::FragmentationNeeded { mtu } => return PathError::TooBig { mtu: mtu.into() },
+        U::Protocol | U::Port => ConnectionError::Refused,
         U::Net | U::NetUnknown | U::NetProhibited | U::NetTos => {
-            Report::Unreachable(ConnectionError::NetworkUnreachable)
+            ConnectionError::NetworkUnreachable
         }
-        _ => Report::Unreachable(ConnectionError::HostUnreachable),
-    }
+        _ => ConnectionError::HostUnreachable,
+    };
+    PathError::Unreachable { code: reason.code(), meaning }
 }
 
 /// What an IPv6 error means (RFC 4443 §3.1).
-fn report_v6(reason: icmpv6::Unreachable) -> Report {
+fn error_v6(reason: icmpv6::Unreachable) -> PathError {
     use icmpv6::Unreachable as U;
-    Report::Unreachable(match reason {
+    let meaning = match reason {
         U::NoRoute => ConnectionError::NetworkUnreachable,
         U::Port => ConnectionError::Refused,
         _ => ConnectionError::HostUnreachable,
-    })
+    };
+    PathError::Unreachable { code: reason.code(), meaning }
 }

@@ -1,6 +1,5 @@
 //! Frames in: validated, checked against our addresses, and handed to the connection, the listener, or the refusal.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use usernet_wire::ip::{Packet, Protocol};
@@ -8,48 +7,83 @@ use usernet_wire::tcp::{Flags, Repr};
 use usernet_wire::{Error, SeqNumber};
 
 use super::Stack;
+use super::address::Delivery;
 use super::icmp::Complaint;
+use crate::config::SocketOptions;
 use crate::event::{ListenerId, SocketId};
 use crate::frame::{RxChecksum, RxFrame};
-use crate::interface::{InterfaceId, is_unicast};
-use crate::tcp::{Connection, Ctx, Segment, Tuple, Verdict};
+use crate::interface::InterfaceId;
+use crate::tcp::{Connection, Ctx, Owner, Segment, Tuple, Verdict};
 use crate::time::Instant;
 
 impl Stack {
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
         self.stats.frames_in += 1;
+        self.ip_input(now, interface, frame, false);
+    }
+
+    /// Takes an IP packet. `own` says that we sent it.
+    pub(super) fn ip_input(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        frame: RxFrame,
+        own: bool,
+    ) {
         let packet = match Packet::parse(&frame.data) {
             Ok(packet) => packet,
-            Err(error) => {
-                self.stats.ip_in_hdr_errors += 1;
-                self.malformed(now, interface, &frame.data, error);
-                return;
-            }
+            Err(error) => return self.malformed(now, interface, &frame.data, error),
         };
-        if !self.is_acceptable(interface, packet.src, packet.dst) {
-            self.stats.ip_in_addr_errors += 1;
-            return;
+        let delivery = self.delivery(interface, packet.src, packet.dst, own);
+        match delivery {
+            Delivery::Drop => self.stats.ip_in_addr_errors += 1,
+            Delivery::Forward => self.forward(now, interface, &packet, &frame),
+            _ if packet.fragment.is_some() => {
+                let whole =
+                    self.reassembler.insert(now, interface, &packet, &frame.data, &mut self.stats);
+                let Some(whole) = whole else { return };
+                let frame = RxFrame::new(whole);
+                match Packet::parse(&frame.data) {
+                    // Nobody cuts fragments again but who wants to hide something.
+                    Ok(packet) if packet.fragment.is_some() => self.stats.ip_frag_drops += 1,
+                    Ok(packet) => self.upper_input(now, interface, &packet, frame, delivery),
+                    Err(error) => self.malformed(now, interface, &frame.data, error),
+                }
+            }
+            _ => self.upper_input(now, interface, &packet, frame, delivery),
         }
-        if packet.fragment.is_some() {
-            self.stats.ip_frag_drops += 1;
-            return;
-        }
+    }
+
+    /// Takes a whole packet that is for us to its protocol.
+    fn upper_input(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        frame: RxFrame,
+        delivery: Delivery,
+    ) {
+        let taken = self.raw_input(interface, packet, &frame);
         match packet.protocol {
-            Protocol::TCP => self.tcp_input(now, interface, &packet, frame),
+            // RFC 9293 §3.9.2.3 MUST-57: no connections with groups.
+            Protocol::TCP if delivery == Delivery::Unicast => {
+                self.tcp_input(now, interface, packet, frame);
+            }
+            Protocol::TCP => self.stats.ip_in_addr_errors += 1,
+            Protocol::UDP => self.udp_input(now, interface, packet, frame, delivery),
             Protocol::ICMP if packet.dst.is_ipv4() => {
-                self.icmp_input(now, interface, &packet, frame);
+                self.icmp_input(now, interface, packet, frame, delivery);
             }
             Protocol::ICMPV6 if packet.dst.is_ipv6() => {
-                self.icmp_input(now, interface, &packet, frame);
+                self.icmp_input(now, interface, packet, frame, delivery);
             }
-            protocol => {
+            _ if taken => {}
+            // RFC 8200 §4.7: nothing follows, and nothing is wrong.
+            Protocol::NONE if packet.dst.is_ipv6() => {}
+            _ => {
                 self.stats.ip_in_unknown_protos += 1;
-                let complaint = if protocol == Protocol::UDP {
-                    Complaint::PortUnreachable
-                } else {
-                    Complaint::UnknownProtocol { pointer: packet.next_header_offset }
-                };
+                let complaint = Complaint::UnknownProtocol { pointer: packet.next_header_offset };
                 self.complain(now, interface, &frame.data, complaint);
             }
         }
@@ -57,17 +91,11 @@ impl Stack {
 
     /// A packet that does not parse: some faults are owed an answer (RFC 8200 §4.2, RFC 1122 §3.2.2.5).
     fn malformed(&mut self, now: Instant, interface: InterfaceId, bytes: &[u8], error: Error) {
-        if let Error::ParameterProblem { code, pointer, .. } = error {
-            self.complain(now, interface, bytes, Complaint::ParameterProblem { code, pointer });
+        self.stats.ip_in_hdr_errors += 1;
+        if let Error::ParameterProblem { code, pointer, even_if_multicast } = error {
+            let complaint = Complaint::ParameterProblem { code, pointer, even_if_multicast };
+            self.complain(now, interface, bytes, complaint);
         }
-    }
-
-    /// Whether the addresses of a packet can be right: it is for us, and from a host other than us (RFC 1122 §3.2.1.3).
-    pub(super) fn is_acceptable(&self, interface: InterfaceId, src: IpAddr, dst: IpAddr) -> bool {
-        let from_outside = self.loopback != Some(interface);
-        let spoofed =
-            from_outside && (src.is_loopback() || dst.is_loopback() || self.is_local(src));
-        self.is_for_us(interface, dst) && is_unicast(src) && !self.is_broadcast(src) && !spoofed
     }
 
     fn tcp_input(&mut self, now: Instant, interface: InterfaceId, packet: &Packet, frame: RxFrame) {
@@ -130,7 +158,7 @@ impl Stack {
         match verdict.flatten() {
             Some(Verdict::Reset) => self.refuse(interface, &tuple, &header, len),
             // Only for a listener that takes it: a SYN that opens nothing ends nothing either, and is acknowledged.
-            Some(Verdict::Reopen) if !self.would_listen(&tuple) => {
+            Some(Verdict::Reopen) if !self.would_listen(interface, &tuple) => {
                 self.with(now, id, |conn, _| conn.acknowledge());
             }
             Some(Verdict::Reopen) => {
@@ -154,10 +182,11 @@ impl Stack {
         segment: &Segment,
         after: Option<SeqNumber>,
     ) {
-        if segment.has(Flags::RST) {
+        let listener = self.listener_for(tuple.local, tuple.local_port);
+        if self.tcp_flow_input(now, interface, &tuple, segment, listener) || segment.has(Flags::RST)
+        {
             return;
         }
-        let listener = self.listener_for(tuple.local, tuple.local_port);
         match listener {
             // LISTEN: second, an ACK is refused; third, a SYN is taken.
             Some(id) if segment.has(Flags::SYN) && !segment.has(Flags::ACK) => {
@@ -171,15 +200,19 @@ impl Stack {
         }
     }
 
-    /// Whether a SYN between these ends would be taken now.
-    fn would_listen(&self, tuple: &Tuple) -> bool {
-        self.listener_for(tuple.local, tuple.local_port).is_some_and(|id| {
-            let listener = &self.listeners[id];
-            !listener.is_full() && listener.half_open < listener.max_half_open()
-        })
+    /// Whether a SYN between these ends would be taken now, or held for a decision.
+    fn would_listen(&self, interface: InterfaceId, tuple: &Tuple) -> bool {
+        match self.listener_for(tuple.local, tuple.local_port) {
+            Some(id) => {
+                let listener = &self.listeners[id];
+                !listener.is_full() && listener.half_open < listener.max_half_open()
+            }
+            None => self.holds(interface),
+        }
     }
 
-    fn tcp_passive_open(
+    /// A SYN that a listener takes.
+    pub(super) fn tcp_passive_open(
         &mut self,
         now: Instant,
         interface: InterfaceId,
@@ -198,29 +231,47 @@ impl Stack {
             return;
         }
         let options = Arc::clone(&listener.options);
+        self.listeners[listener_id].half_open += 1;
+        let owner = Owner::Listener(listener_id);
+        self.open_passively(now, interface, tuple, syn, options, owner, after);
+    }
+
+    /// Answers a SYN: a listener's connection, or one that a program accepted itself.
+    pub(super) fn open_passively(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        tuple: Tuple,
+        syn: &Segment,
+        options: Arc<SocketOptions>,
+        owner: Owner,
+        after: Option<SeqNumber>,
+    ) -> SocketId {
         // RFC 9293 §3.6.1: above what the connection before it used.
         let iss = match after {
             Some(nxt) => nxt + 65_537,
             None => self.initial_sequence_number(now, &tuple),
         };
         let ts_offset = self.timestamp_offset(&tuple);
-        let path = self.path(interface, tuple.local.is_ipv6());
+        let path = self.path_to(now, interface, tuple.remote);
+        let listener = match owner {
+            Owner::Listener(id) => id,
+            Owner::Application | Owner::Orphan => ListenerId::default(),
+        };
         let (stats, trace) = (&mut self.stats, &mut self.trace);
         let time_wait = self.config.time_wait;
         let id = self.connections.insert_with_key(|id| {
             let mut ctx = Ctx { now, id, stats, trace, time_wait, pressure: false };
             Box::new(Connection::accept(
-                &mut ctx,
-                tuple,
-                options,
-                path,
-                iss,
-                ts_offset,
-                listener_id,
-                syn,
+                &mut ctx, tuple, options, path, iss, ts_offset, listener, syn,
             ))
         });
-        self.listeners[listener_id].half_open += 1;
+        if owner == Owner::Application {
+            let conn = &mut self.connections[id];
+            conn.owner = owner;
+            conn.half_open_of = None;
+        }
         self.enter_table(now, id, tuple);
+        id
     }
 }

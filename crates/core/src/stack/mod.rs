@@ -1,12 +1,20 @@
 //! The stack: its tables, and what a driver calls. Frames in are in `input.rs`, frames out in `output.rs`, the socket
 //! calls in `sockets.rs`, addresses and routes in `route.rs`.
 
+mod address;
+mod flow;
+mod forward;
+mod fragment;
 mod icmp;
 mod input;
 mod output;
+mod ping;
+mod pmtu;
+mod raw;
 mod route;
 mod sockets;
 mod stats;
+mod udp;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -19,19 +27,28 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use crate::config::{Config, Secrets, SocketOptions};
-use crate::event::{Event, ListenerId, Ready, SocketId, TraceEvent};
+use crate::event::{Event, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId};
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
 use crate::tcp::{Connection, Ctx, Owner, StateName, Tuple};
 use crate::time::Instant;
+use crate::udp::UdpSocket;
 
+pub use flow::{FlowInfo, FlowKind, FlowOptions, FlowSocket, Reject};
+pub use ping::PingOptions;
+pub use raw::{RawOptions, RawPacket};
 pub use sockets::{ConnectOptions, ListenAddress, ListenOptions, Shutdown};
 pub use stats::Stats;
 
 pub(crate) use stats::TraceLog;
 
-use icmp::IcmpLimit;
-use output::Control;
+use flow::Flows;
+use fragment::{Idents, Reassembler};
+use icmp::{Complaint, IcmpLimit};
+use output::OutQueue;
+use ping::{Ping, PingKey};
+use pmtu::PathMtus;
+use raw::RawSocket;
 use route::Interface;
 use sockets::Listener;
 
@@ -68,6 +85,14 @@ enum Queued {
     /// The last of a connection that is gone.
     Final(SocketId, Ready),
     Listener(ListenerId),
+    /// Look at the socket's `ready`.
+    Udp(UdpId),
+    /// The last of a UDP socket that the stack closed.
+    UdpFinal(UdpId, Ready),
+    Raw(RawId),
+    Ping(PingId),
+    /// Look at the flows that nobody was told of.
+    Flows,
 }
 
 /// A TCP/IP stack.
@@ -93,13 +118,25 @@ pub struct Stack {
     tx: VecDeque<SocketId>,
     tx_burst: u32,
     events: VecDeque<Queued>,
-    /// Packets that belong to no connection: RSTs, ICMP.
-    control: VecDeque<Control>,
+    udp: SlotMap<UdpId, UdpSocket>,
+    /// Bound sockets by port, those of flows aside.
+    udp_ports: HashMap<u16, SmallVec<[UdpId; 2]>>,
+    udp_connected: HashMap<Tuple, UdpId, KeyedHash>,
+    raws: SlotMap<RawId, RawSocket>,
+    pings: SlotMap<PingId, Ping>,
+    ping_table: HashMap<PingKey, PingId, KeyedHash>,
+    ping_timers: BTreeSet<(Instant, PingId)>,
+    flows: Flows,
+    reassembler: Reassembler,
+    idents: Idents,
+    path_mtus: PathMtus,
+    /// Packets that belong to no connection.
+    out: OutQueue,
     icmp_limit: IcmpLimit,
-    /// The control packet that is being transmitted.
+    /// The packet that is being transmitted, of no connection.
     current: Vec<u8>,
-    /// Frames to ourselves.
-    looped: VecDeque<RxFrame>,
+    /// Frames to ourselves, and the interface they would have gone out on.
+    looped: VecDeque<(InterfaceId, RxFrame)>,
     header: [u8; 128],
     time_wait_order: VecDeque<SocketId>,
     trace: TraceLog,
@@ -132,7 +169,18 @@ impl Stack {
             tx: VecDeque::new(),
             tx_burst: 0,
             events: VecDeque::new(),
-            control: VecDeque::new(),
+            udp: SlotMap::with_key(),
+            udp_ports: HashMap::new(),
+            udp_connected: HashMap::with_hasher(KeyedHash(secrets.hash)),
+            raws: SlotMap::with_key(),
+            pings: SlotMap::with_key(),
+            ping_table: HashMap::with_hasher(KeyedHash(secrets.hash)),
+            ping_timers: BTreeSet::new(),
+            flows: Flows::new(KeyedHash(secrets.hash)),
+            reassembler: Reassembler::new(config.reassembly.clone(), KeyedHash(secrets.hash)),
+            idents: Idents::new(KeyedHash(secrets.port)),
+            path_mtus: PathMtus::new(KeyedHash(secrets.hash)),
+            out: OutQueue::default(),
             icmp_limit: IcmpLimit::default(),
             current: Vec::new(),
             looped: VecDeque::new(),
@@ -167,12 +215,26 @@ impl Stack {
                 _ => break,
             }
         }
+        for (interface, first) in self.reassembler.expire(now, &mut self.stats) {
+            let complaint = Complaint::TimeExceeded { in_reassembly: true };
+            self.complain(now, interface, &first, complaint);
+        }
+        self.ping_timeouts(now);
+        self.flow_timeouts(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due next; `None` when nothing waits for time. May be earlier than
     /// anything really happens, never later.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        [
+            self.timers.first().map(|(at, _)| *at),
+            self.reassembler.deadline(),
+            self.ping_timers.first().map(|(at, _)| *at),
+            self.flows.timers.first().map(|(at, _)| *at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The next event, if any. Every socket has at most one in the queue.
@@ -194,6 +256,24 @@ impl Stack {
                     if !listener.queue.is_empty() {
                         return Some(Event::Acceptable(id));
                     }
+                }
+                Queued::Udp(id) => {
+                    let Some(socket) = self.udp.get_mut(id) else { continue };
+                    socket.event_queued = false;
+                    return Some(Event::Udp(id, std::mem::take(&mut socket.ready)));
+                }
+                Queued::UdpFinal(id, ready) => return Some(Event::Udp(id, ready)),
+                Queued::Raw(id) => {
+                    let Some(ready) = self.take_raw_ready(id) else { continue };
+                    return Some(Event::Raw(id, ready));
+                }
+                Queued::Ping(id) => {
+                    let Some(outcome) = self.take_ping(id) else { continue };
+                    return Some(Event::Ping(id, outcome));
+                }
+                Queued::Flows => {
+                    let Some(id) = self.next_fresh_flow() else { continue };
+                    return Some(Event::Flow(id));
                 }
             }
         }
@@ -225,6 +305,10 @@ impl Stack {
         Stats {
             connections: self.connections.len() as u64,
             listeners: self.listeners.len() as u64,
+            udp_sockets: self.udp.len() as u64,
+            reassembly_memory: self.reassembler.memory() as u64,
+            reassembly_datagrams: self.reassembler.len() as u64,
+            flows: self.flows.all.len() as u64,
             trace_lost: self.trace.lost,
             ..self.stats.clone()
         }

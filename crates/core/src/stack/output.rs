@@ -1,10 +1,12 @@
 //! Frames out: segments of connections, RSTs, and what goes to ourselves.
 
+use std::collections::VecDeque;
+
 use usernet_wire::ip::{Protocol, Repr as IpRepr};
 use usernet_wire::tcp::{self as wire, Flags, Repr};
 
 use super::Stack;
-use crate::event::SocketId;
+use crate::event::{RawId, SocketId, UdpId};
 use crate::frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
 use crate::interface::InterfaceId;
 use crate::payload::Payload;
@@ -14,17 +16,93 @@ use crate::time::Instant;
 /// Segments of one connection in a row before the next connection has its turn.
 const BURST: u32 = 16;
 
-/// Packets without a connection that may wait to be transmitted; further ones are dropped and counted.
+/// RSTs and ICMP messages that may wait to be transmitted, and their bytes; further ones are dropped and counted.
 const MAX_CONTROL: usize = 1024;
+const MAX_CONTROL_BYTES: usize = 4 << 20;
+
+/// Bytes of others' packets that may wait to be passed on; further ones are dropped and counted.
+const MAX_FORWARD_BYTES: usize = 4 << 20;
 
 /// Frames to ourselves that may wait; further ones are dropped and counted, and TCP sends them again.
 const MAX_LOOPED: usize = 4096;
 
+/// Whose a packet is that belongs to no connection: what bounds how many of them wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The stack's own: RSTs, ICMP, pings.
+    Control,
+    /// Another host's.
+    Forward,
+    /// A UDP socket's: its send buffer bounds it.
+    Udp(UdpId),
+    /// A raw socket's: likewise.
+    Raw(RawId),
+}
+
 /// A packet of no connection, ready to go.
 #[derive(Debug)]
-pub(super) struct Control {
-    interface: InterfaceId,
-    bytes: Vec<u8>,
+pub(super) struct Outgoing {
+    pub(super) interface: InterfaceId,
+    pub(super) bytes: Vec<u8>,
+    pub(super) checksum: Option<TxChecksum>,
+    pub(super) gso: Option<Gso>,
+    pub(super) class: Class,
+}
+
+/// Packets that wait to be transmitted.
+#[derive(Debug, Default)]
+pub(super) struct OutQueue {
+    /// The stack's own; before all others.
+    control: VecDeque<Outgoing>,
+    control_bytes: usize,
+    /// Everybody else's, in turn with segments.
+    datagrams: VecDeque<Outgoing>,
+    forward_bytes: usize,
+    /// Whether a segment is next, when there is one.
+    segment_next: bool,
+}
+
+impl OutQueue {
+    /// Whether `bytes` more of that class fit, in `packets` packets. A socket looks at its own buffer.
+    fn has_room(&self, class: Class, packets: usize, bytes: usize) -> bool {
+        match class {
+            Class::Control => {
+                self.control.len() + packets <= MAX_CONTROL
+                    && self.control_bytes + bytes <= MAX_CONTROL_BYTES
+            }
+            Class::Forward => self.forward_bytes + bytes <= MAX_FORWARD_BYTES,
+            Class::Udp(_) | Class::Raw(_) => true,
+        }
+    }
+
+    fn push(&mut self, packet: Outgoing) {
+        match packet.class {
+            Class::Control => {
+                self.control_bytes += packet.bytes.len();
+                self.control.push_back(packet);
+            }
+            class => {
+                if class == Class::Forward {
+                    self.forward_bytes += packet.bytes.len();
+                }
+                self.datagrams.push_back(packet);
+            }
+        }
+    }
+
+    fn pop_control(&mut self) -> Option<Outgoing> {
+        let packet = self.control.pop_front()?;
+        self.control_bytes -= packet.bytes.len();
+        Some(packet)
+    }
+
+    fn pop_datagram(&mut self) -> Option<Outgoing> {
+        let packet = self.datagrams.pop_front()?;
+        if packet.class == Class::Forward {
+            self.forward_bytes -= packet.bytes.len();
+        }
+        Some(packet)
+    }
 }
 
 /// Where the pieces of a built frame lie.
@@ -42,42 +120,131 @@ impl Stack {
     /// call.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
         loop {
-            if let (Some(frame), Some(lo)) = (self.looped.pop_front(), self.loopback) {
-                self.handle_frame(now, lo, frame);
+            if let Some((interface, frame)) = self.looped.pop_front() {
+                self.stats.frames_in += 1;
+                self.ip_input(now, interface, frame, true);
                 continue;
             }
-            if let Some(control) = self.control.pop_front() {
+            // Segments and datagrams take turns, so that neither starves the other.
+            let mut next = self.out.pop_control();
+            if next.is_none() && (!self.out.segment_next || self.tx.is_empty()) {
+                self.out.segment_next = true;
+                next = self.out.pop_datagram();
+            }
+            if let Some(packet) = next {
                 self.stats.frames_out += 1;
-                if Some(control.interface) == self.loopback {
-                    self.loop_back(Payload::from(control.bytes));
+                self.sent(packet.class, packet.bytes.len());
+                if Some(packet.interface) == self.loopback {
+                    self.loop_back(packet.interface, Payload::from(packet.bytes));
                     continue;
                 }
-                self.current = control.bytes;
+                self.current = packet.bytes;
                 return Some(Transmit {
-                    interface: control.interface,
+                    interface: packet.interface,
                     header: &self.current,
                     payload: [&[], &[]],
-                    checksum: None,
-                    gso: None,
+                    checksum: packet.checksum,
+                    gso: packet.gso,
                 });
             }
-            let frame = self.next_segment(now)?;
+            self.out.segment_next = false;
+            let Some(frame) = self.next_segment(now) else {
+                if self.out.datagrams.is_empty() {
+                    return None;
+                }
+                continue;
+            };
             self.stats.frames_out += 1;
             if Some(frame.interface) == self.loopback {
                 let bytes = self.transmit(&frame).to_vec();
-                self.loop_back(Payload::from(bytes));
+                self.loop_back(frame.interface, Payload::from(bytes));
                 continue;
             }
             return Some(self.transmit(&frame));
         }
     }
 
-    fn loop_back(&mut self, data: Payload) {
+    /// Takes in a packet of our own. Its checksum need not be there.
+    pub(super) fn loop_back(&mut self, interface: InterfaceId, data: Payload) {
         if self.looped.len() >= MAX_LOOPED {
             self.stats.ip_out_discards += 1;
             return;
         }
-        self.looped.push_back(RxFrame { data, checksum: RxChecksum::Trusted, gso_size: 0 });
+        let frame = RxFrame { data, checksum: RxChecksum::Trusted, gso_size: 0 };
+        self.looped.push_back((interface, frame));
+    }
+
+    /// Queues a datagram that belongs to no connection. `packet` has room for the IP header that `ip` describes, then the
+    /// upper layer's bytes; it is sent as it is (RFC 6864 §4.1: atomic, so without an identification) when it fits `mtu`,
+    /// else in fragments. False when it had to be dropped, which is counted.
+    pub(super) fn send_ip(
+        &mut self,
+        interface: InterfaceId,
+        mtu: usize,
+        ip: &IpRepr,
+        mut packet: Vec<u8>,
+        checksum: Option<TxChecksum>,
+        class: Class,
+    ) -> bool {
+        let header_len = ip.header_len();
+        if packet.len() <= mtu {
+            ip.emit(&mut packet[..header_len]);
+            return self.send_packet(Outgoing {
+                interface,
+                bytes: packet,
+                checksum,
+                gso: None,
+                class,
+            });
+        }
+        debug_assert!(checksum.is_none(), "no device completes the checksum of fragments");
+        let ident = self.idents.next(ip.src, ip.dst, ip.protocol);
+        let Some(cuts) = ip.fragments(mtu, ident) else {
+            self.stats.ip_frag_fails += 1;
+            return false;
+        };
+        let cuts: Vec<_> = cuts.collect();
+        if !self.out.has_room(class, cuts.len(), packet.len()) {
+            self.stats.ip_frag_fails += 1;
+            self.stats.ip_out_discards += 1;
+            return false;
+        }
+        let fragment_header = ip.fragment_header_len();
+        self.stats.ip_frag_oks += 1;
+        self.stats.ip_frag_creates += cuts.len() as u64;
+        for (fragment, len) in cuts {
+            let at = header_len + usize::from(fragment.offset);
+            let mut bytes = Vec::with_capacity(fragment_header + len);
+            bytes.resize(fragment_header, 0);
+            ip.emit_fragment(fragment, len, &mut bytes);
+            bytes.extend_from_slice(&packet[at..at + len]);
+            self.send_packet(Outgoing { interface, bytes, checksum: None, gso: None, class });
+        }
+        true
+    }
+
+    /// Queues a packet that is complete.
+    pub(super) fn send_packet(&mut self, packet: Outgoing) -> bool {
+        let fits = self.out.has_room(packet.class, 1, packet.bytes.len());
+        if fits {
+            match packet.class {
+                Class::Udp(id) => {
+                    if let Some(socket) = self.udp.get_mut(id) {
+                        socket.send_queue += packet.bytes.len();
+                    }
+                }
+                Class::Raw(id) => {
+                    if let Some(socket) = self.raws.get_mut(id) {
+                        socket.send_queue += packet.bytes.len();
+                    }
+                }
+                Class::Control | Class::Forward => {}
+            }
+            self.out.push(packet);
+        } else {
+            self.stats.ip_out_discards += 1;
+        }
+        fits
     }
 
     /// The next segment of a connection, its headers written to `self.header`.
@@ -175,15 +342,6 @@ impl Stack {
         }
     }
 
-    /// Queues a packet that belongs to no connection.
-    pub(super) fn send_control(&mut self, interface: InterfaceId, bytes: Vec<u8>) {
-        if self.control.len() >= MAX_CONTROL {
-            self.stats.ip_out_discards += 1;
-            return;
-        }
-        self.control.push_back(Control { interface, bytes });
-    }
-
     /// Answers a segment with a RST (RFC 9293 §3.5.2, group 1; §3.10.7.1).
     pub(super) fn refuse(
         &mut self,
@@ -240,6 +398,7 @@ impl Stack {
         ip.emit(ip_header);
         reset.emit(tcp_header);
         Repr::fill_checksum(tcp_header, &[], tuple.local, tuple.remote);
-        self.send_control(interface, bytes);
+        let class = Class::Control;
+        self.send_packet(Outgoing { interface, bytes, checksum: None, gso: None, class });
     }
 }

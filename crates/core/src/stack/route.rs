@@ -1,9 +1,11 @@
 //! Interfaces, addresses and routes of a stack: which packets are ours, and which way others go.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Stack;
 use crate::error::InterfaceError;
+use crate::event::SocketId;
 use crate::interface::{InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route, is_unicast};
 use crate::tcp::Path;
 use crate::time::Instant;
@@ -19,9 +21,15 @@ const MIN_MTU_V6: u16 = 1280;
 pub(super) struct Interface {
     pub(super) config: InterfaceConfig,
     pub(super) loopback: bool,
+    /// The multicast groups that were joined, and how often.
+    pub(super) groups: BTreeMap<IpAddr, usize>,
 }
 
 impl Interface {
+    fn new(config: InterfaceConfig, loopback: bool) -> Self {
+        Self { config, loopback, groups: BTreeMap::new() }
+    }
+
     fn has(&self, addr: IpAddr) -> bool {
         self.config.addresses.iter().any(|cidr| cidr.addr == addr)
     }
@@ -38,8 +46,9 @@ impl Stack {
                 IpCidr { addr: IpAddr::V4(Ipv4Addr::LOCALHOST), prefix_len: 8 },
                 IpCidr { addr: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix_len: 128 },
             ],
+            ..InterfaceConfig::default()
         };
-        self.loopback = Some(self.interfaces.insert(Interface { config, loopback: true }));
+        self.loopback = Some(self.interfaces.insert(Interface::new(config, true)));
     }
 
     /// Adds an interface.
@@ -63,7 +72,7 @@ impl Stack {
                 return Err(InterfaceError::AddressInUse);
             }
         }
-        Ok(self.interfaces.insert(Interface { config, loopback: false }))
+        Ok(self.interfaces.insert(Interface::new(config, false)))
     }
 
     fn check_address(&self, address: IpCidr) -> Result<(), InterfaceError> {
@@ -152,6 +161,7 @@ impl Stack {
         }
         self.routes.retain(|r| !(same_prefix(r.to, route.to) && r.interface == route.interface));
         self.routes.push(route);
+        self.reroute();
         Ok(())
     }
 
@@ -159,6 +169,7 @@ impl Stack {
     pub fn remove_route(&mut self, to: IpCidr) -> bool {
         let before = self.routes.len();
         self.routes.retain(|route| !same_prefix(route.to, to));
+        self.reroute();
         self.routes.len() != before
     }
 
@@ -179,6 +190,11 @@ impl Stack {
     pub(super) fn is_local(&self, addr: IpAddr) -> bool {
         (self.loopback.is_some() && addr.is_loopback())
             || self.interfaces.values().any(|i| i.has(addr))
+    }
+
+    /// Whether an interface takes any destination, so that any address may be local.
+    pub(super) fn accepts_any(&self) -> bool {
+        self.interfaces.values().any(|i| i.config.accept_any)
     }
 
     /// Whether a packet to `addr` that came in through `id` is for us. The strong host model (RFC 1122 §3.3.4.2): an
@@ -202,6 +218,7 @@ impl Stack {
     pub(super) fn route_to(&self, remote: IpAddr, local: Option<IpAddr>) -> RouteResult {
         if let Some(local) = local
             && !self.is_local(local)
+            && !self.accepts_any()
         {
             return RouteResult::NoSuchAddress;
         }
@@ -215,26 +232,7 @@ impl Stack {
             };
             return RouteResult::Via(lo, source);
         }
-        // Longest prefix; an interface's own subnets are routes too.
-        let mut best: Option<(u8, InterfaceId)> = None;
-        let mut consider = |len: u8, id: InterfaceId| {
-            if best.is_none_or(|(l, _)| len > l) {
-                best = Some((len, id));
-            }
-        };
-        for (id, i) in self.interfaces.iter().filter(|(_, i)| !i.loopback) {
-            for cidr in &i.config.addresses {
-                if cidr.contains(remote) {
-                    consider(cidr.prefix_len, id);
-                }
-            }
-        }
-        for route in &self.routes {
-            if route.to.contains(remote) {
-                consider(route.to.prefix_len, route.interface);
-            }
-        }
-        let Some((_, id)) = best else { return RouteResult::Unreachable };
+        let Some((id, _)) = self.lookup(remote) else { return RouteResult::Unreachable };
         let source = local.or_else(|| self.source_for(id, remote));
         match source {
             Some(source) if !source.is_loopback() => RouteResult::Via(id, source),
@@ -242,16 +240,72 @@ impl Stack {
         }
     }
 
-    /// The address of `id` that is nearest to `remote` (RFC 6724 §5 rule 8, the longest matching prefix).
-    fn source_for(&self, id: InterfaceId, remote: IpAddr) -> Option<IpAddr> {
-        let addresses = &self.interfaces.get(id)?.config.addresses;
-        // The first of equals, so backwards: `max_by_key` keeps the last.
-        addresses
-            .iter()
-            .rev()
-            .filter(|cidr| cidr.addr.is_ipv4() == remote.is_ipv4())
-            .max_by_key(|cidr| common_prefix(cidr.addr, remote))
-            .map(|cidr| cidr.addr)
+    /// As [`route_to`](Self::route_to), through `interface` alone where one is given.
+    pub(super) fn route_within(
+        &self,
+        remote: IpAddr,
+        local: Option<IpAddr>,
+        interface: Option<InterfaceId>,
+    ) -> RouteResult {
+        let Some(id) = interface.filter(|_| !self.is_local(remote)) else {
+            return self.route_to(remote, local);
+        };
+        if local.is_some_and(|local| !self.is_local(local)) && !self.accepts_any() {
+            return RouteResult::NoSuchAddress;
+        }
+        match local.or_else(|| self.source_for(id, remote)) {
+            Some(source) if self.interfaces.contains_key(id) => RouteResult::Via(id, source),
+            _ => RouteResult::Unreachable,
+        }
+    }
+
+    /// The way to a host that is not us, by the longest prefix: through which interface, and to which next hop. An
+    /// interface's own subnets are routes too.
+    pub(super) fn lookup(&self, remote: IpAddr) -> Option<(InterfaceId, IpAddr)> {
+        let mut best: Option<(u8, InterfaceId, IpAddr)> = None;
+        let mut consider = |len: u8, id: InterfaceId, via: IpAddr| {
+            if best.is_none_or(|(l, ..)| len > l) {
+                best = Some((len, id, via));
+            }
+        };
+        for (id, i) in self.interfaces.iter().filter(|(_, i)| !i.loopback) {
+            for cidr in &i.config.addresses {
+                if cidr.contains(remote) {
+                    consider(cidr.prefix_len, id, remote);
+                }
+            }
+        }
+        for route in &self.routes {
+            if route.to.contains(remote) {
+                consider(route.to.prefix_len, route.interface, route.via.unwrap_or(remote));
+            }
+        }
+        best.map(|(_, id, via)| (id, via))
+    }
+
+    /// What packets to `remote` through `id` go through, as far as the path is known.
+    pub(super) fn path_to(&self, now: Instant, id: InterfaceId, remote: IpAddr) -> Path {
+        let path = self.path(id, remote.is_ipv6());
+        let mtu = self.path_mtus.get(now, remote).map_or(path.mtu, |mtu| mtu.min(path.mtu));
+        Path { mtu, ..path }
+    }
+
+    /// Connections follow the routes when these change.
+    fn reroute(&mut self) {
+        let ids: Vec<SocketId> = self.connections.keys().collect();
+        for id in ids {
+            let (tuple, path) = (self.connections[id].tuple, self.connections[id].path);
+            let RouteResult::Via(interface, _) = self.route_to(tuple.remote, Some(tuple.local))
+            else {
+                continue;
+            };
+            // What came in through an interface that accepts any address goes out there again.
+            let stays = self.interfaces.get(path.interface).is_some_and(|i| i.config.accept_any);
+            if interface != path.interface && !stays {
+                let new = self.path(interface, tuple.remote.is_ipv6());
+                self.connections[id].path = Path { mtu: path.mtu.min(new.mtu), ..new };
+            }
+        }
     }
 
     /// What packets of a connection through `id` go through.
@@ -278,14 +332,6 @@ pub(super) enum RouteResult {
     Unreachable,
     /// The local address asked for is not ours.
     NoSuchAddress,
-}
-
-fn common_prefix(a: IpAddr, b: IpAddr) -> u32 {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)).leading_zeros(),
-        _ => 0,
-    }
 }
 
 fn same_prefix(a: IpCidr, b: IpCidr) -> bool {

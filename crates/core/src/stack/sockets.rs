@@ -13,7 +13,7 @@ use crate::config::SocketOptions;
 use crate::error::{
     ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
 };
-use crate::event::{ListenerId, SocketId};
+use crate::event::{ListenerId, PingId, SocketId, UdpId};
 use crate::interface::is_unicast;
 use crate::tcp::{Connection, Ctx, Info, Owner, StateName, Tuple};
 use crate::time::Instant;
@@ -34,7 +34,7 @@ pub enum ListenAddress {
 
 impl ListenAddress {
     /// How well it fits a destination: 0 not at all, 2 exactly.
-    fn fits(self, addr: IpAddr) -> u8 {
+    pub(crate) fn fits(self, addr: IpAddr) -> u8 {
         match self {
             Self::One(a) => 2 * u8::from(a == addr),
             Self::AnyV4 => u8::from(addr.is_ipv4()),
@@ -44,7 +44,7 @@ impl ListenAddress {
 
     /// Whether two listeners would claim the same connections. As in Linux without `SO_REUSEPORT`, a wildcard and a single
     /// address exclude each other.
-    fn conflicts(self, other: Self) -> bool {
+    pub(crate) fn conflicts(self, other: Self) -> bool {
         match (self, other) {
             (Self::One(a), Self::One(b)) => a == b,
             (Self::One(a), any) | (any, Self::One(a)) => any.fits(a) > 0,
@@ -119,7 +119,7 @@ impl Listener {
 }
 
 impl Stack {
-    fn options(&self, options: Option<SocketOptions>) -> Arc<SocketOptions> {
+    pub(super) fn options(&self, options: Option<SocketOptions>) -> Arc<SocketOptions> {
         options.map_or_else(|| Arc::clone(&self.default_options), Arc::new)
     }
 
@@ -131,6 +131,7 @@ impl Stack {
     pub fn tcp_listen(&mut self, options: ListenOptions) -> Result<ListenerId, ListenError> {
         if let ListenAddress::One(addr) = options.address
             && !self.is_local(addr)
+            && !self.accepts_any()
         {
             return Err(ListenError::AddressNotAvailable);
         }
@@ -286,7 +287,7 @@ impl Stack {
             None => self.initial_sequence_number(now, &tuple),
         };
         let ts_offset = self.timestamp_offset(&tuple);
-        let path = self.path(interface, local.is_ipv6());
+        let path = self.path_to(now, interface, remote);
         let (stats, trace) = (&mut self.stats, &mut self.trace);
         let time_wait = self.config.time_wait;
         let id = self.connections.insert_with_key(|id| {
@@ -481,7 +482,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Aborts every connection and closes every listener.
+    /// Aborts every connection and closes every listener and every other socket.
     pub fn abort_all(&mut self, now: Instant) {
         let listeners: Vec<ListenerId> = self.listeners.keys().collect();
         for id in listeners {
@@ -490,6 +491,15 @@ impl Stack {
         let sockets: Vec<SocketId> = self.connections.keys().collect();
         for id in sockets {
             self.abort(now, id);
+        }
+        let sockets: Vec<UdpId> = self.udp.keys().collect();
+        for id in sockets {
+            let _ = self.udp_close(id);
+        }
+        self.raws.clear();
+        let pings: Vec<PingId> = self.pings.keys().collect();
+        for id in pings {
+            let _ = self.icmp_cancel(id);
         }
     }
 

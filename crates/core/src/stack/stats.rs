@@ -33,8 +33,30 @@ stats! {
     ip_in_addr_errors,
     /// Packets of a protocol nobody handles (`IpInUnknownProtos`).
     ip_in_unknown_protos,
-    /// Fragments dropped.
+    /// Packets that a router found no route for (`IpInNoRoutes`).
+    ip_in_no_routes,
+    /// Packets passed on (`IpForwDatagrams`).
+    ip_forw_datagrams,
+    /// Fragments dropped: duplicates, and those of datagrams that were given up.
     ip_frag_drops,
+    /// Fragments received (`IpReasmReqds`).
+    ip_reasm_reqds,
+    /// Datagrams reassembled (`IpReasmOKs`).
+    ip_reasm_oks,
+    /// Datagrams given up (`IpReasmFails`).
+    ip_reasm_fails,
+    /// Of them because their time ran out (`IpReasmTimeout`).
+    ip_reasm_timeout,
+    /// Of them because fragments overlapped (`TcpExtIpReasmOverlaps`).
+    ip_reasm_overlaps,
+    /// Of them because others needed their place.
+    ip_reasm_evicted,
+    /// Packets cut (`IpFragOKs`).
+    ip_frag_oks,
+    /// Packets that had to be cut and could not be (`IpFragFails`).
+    ip_frag_fails,
+    /// Fragments made (`IpFragCreates`).
+    ip_frag_creates,
     /// Packets dropped because a queue of the stack was full (`IpOutDiscards`).
     ip_out_discards,
     /// ICMP messages received (`IcmpInMsgs`).
@@ -43,6 +65,32 @@ stats! {
     icmp_in_errors,
     /// ICMP messages sent (`IcmpOutMsgs`).
     icmp_out_msgs,
+    /// ICMP errors not sent because there had been too many (`IcmpOutRateLimitGlobal`).
+    icmp_rate_limited,
+    /// Datagrams delivered (`UdpInDatagrams`).
+    udp_in_datagrams,
+    /// Datagrams to ports nobody has (`UdpNoPorts`).
+    udp_no_ports,
+    /// Malformed datagrams (`UdpInErrors`).
+    udp_in_errors,
+    /// Datagrams with a wrong checksum (`UdpInCsumErrors`).
+    udp_in_csum_errors,
+    /// Datagrams dropped because a receive queue was full (`UdpRcvbufErrors`).
+    udp_rcvbuf_errors,
+    /// Datagrams sent (`UdpOutDatagrams`).
+    udp_out_datagrams,
+    /// Datagrams refused because a send buffer was full (`UdpSndbufErrors`).
+    udp_sndbuf_errors,
+    /// Packets dropped because a raw socket's receive queue was full.
+    raw_rcvbuf_errors,
+    /// Flows that were held for a decision.
+    flows_held,
+    /// Packets dropped because their flow was, or because too much waited for decisions.
+    flow_drops,
+    /// New flows dropped because too many waited.
+    flow_overflows,
+    /// Flows that waited too long, and UDP flows that were idle too long.
+    flow_timeouts,
     /// Segments received (`TcpInSegs`).
     tcp_in_segs,
     /// Segments with a malformed header (`TcpInErrs`).
@@ -83,6 +131,14 @@ stats! {
     time_wait,
     /// Listeners.
     listeners,
+    /// UDP sockets.
+    udp_sockets,
+    /// Flows that wait or are remembered.
+    flows,
+    /// Datagrams that wait for fragments.
+    reassembly_datagrams,
+    /// Bytes they hold, bookkeeping included.
+    reassembly_memory,
     /// Bytes that receive queues hold, out-of-order data included.
     receive_memory,
     /// Trace events lost because nobody took them.

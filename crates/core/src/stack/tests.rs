@@ -110,6 +110,7 @@ fn a_handshake_times_out_no_earlier_than_it_was_sent() {
         mtu: 1500,
         offload: Offload::default(),
         addresses: vec!["198.18.0.1/24".parse().unwrap()],
+        ..InterfaceConfig::default()
     };
     s.add_interface(now, config.clone()).unwrap();
     let mut peer = stack(4);

@@ -126,6 +126,7 @@ impl Pair {
             mtu: 1500,
             offload: Offload { tx_checksum: pair.offload, tso4: pair.offload, tso6: pair.offload },
             addresses,
+            ..InterfaceConfig::default()
         };
         let interface = stack.add_interface(now, interface).expect("a good interface");
         Host {

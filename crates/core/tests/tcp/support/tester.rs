@@ -184,6 +184,7 @@ impl Tester {
                     mtu: self.mtu,
                     offload: Offload::default(),
                     addresses: vec![prefix.parse().expect("an address")],
+                    ..InterfaceConfig::default()
                 },
             )
             .expect("a good interface");
@@ -444,6 +445,7 @@ impl Tester {
                 match event {
                     Event::Socket(id, ready) => *self.ready.entry(id).or_default() |= ready,
                     Event::Acceptable(_) => self.acceptable = true,
+                    _ => {}
                 }
             }
             for trace in traces {

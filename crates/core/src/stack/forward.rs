@@ -1,0 +1,249 @@
+//! A router's work (RFC 1812 §5, RFC 8200): packets for others are passed on, one hop older.
+
+use usernet_wire::checksum;
+use usernet_wire::ip::{Fragment, IPV4_HEADER_LEN, Packet, Protocol};
+use usernet_wire::{tcp, udp};
+
+use super::Stack;
+use super::address::is_routable;
+use super::icmp::Complaint;
+use super::output::{Class, Outgoing};
+use crate::frame::{Gso, GsoKind, RxChecksum, RxFrame, TxChecksum};
+use crate::interface::{InterfaceId, Offload};
+use crate::time::Instant;
+
+impl Stack {
+    /// Makes the stack a router, or a host.
+    pub fn set_forwarding(&mut self, on: bool) {
+        self.config.forwarding = on;
+    }
+
+    /// Passes a packet on that came in through `arrived`.
+    pub(super) fn forward(
+        &mut self,
+        now: Instant,
+        arrived: InterfaceId,
+        packet: &Packet,
+        frame: &RxFrame,
+    ) {
+        // RFC 1812 §5.3.7: martians go nowhere.
+        if !is_routable(packet.src) || !is_routable(packet.dst) {
+            self.stats.ip_in_addr_errors += 1;
+            return;
+        }
+        // What the frame carries past the packet is padding.
+        let bytes = &frame.data[..packet.payload_offset + packet.payload_len];
+        // RFC 1812 §5.3.1, RFC 8200 §3: the hop limit is looked at before the packet is passed on.
+        if packet.hop_limit <= 1 {
+            self.stats.ip_in_hdr_errors += 1;
+            let complaint = Complaint::TimeExceeded { in_reassembly: false };
+            return self.complain(now, arrived, bytes, complaint);
+        }
+        let Some((interface, _)) = self.lookup(packet.dst) else {
+            self.stats.ip_in_no_routes += 1;
+            return self.complain(now, arrived, bytes, Complaint::NoRoute);
+        };
+        let (mtu, offload) = {
+            let config = &self.interfaces[interface].config;
+            (usize::from(config.mtu), config.offload)
+        };
+        // RFC 1812 §5.3.9 and RFC 919 §7: to a subnet's broadcast address only its own hosts speak (RFC 2644).
+        if self.is_broadcast(packet.dst) {
+            self.stats.ip_in_addr_errors += 1;
+            return;
+        }
+        let merged = frame.gso_size != 0
+            && packet.protocol == Protocol::TCP
+            && packet.fragment.is_none()
+            && bytes.len() > mtu.min(packet.payload_offset + 60 + usize::from(frame.gso_size));
+        // The longest packet that would leave.
+        let longest =
+            if merged { merged_segment_len(packet, bytes, frame.gso_size) } else { bytes.len() };
+        if longest > mtu && (packet.dont_fragment || merged) {
+            self.stats.ip_frag_fails += 1;
+            return self.complain(now, arrived, bytes, Complaint::TooBig { mtu: mtu as u16 });
+        }
+        let mut bytes = bytes.to_vec();
+        age(&mut bytes);
+        if merged {
+            return self.forward_merged(interface, packet, bytes, frame.gso_size, offload);
+        }
+        // What a device vouched for may have no checksum yet.
+        let vouched = frame.checksum == RxChecksum::Trusted && packet.fragment.is_none();
+        if longest > mtu {
+            if vouched {
+                complete(packet, &mut bytes, false);
+            }
+            return self.forward_in_fragments(interface, packet, &bytes, mtu);
+        }
+        let checksum =
+            if vouched { complete(packet, &mut bytes, offload.tx_checksum) } else { None };
+        self.pass_on(interface, bytes, checksum, None);
+    }
+
+    fn pass_on(
+        &mut self,
+        interface: InterfaceId,
+        bytes: Vec<u8>,
+        checksum: Option<TxChecksum>,
+        gso: Option<Gso>,
+    ) {
+        let class = Class::Forward;
+        if self.send_packet(Outgoing { interface, bytes, checksum, gso, class }) {
+            self.stats.ip_forw_datagrams += 1;
+        }
+    }
+
+    /// Cuts an IPv4 packet, itself possibly a fragment (RFC 791 §3.2, RFC 1812 §4.2.2.7).
+    fn forward_in_fragments(
+        &mut self,
+        interface: InterfaceId,
+        packet: &Packet,
+        bytes: &[u8],
+        mtu: usize,
+    ) {
+        let (header, data) = bytes.split_at(packet.payload_offset);
+        let step = (mtu - header.len()) & !7;
+        let whole = packet.fragment.unwrap_or(Fragment { ident: 0, offset: 0, more: false });
+        self.stats.ip_frag_oks += 1;
+        for (i, piece) in data.chunks(step).enumerate() {
+            let at = i * step;
+            let more = whole.more || at + piece.len() < data.len();
+            let mut bytes = if i == 0 { header.to_vec() } else { copied_options(header) };
+            let header_len = bytes.len();
+            bytes.extend_from_slice(piece);
+            let total_len = bytes.len() as u16;
+            let place = (usize::from(whole.offset) + at) / 8;
+            bytes[2..4].copy_from_slice(&total_len.to_be_bytes());
+            bytes[6..8].copy_from_slice(&(place as u16 | u16::from(more) << 13).to_be_bytes());
+            bytes[10..12].fill(0);
+            let sum = checksum::checksum(&bytes[..header_len]);
+            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            self.stats.ip_frag_creates += 1;
+            self.pass_on(interface, bytes, None, None);
+        }
+    }
+
+    /// Passes on segments that a device had merged: merged where the next device cuts, else cut here.
+    fn forward_merged(
+        &mut self,
+        interface: InterfaceId,
+        packet: &Packet,
+        mut bytes: Vec<u8>,
+        size: u16,
+        offload: Offload,
+    ) {
+        let v6 = packet.dst.is_ipv6();
+        if offload.tx_checksum && if v6 { offload.tso6 } else { offload.tso4 } {
+            let checksum = complete(packet, &mut bytes, true);
+            let kind = if v6 { GsoKind::Tcp6 } else { GsoKind::Tcp4 };
+            return self.pass_on(interface, bytes, checksum, Some(Gso { kind, size }));
+        }
+        let at = packet.payload_offset;
+        let headers_len = at + tcp_header_len(&bytes[at..]);
+        if headers_len > bytes.len() {
+            self.stats.ip_in_hdr_errors += 1;
+            return;
+        }
+        let (headers, data) = bytes.split_at(headers_len);
+        let seq = u32::from_be_bytes([
+            headers[at + 4],
+            headers[at + 5],
+            headers[at + 6],
+            headers[at + 7],
+        ]);
+        let ident = u16::from_be_bytes([headers[4], headers[5]]);
+        let last = data.len().saturating_sub(1) / usize::from(size);
+        for (i, piece) in data.chunks(usize::from(size)).enumerate() {
+            let mut segment = [headers, piece].concat();
+            let offset = (i * usize::from(size)) as u32;
+            segment[at + 4..at + 8].copy_from_slice(&seq.wrapping_add(offset).to_be_bytes());
+            // FIN and PSH belong to the end, CWR (RFC 3168 §6.1.2) to the beginning.
+            if i != last {
+                segment[at + 13] &= !0x09;
+            }
+            if i != 0 {
+                segment[at + 13] &= !0x80;
+            }
+            if v6 {
+                let payload_len = (segment.len() - 40) as u16;
+                segment[4..6].copy_from_slice(&payload_len.to_be_bytes());
+            } else {
+                let total_len = segment.len() as u16;
+                segment[2..4].copy_from_slice(&total_len.to_be_bytes());
+                segment[4..6].copy_from_slice(&ident.wrapping_add(i as u16).to_be_bytes());
+                segment[10..12].fill(0);
+                let sum = checksum::checksum(&segment[..at]);
+                segment[10..12].copy_from_slice(&sum.to_be_bytes());
+            }
+            let part = Packet { payload_len: segment.len() - at, ..*packet };
+            let checksum = complete(&part, &mut segment, offload.tx_checksum);
+            self.pass_on(interface, segment, checksum, None);
+        }
+    }
+}
+
+fn tcp_header_len(segment: &[u8]) -> usize {
+    segment.get(12).map_or(tcp::HEADER_LEN, |b| usize::from(b >> 4) * 4).max(tcp::HEADER_LEN)
+}
+
+/// The longest packet that merged segments were, bytes.
+fn merged_segment_len(packet: &Packet, bytes: &[u8], size: u16) -> usize {
+    let header_len = packet.payload_offset + tcp_header_len(&bytes[packet.payload_offset..]);
+    (header_len + usize::from(size)).min(bytes.len())
+}
+
+/// Lowers TTL or hop limit by one (RFC 1812 §5.3.1; the checksum as in RFC 1624).
+fn age(bytes: &mut [u8]) {
+    if bytes[0] >> 4 == 6 {
+        bytes[7] -= 1;
+        return;
+    }
+    let old = u16::from_be_bytes([bytes[8], bytes[9]]);
+    bytes[8] -= 1;
+    let new = u16::from_be_bytes([bytes[8], bytes[9]]);
+    let sum = checksum::update(u16::from_be_bytes([bytes[10], bytes[11]]), old, new);
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Gives a TCP segment or UDP datagram its checksum, or what a device makes it from. One that is there already becomes
+/// the same again.
+fn complete(packet: &Packet, bytes: &mut [u8], by_device: bool) -> Option<TxChecksum> {
+    let start = packet.payload_offset;
+    let body = &mut bytes[start..];
+    let offset = match packet.protocol {
+        Protocol::TCP if body.len() >= tcp::HEADER_LEN => {
+            tcp::Repr::fill_partial_checksum(body, packet.payload_len, packet.src, packet.dst);
+            tcp::CHECKSUM_OFFSET
+        }
+        // RFC 768: a field of 0 says that there is none, over IPv4.
+        Protocol::UDP if body.len() >= udp::HEADER_LEN && body[6..8] != [0, 0] => {
+            udp::Repr::fill_partial_checksum(body, packet.payload_len, packet.src, packet.dst);
+            udp::CHECKSUM_OFFSET
+        }
+        _ => return None,
+    };
+    if by_device {
+        return Some(TxChecksum { start: start as u16, offset: offset as u16 });
+    }
+    // Both fields lie within what was just looked at.
+    let _ = checksum::complete(bytes, start, offset);
+    None
+}
+
+/// An IPv4 header for a fragment other than the first: with those options alone that say they are copied (RFC 791 §3.1).
+fn copied_options(header: &[u8]) -> Vec<u8> {
+    let mut copy = header[..IPV4_HEADER_LEN].to_vec();
+    let mut at = IPV4_HEADER_LEN;
+    while at < header.len() && header[at] != 0 {
+        let len = if header[at] == 1 { 1 } else { usize::from(*header.get(at + 1).unwrap_or(&1)) };
+        let len = len.clamp(1, header.len() - at);
+        if header[at] & 0x80 != 0 {
+            copy.extend_from_slice(&header[at..at + len]);
+        }
+        at += len;
+    }
+    copy.resize(copy.len().next_multiple_of(4), 0);
+    copy[0] = 0x40 | (copy.len() / 4) as u8;
+    copy
+}

@@ -1,0 +1,244 @@
+//! UDP sockets (RFC 768): what one is set to, and its receive queue. The stack's side (ports, routes, frames) is in
+//! `stack/udp.rs`.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use smallvec::SmallVec;
+
+use crate::error::ConnectionError;
+use crate::event::Ready;
+use crate::interface::InterfaceId;
+use crate::payload::Payload;
+use crate::stack::ListenAddress;
+
+/// Groups a socket may be a member of, as many as an interface.
+pub(crate) const MAX_MEMBERSHIPS: usize = 256;
+
+/// Destinations of late datagrams that a socket remembers, to tell ICMP errors about them from forged ones.
+const REMEMBERED: usize = 8;
+
+/// What a datagram in a queue costs beside its bytes.
+const OVERHEAD: usize = 128;
+
+/// How a UDP socket is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UdpOptions {
+    /// For which address.
+    pub address: ListenAddress,
+    /// On which port; 0 picks a free one (RFC 6056).
+    pub port: u16,
+    /// Whether the port may be shared with sockets that allow it too (`SO_REUSEADDR`). Multicast and broadcast datagrams
+    /// then go to all of them, others to the one bound last.
+    pub reuse_addr: bool,
+    /// What can be changed later.
+    pub settings: UdpSettings,
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        Self {
+            address: ListenAddress::AnyV4,
+            port: 0,
+            reuse_addr: false,
+            settings: UdpSettings::default(),
+        }
+    }
+}
+
+/// Settings of a UDP socket that can be changed at any time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpSettings {
+    /// Receive queue, bytes, bookkeeping included; a datagram that does not fit is dropped and counted.
+    pub recv_buffer: usize,
+    /// Bytes that wait to be transmitted at most; at least one datagram is always taken.
+    pub send_buffer: usize,
+    /// TTL or hop limit of unicast and broadcast.
+    pub hop_limit: u8,
+    /// DSCP and ECN bits.
+    pub traffic_class: u8,
+    /// TTL or hop limit of multicast (RFC 1112 §6.1: 1 unless the program says otherwise).
+    pub multicast_hop_limit: u8,
+    /// Whether multicasts are also delivered to members on this stack (RFC 1112 §6.1).
+    pub multicast_loop: bool,
+    /// Where multicasts go out; `None` leaves it to the route.
+    pub multicast_interface: Option<InterfaceId>,
+    /// Whether datagrams may go to broadcast addresses.
+    pub broadcast: bool,
+    /// The only interface it sends and receives through (`SO_BINDTODEVICE`).
+    pub interface: Option<InterfaceId>,
+    /// Whether datagrams longer than the path's MTU are refused rather than cut.
+    pub dont_fragment: bool,
+}
+
+impl Default for UdpSettings {
+    fn default() -> Self {
+        Self {
+            // Linux's `rmem_default` and `wmem_default`.
+            recv_buffer: 212_992,
+            send_buffer: 212_992,
+            hop_limit: 64,
+            traffic_class: 0,
+            multicast_hop_limit: 1,
+            multicast_loop: true,
+            multicast_interface: None,
+            broadcast: false,
+            interface: None,
+            dont_fragment: false,
+        }
+    }
+}
+
+/// A datagram that came in.
+#[derive(Clone, Debug)]
+pub struct Datagram {
+    /// Its data.
+    pub payload: Payload,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// To which address, a multicast or broadcast one too, and port.
+    pub to: SocketAddr,
+    /// Through which interface it came.
+    pub interface: InterfaceId,
+    /// TTL or hop limit that it arrived with.
+    pub hop_limit: u8,
+    /// DSCP and ECN bits that it arrived with.
+    pub traffic_class: u8,
+}
+
+/// State and counters of a UDP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct UdpInfo {
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Bytes of data received.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// Bytes of data sent.
+    pub bytes_out: u64,
+    /// Datagrams dropped because the receive queue was full.
+    pub drops: u64,
+    /// Bytes in the receive queue, bookkeeping included.
+    pub recv_queue: usize,
+    /// Bytes that wait to be transmitted, headers included.
+    pub send_queue: usize,
+}
+
+/// A UDP socket.
+#[derive(Debug)]
+pub(crate) struct UdpSocket {
+    /// What it was bound to.
+    pub(crate) bound: ListenAddress,
+    pub(crate) port: u16,
+    pub(crate) reuse_addr: bool,
+    pub(crate) settings: UdpSettings,
+    /// The other end and the local address towards it, of a connected one.
+    pub(crate) connected: Option<(SocketAddr, IpAddr)>,
+    pub(crate) memberships: SmallVec<[(InterfaceId, IpAddr); 2]>,
+    queue: VecDeque<Datagram>,
+    pub(crate) send_queue: usize,
+    /// A send was refused for lack of room.
+    pub(crate) wants_write: bool,
+    pub(crate) error: Option<ConnectionError>,
+    pub(crate) ready: Ready,
+    pub(crate) event_queued: bool,
+    sent_to: SmallVec<[SocketAddr; REMEMBERED]>,
+    sent_to_next: usize,
+    pub(crate) info: UdpInfo,
+}
+
+impl UdpSocket {
+    pub(crate) fn new(options: UdpOptions) -> Self {
+        Self {
+            bound: options.address,
+            port: options.port,
+            reuse_addr: options.reuse_addr,
+            settings: options.settings,
+            connected: None,
+            memberships: SmallVec::new(),
+            queue: VecDeque::new(),
+            send_queue: 0,
+            wants_write: false,
+            error: None,
+            ready: Ready::empty(),
+            event_queued: false,
+            sent_to: SmallVec::new(),
+            sent_to_next: 0,
+            info: UdpInfo::default(),
+        }
+    }
+
+    /// Whether it takes a datagram to `to` from `from`; 0 not at all, then the higher the better.
+    pub(crate) fn fits(&self, interface: InterfaceId, to: IpAddr, from: SocketAddr) -> u8 {
+        if self.settings.interface.is_some_and(|only| only != interface) {
+            return 0;
+        }
+        match self.connected {
+            Some((remote, local)) if remote != from || (!to.is_multicast() && local != to) => 0,
+            Some(_) => 4,
+            None => self.bound.fits(to),
+        }
+    }
+
+    /// Whether it is a member of `group` where a datagram came in.
+    pub(crate) fn is_member(&self, interface: InterfaceId, group: IpAddr) -> bool {
+        self.memberships.contains(&(interface, group))
+    }
+
+    /// Queues a datagram; false when there is no room.
+    pub(crate) fn push(&mut self, mut datagram: Datagram) -> bool {
+        let len = datagram.payload.len();
+        // A short view must not pin a large buffer; what it costs is then its own bytes.
+        if datagram.payload.pinned() > 2 * len + 256 {
+            datagram.payload = Payload::from(&datagram.payload[..]);
+        }
+        let charge = datagram.payload.pinned() + OVERHEAD;
+        if self.info.recv_queue + charge > self.settings.recv_buffer {
+            self.info.drops += 1;
+            return false;
+        }
+        self.info.recv_queue += charge;
+        self.info.datagrams_in += 1;
+        self.info.bytes_in += len as u64;
+        self.queue.push_back(datagram);
+        self.ready |= Ready::READABLE;
+        true
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Datagram> {
+        let datagram = self.queue.pop_front()?;
+        self.info.recv_queue -= datagram.payload.pinned() + OVERHEAD;
+        Some(datagram)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether another datagram may wait to be transmitted.
+    pub(crate) fn has_send_room(&self) -> bool {
+        self.send_queue < self.settings.send_buffer
+    }
+
+    /// Remembers a destination, so that an ICMP error about it is believed.
+    pub(crate) fn remember(&mut self, to: SocketAddr) {
+        if self.connected.is_some() || self.sent_to.contains(&to) {
+            return;
+        }
+        if self.sent_to.len() < REMEMBERED {
+            self.sent_to.push(to);
+        } else {
+            self.sent_to[self.sent_to_next] = to;
+            self.sent_to_next = (self.sent_to_next + 1) % REMEMBERED;
+        }
+    }
+
+    /// Whether an ICMP error about a datagram to `to` can be true (RFC 5927 §4, in spirit).
+    pub(crate) fn has_sent_to(&self, to: SocketAddr) -> bool {
+        match self.connected {
+            Some((remote, _)) => remote == to || self.sent_to.contains(&to),
+            None => self.sent_to.contains(&to),
+        }
+    }
+}
