@@ -19,6 +19,7 @@ module.exports = {
   moduleNameMapper: {
     '^usernet$': '<rootDir>/src/index.ts',
     '^usernet/net$': '<rootDir>/src/net.ts',
+    '^usernet/testing$': '<rootDir>/src/testing/index.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/target/', '<rootDir>/dist/', '<rootDir>/npm/'],
   testTimeout: 30_000,
