@@ -1,17 +1,15 @@
 // The public types of usernet, all of them.
 // Made by scripts/types.mjs from src/: do not edit.
 
+import * as realTls from 'node:tls';
+import * as http from 'node:http';
+import * as https from 'node:https';
 import * as realNet from 'node:net';
 
 /** Counters by name. */
 type NativeStats = Record<string, number>;
 /** What `ss -ti` would show (crates/core `Info`): durations in ms as fractions, sizes in bytes. */
 type NativeInfo = Record<string, number | string | boolean>;
-type Callback = (...args: unknown[]) => void;
-type NormalizedArgs = [
-  options: Record<string, unknown>,
-  callback: Callback | null
-];
 /** What `new Socket` takes: Node's options, without those of descriptors and handles. */
 export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
   /** Whether the writable side stays open after the peer's FIN. Default false. */
@@ -78,6 +76,11 @@ export interface Server extends realNet.Server {
   /** Ends a server that listens; resolves once it is closed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
+type Callback = (...args: unknown[]) => void;
+type NormalizedArgs = [
+  options: Record<string, unknown>,
+  callback: Callback | null
+];
 /** A constructor that can be called without `new`, and by `call` from constructors of old. */
 export interface SocketConstructor {
   new (options?: SocketOptions): Socket;
@@ -208,6 +211,19 @@ export interface StackOptions {
 }
 /** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
 export declare function tun(options?: TunOptions): TunDevice;
+type StackAgent = https.Agent;
+interface UndiciDispatcher {
+  close(): Promise<void>;
+  destroy(error?: Error | null): Promise<void>;
+  dispatch(options: object, handler: object): boolean;
+}
+interface DispatcherOptions {
+  connect?: Record<string, unknown>;
+  [option: string]: unknown;
+}
+type Http = typeof http;
+type Https = typeof https;
+type Tls = typeof realTls;
 /** What every entry of the trace says. */
 export interface TraceBase {
   /** When, in ms since the stack was made. */
@@ -333,6 +349,21 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   get closed(): boolean;
   /** The interfaces, loopback among them. */
   get interfaces(): Interface[];
+  /** `node:http` on this stack: `createServer(...).listen()` listens on it, requests connect on it. */
+  get http(): Http;
+  /** `node:https` on this stack. */
+  get https(): Https;
+  /** `node:tls` on this stack. */
+  get tls(): Tls;
+  /** An agent for `node:http` and `node:https` whose connections are on this stack. */
+  agent(options?: http.AgentOptions & https.AgentOptions): StackAgent;
+  /** A dispatcher for undici and `fetch` whose connections are on this stack. Needs the package undici. */
+  dispatcher(options?: DispatcherOptions): UndiciDispatcher;
+  /**
+   * Makes a server of Node's own, or of a library over it, listen on this stack: `http`, `https`, `http2` or `tls`.
+   * Returns it.
+   */
+  attach<T extends realNet.Server>(server: T): T;
   /** Adds an interface. Rejects where its device cannot be had, with a `code` and the remedy. */
   addInterface(options: InterfaceOptions): Promise<Interface>;
   /** Removes an interface, and with it its addresses and routes; connections over it find no way any more. */

@@ -20,6 +20,7 @@ module.exports = {
     '^usernet$': '<rootDir>/src/index.ts',
     '^usernet/net$': '<rootDir>/src/net.ts',
     '^usernet/testing$': '<rootDir>/src/testing/index.ts',
+    '^usernet/http$': '<rootDir>/src/http.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/target/', '<rootDir>/dist/', '<rootDir>/npm/'],
   testTimeout: 30_000,

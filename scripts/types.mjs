@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Makes index.d.ts, the package's whole public type surface in one file, and what refers to it: net.d.ts, the face of
-// `usernet/net`, and the two as ES modules (.d.mts), whose default export TypeScript would otherwise take for CommonJS's.
+// `usernet/net`, http.d.ts, and all of them as ES modules (.d.mts), whose default export TypeScript would otherwise take for CommonJS's.
 //   node scripts/types.mjs            writes them
 //   node scripts/types.mjs --check    fails, showing where, when what is committed differs
 
@@ -14,11 +14,12 @@ const output = path.join(root, 'target', 'types');
 rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 
-const files = ['index.d.ts', 'index.d.mts', 'net.d.ts', 'net.d.mts'];
+const files = ['index.d.ts', 'index.d.mts', 'net.d.ts', 'net.d.mts', 'http.d.ts', 'http.d.mts'];
 const header = (from) => `// Made by scripts/types.mjs from ${from}: do not edit.\n`;
 
 makeIndex();
 makeNet();
+makeHttp();
 makeModuleFaces();
 checkThem();
 
@@ -38,7 +39,17 @@ function makeIndex() {
   const args = ['--project', 'tsconfig.types.json', '--silent', '--no-check', '--no-banner'];
   mustTool('dts-bundle-generator', [...args, '--export-referenced-types=false', '--out-file', bundled, 'src/index.ts']);
   const title = `// The public types of usernet, all of them.\n${header('src/')}\n`;
-  writeFileSync(bundled, title + read(bundled).replaceAll('\t', '  '));
+  const text = read(bundled).replaceAll('\t', '  ');
+  writeFileSync(bundled, title + missingImports(text) + text);
+}
+
+/** The bundler loses `import type * as realX from 'node:x'` where only `typeof realX` uses it. */
+function missingImports(text) {
+  const used = new Set([...text.matchAll(/typeof (real[A-Z]\w*)/g)].map((match) => match[1]));
+  return [...used]
+    .filter((name) => !text.includes(`import * as ${name} from`))
+    .map((name) => `import * as ${name} from 'node:${name.slice('real'.length).toLowerCase()}';\n`)
+    .join('');
 }
 
 /** src/net.ts is nearly a declaration already: its types come from index.d.ts, its values are properties of a `Net`. */
@@ -58,6 +69,19 @@ function makeNet() {
   writeFileSync(path.join(output, 'net.d.ts'), text);
 }
 
+/** `usernet/http` has the types of `node:http`. */
+function makeHttp() {
+  const lines = [
+    "import http = require('node:http');",
+    "export * from 'node:http';",
+    'declare const onStack: typeof http;',
+  ];
+  const text = ['// The types of `usernet/http`: those of `node:http`.', ...lines, 'export default onStack;', ''].join(
+    '\n',
+  );
+  writeFileSync(path.join(output, 'http.d.ts'), text.replace('\n', `\n${header('src/http.ts')}`));
+}
+
 /** The same for `import`: the names are those of the CommonJS types, the default export is the real one. */
 function makeModuleFaces() {
   const index = [
@@ -68,6 +92,11 @@ function makeModuleFaces() {
   ];
   const net = ["import { net } from './index.js';", "export * from './net.js';", 'export default net;', ''];
   writeFileSync(path.join(output, 'index.d.mts'), header('src/index.ts') + index.join('\n'));
+  const http = ["import http from 'node:http';", "export * from './http.js';", 'declare const onStack: typeof http;'];
+  writeFileSync(
+    path.join(output, 'http.d.mts'),
+    [header('src/http.ts').trim(), ...http, 'export default onStack;', ''].join('\n'),
+  );
   writeFileSync(path.join(output, 'net.d.mts'), header('src/net.ts') + net.join('\n'));
 }
 

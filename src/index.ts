@@ -30,6 +30,7 @@ export type {
 } from './net/bind';
 export {
   type Device,
+  type Impairment,
   type InterfaceOptions,
   type LinkDevice,
   type LinkOptions,

@@ -46,23 +46,36 @@ export interface NativeInterfaceOptions {
   mtu?: number;
   addresses: string[]; // CIDR
   device:
-    | { kind: 'tun'; name?: string; offload?: boolean; queueLength?: number; up?: boolean }
+    | {
+        kind: 'tun';
+        name?: string;
+        offload?: boolean;
+        queueLength?: number;
+        up?: boolean;
+        impairment?: NativeImpairment; // without offload, whatever it says
+      }
     | { kind: 'link'; link: NativeLinkEnd };
 }
 
 /** One end of an in-process link; given to one stack, once. */
 export type NativeLinkEnd = object;
 
-export interface NativeLinkOptions {
+export interface NativeLinkOptions extends NativeImpairment {
   mtu?: number;
   capacity?: number; // frames each way
-  /** Impairment of each direction: probabilities 0-1, ms, bit/s, and the seed of the generator. */
+}
+
+/** What is done to each direction: probabilities 0-1, ms, bit/s, bytes, and the seed of the generator. */
+export interface NativeImpairment {
   loss?: number;
   duplicate?: number;
   reorder?: number;
+  reorderBy?: number;
+  corrupt?: number;
   delay?: number;
   jitter?: number;
   rate?: number;
+  queue?: number;
   seed?: number;
 }
 

@@ -29,27 +29,39 @@ export interface TunOptions {
   queueLength?: number;
   /** Whether to set the interface up. Default true. */
   up?: boolean;
+  /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
+  impairment?: Impairment;
 }
 
-/** What `createLink()` takes. Each direction is impaired by itself, repeatably: the same seed does the same. */
-export interface LinkOptions {
+/** What `createLink()` takes. */
+export interface LinkOptions extends Impairment {
   /** Largest packet, bytes. Default 1,500. */
   mtu?: number;
-  /** Packets in flight each way before the next is lost. */
+  /** Packets in flight each way before the next is lost (impaired) or waits. Default 512, impaired 65,536. */
   capacity?: number;
+}
+
+/** What is done to the packets of each direction by itself, repeatably: the same seed does the same. */
+export interface Impairment {
   /** Probability that a packet is lost, 0-1. */
   loss?: number;
   /** Probability that a packet arrives twice, 0-1. */
   duplicate?: number;
-  /** Probability that a packet is overtaken, 0-1. */
+  /** Probability that a packet is held back so that later ones overtake it, 0-1. */
   reorder?: number;
+  /** How long such a packet is held back at most, ms. Default 10. */
+  reorderBy?: number;
+  /** Probability that one bit of a packet is flipped, 0-1. */
+  corrupt?: number;
   /** One way, ms. */
   delay?: number;
-  /** Random addition to the delay, ms. */
+  /** Random addition to the delay, ms. It changes no order. */
   jitter?: number;
   /** bit/s. */
   rate?: number;
-  /** Of the generator of the impairments. */
+  /** Bytes that wait for the rate before the next packet is lost. Default 256 KiB. */
+  queue?: number;
+  /** Of the generator of the impairments. Default 0. */
   seed?: number;
 }
 
@@ -106,24 +118,34 @@ const MAX_BUFFER = 1 << 30;
 /** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
 export function tun(options: TunOptions = {}): TunDevice {
   object(options, 'options');
-  const { name, offload, queueLength, up } = options;
+  const { name, offload, queueLength, up, impairment } = options;
   if (name !== undefined) interfaceName(name, 'options.name');
   if (offload !== undefined) validateBoolean(offload, 'options.offload');
   if (queueLength !== undefined) validateInt32(queueLength, 'options.queueLength', 1, 1_000_000);
   if (up !== undefined) validateBoolean(up, 'options.up');
+  if (impairment !== undefined) {
+    object(impairment, 'options.impairment');
+    impairmentOptions(impairment, 'options.impairment');
+  }
   return { kind: 'tun', ...options };
 }
 
 /** Checks what `createLink` was given. */
 export function linkOptions(options: LinkOptions): NativeLinkOptions {
   object(options, 'options');
-  for (const name of ['loss', 'duplicate', 'reorder'] as const) number(options[name], `options.${name}`, 0, 1);
-  for (const name of ['delay', 'jitter'] as const) number(options[name], `options.${name}`, 0, 3_600_000);
-  number(options.rate, 'options.rate', 1, Number.MAX_SAFE_INTEGER);
-  number(options.seed, 'options.seed', 0, Number.MAX_SAFE_INTEGER);
+  impairmentOptions(options, 'options');
   if (options.mtu !== undefined) mtu(options.mtu, 'options.mtu', MIN_MTU_IPV4, '');
-  if (options.capacity !== undefined) validateInt32(options.capacity, 'options.capacity', 1);
+  if (options.capacity !== undefined) validateInt32(options.capacity, 'options.capacity', 1, 1 << 20);
   return options;
+}
+
+function impairmentOptions(options: Impairment, where: string): void {
+  for (const name of ['loss', 'duplicate', 'reorder', 'corrupt'] as const)
+    number(options[name], `${where}.${name}`, 0, 1);
+  for (const name of ['delay', 'jitter', 'reorderBy'] as const) number(options[name], `${where}.${name}`, 0, 3_600_000);
+  number(options.rate, `${where}.rate`, 1, Number.MAX_SAFE_INTEGER);
+  number(options.queue, `${where}.queue`, 1, MAX_BUFFER);
+  number(options.seed, `${where}.seed`, 0, Number.MAX_SAFE_INTEGER);
 }
 
 /** Checks what a stack is made with, but for interfaces and routes. */

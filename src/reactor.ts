@@ -1,6 +1,6 @@
 // Between the native stack and the objects JavaScript holds: drains events, hands them to handles one turn each, keeps
 // the process alive while there is something to wait for.
-import type { AsyncResource } from 'node:async_hooks';
+import { AsyncResource } from 'node:async_hooks';
 import { markAsUntransferable } from 'node:worker_threads';
 import { stackClosed } from './errors';
 import { type NativeBinding, type NativeStack, type NativeStackOptions, RECORD_SIZE, RecordKind } from './native';
@@ -13,6 +13,9 @@ const REFILLS_PER_TURN = 8;
 const LINGER_INTERVAL = 250;
 const LINGER_LOOKS = 20;
 
+/** The async context of what no socket asked for, such as an accepted connection: that of the program's start. */
+const root = new AsyncResource('USERNET', { requireManualDestroy: true });
+
 /** What the reactor tells a connection's handle. Runs in the handle's async context. */
 export interface SocketSink extends AsyncResource {
   onRecord(kind: RecordKind, a: number, b: number, c: number): void;
@@ -20,8 +23,9 @@ export interface SocketSink extends AsyncResource {
   onStackClose(): void;
 }
 
-/** What the reactor tells a listener's handle. Runs in the handle's async context. */
+/** What the reactor tells a listener's handle. */
 export interface ListenerSink extends AsyncResource {
+  /** Runs outside the handle's async context: it is for the listener's callback, not for the new connection. */
   onAccept(id: number): void;
   onStackClose(): void;
 }
@@ -161,7 +165,7 @@ export class Reactor {
 
   #doorbell(): void {
     this.#rung = true;
-    if (!this.#continuing) this.#pump();
+    if (!this.#continuing) root.runInAsyncScope(this.#pump, this);
   }
 
   #wantTurn(): void {
@@ -169,7 +173,7 @@ export class Reactor {
     this.#immediate = true;
     setImmediate(() => {
       this.#immediate = false;
-      if (!this.#continuing) this.#pump();
+      if (!this.#continuing) root.runInAsyncScope(this.#pump, this);
     });
   }
 
@@ -232,7 +236,7 @@ export class Reactor {
     queueMicrotask(() =>
       process.nextTick(() => {
         this.#continuing = false;
-        this.#pump();
+        root.runInAsyncScope(this.#pump, this);
       }),
     );
   }
@@ -260,7 +264,7 @@ export class Reactor {
       const listener = this.#listeners.get(id);
       // The listener was closed while its record waited: the peer is told.
       if (listener === undefined) this.native.reset(accepted);
-      else listener.runInAsyncScope(listener.onAccept, listener, accepted);
+      else listener.onAccept(accepted);
       return;
     }
     if (kind === RecordKind.Flushed || kind === RecordKind.Closed) this.unlinger(id);

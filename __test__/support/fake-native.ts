@@ -222,10 +222,6 @@ export class FakeStack implements NativeStack {
         return;
       }
       const peer = target.#make(connection.remote, connection.local);
-      if (listener.address.address === '::' && family === 'IPv4') {
-        peer.local = { address: `::ffff:${address}`, port, family: 'IPv6' };
-        peer.remote = { ...connection.local, address: `::ffff:${connection.local.address}`, family: 'IPv6' };
-      }
       peer.peer = connection;
       connection.peer = peer;
       peer.established = true;

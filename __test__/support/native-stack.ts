@@ -1,5 +1,6 @@
 // A native stack for tests of the binding itself: records as they come, to be waited for one by one.
 
+import { createCipheriv } from 'node:crypto';
 import {
   loadBinding,
   type NativeLinkEnd,
@@ -147,15 +148,10 @@ export function addLink(stack: TestStack, link: NativeLinkEnd, addresses: string
   return stack.native.addInterface({ name: 'link', addresses, device: { kind: 'link', link } });
 }
 
-/** Bytes that say where they belong. */
+/** Bytes that say where they belong: a keystream, so that no part equals another. */
 export function pattern(length: number, seed = 1): Buffer {
-  const bytes = Buffer.allocUnsafe(length);
-  let state = seed >>> 0 || 1;
-  for (let i = 0; i < length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes[i] = state >>> 24;
-  }
-  return bytes;
+  const key = Buffer.alloc(32, seed);
+  return createCipheriv('aes-256-ctr', key, key.subarray(0, 16)).update(Buffer.alloc(length));
 }
 
 /** Waits for a turn of the event loop. */

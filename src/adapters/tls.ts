@@ -22,16 +22,7 @@ export function createTls(net: Net, context: NetContext): Tls {
     const extra = args.slice(1, 3).find((arg) => typeof arg === 'object' && arg !== null) as object | undefined;
     const options = { ...first, ...extra } as realTls.ConnectionOptions & { port?: number; host?: string };
     if (options.socket || options.path) return tls.connect(options, callback ?? undefined);
-    const below = rawSocket(net, options);
-    const socket = tls.connect({ ...options, socket: below }, callback ?? undefined);
-    // Over a stream that is not its own, Node's TLSSocket does not show that the connection is still to be made.
-    const state = socket as { connecting: boolean };
-    state.connecting = below.connecting;
-    below.once('connect', () => {
-      state.connecting = false;
-      socket.emit('connect');
-    });
-    return socket;
+    return tls.connect({ ...options, socket: rawSocket(net, options) }, callback ?? undefined);
   }) as Tls['connect'];
   const createServer = ((options?: unknown, listener?: unknown): realTls.Server =>
     attach(tls.createServer(options as realTls.TlsOptions, listener as () => void), context)) as Tls['createServer'];

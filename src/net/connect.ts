@@ -1,5 +1,5 @@
 // Connecting: arguments, the look-up of names, one attempt or several by address family (RFC 8305 as Node does it).
-import * as dns from 'node:dns';
+import dns from 'node:dns';
 import { isIP } from 'node:net';
 import {
   aggregateError,

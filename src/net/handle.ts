@@ -7,6 +7,11 @@ import type { ListenerSink, Reactor, SocketSink } from '../reactor';
 
 const ECONNABORTED = errnoOf('ECONNABORTED');
 
+const LOOPBACK = new Map([
+  ['0.0.0.0', '127.0.0.1'],
+  ['::', '::1'],
+]);
+
 /** Addresses as `getsockname` fills them in. */
 export interface AddressOut {
   address?: string;
@@ -31,12 +36,17 @@ interface PendingWrite {
   done: (errno: number) => void;
 }
 
-function fill(out: AddressOut, address: NativeAddress): number {
-  out.address = address.address;
-  out.family = address.family;
-  out.port = address.port;
+/** `mapped`: as an IPv6 socket shows an IPv4 peer (RFC 4291 section 2.5.5.2). */
+function fill(out: AddressOut, { address, family, port }: NativeAddress, mapped = false): number {
+  const asIpv6 = mapped && family === 'IPv4';
+  out.address = asIpv6 ? `::ffff:${address}` : address;
+  out.family = asIpv6 ? 'IPv6' : family;
+  out.port = port;
   return 0;
 }
+
+/** An IPv4-mapped IPv6 address. */
+const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /** Platforms whose numbers differ from the binding's are of no concern: it speaks libuv's. */
 function negative(errno: number): number {
@@ -55,6 +65,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
 
   readonly #reactor: Reactor;
   #id = -1;
+  #mapped: boolean;
   #closed = false;
   #refed = true;
   #active = false;
@@ -72,10 +83,14 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   #local: NativeAddress | null = null;
   #remote: NativeAddress | null = null;
 
-  /** `id` is that of an accepted connection; without it `connect` makes one. */
-  constructor(reactor: Reactor, id = -1) {
+  /**
+   * `id` is that of an accepted connection; without it `connect` makes one. `mapped`: its listener is on `::` and takes
+   * IPv4 too.
+   */
+  constructor(reactor: Reactor, id = -1, mapped = false) {
     super('USERNETTCP', { requireManualDestroy: true });
     this.#reactor = reactor;
+    this.#mapped = mapped;
     if (id !== -1) {
       this.#id = id;
       reactor.addSocket(id, this);
@@ -114,7 +129,13 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   ): number {
     if (this.#closed) return EBADF;
     if (this.#reactor.closed) return errnoOf('ENETDOWN');
-    const id = this.#reactor.native.connect(address, port, localAddress ?? '', localPort ?? 0);
+    // To nowhere in particular is to oneself, as kernels have it; from nowhere in particular is the stack's choice.
+    const [, ipv4] = MAPPED.exec(address) ?? [];
+    this.#mapped = ipv4 !== undefined;
+    const to = LOOPBACK.get(ipv4 ?? address) ?? ipv4 ?? address;
+    const local = localAddress === undefined || LOOPBACK.has(localAddress) ? '' : localAddress;
+    const from = MAPPED.exec(local)?.[1] ?? local;
+    const id = this.#reactor.native.connect(to, port, from, localPort ?? 0);
     if (id < 0) return id;
     this.#id = id;
     this.#connecting = done;
@@ -215,13 +236,13 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   getsockname(out: AddressOut): number {
     if (this.#closed) return EBADF;
     this.#local ??= this.#id === -1 ? null : this.#reactor.native.localAddress(this.#id);
-    return this.#local === null ? EINVAL : fill(out, this.#local);
+    return this.#local === null ? EINVAL : fill(out, this.#local, this.#mapped);
   }
 
   getpeername(out: AddressOut): number {
     if (this.#closed) return EBADF;
     this.#remote ??= this.connected ? this.#reactor.native.remoteAddress(this.#id) : null;
-    return this.#remote === null ? ENOTCONN : fill(out, this.#remote);
+    return this.#remote === null ? ENOTCONN : fill(out, this.#remote, this.#mapped);
   }
 
   ref(): void {
@@ -440,12 +461,14 @@ export class ServerHandle extends AsyncResource implements ListenerSink {
 
   readonly #reactor: Reactor;
   readonly #id: number;
+  readonly #mapped: boolean;
   #closed = false;
   #refed = true;
   #active = false;
 
-  private constructor(reactor: Reactor, id: number) {
+  private constructor(reactor: Reactor, id: number, mapped: boolean) {
     super('USERNETTCPSERVER', { requireManualDestroy: true });
+    this.#mapped = mapped;
     this.#reactor = reactor;
     this.#id = id;
     reactor.addListener(id, this);
@@ -461,8 +484,8 @@ export class ServerHandle extends AsyncResource implements ListenerSink {
     ipv6Only: boolean,
   ): ServerHandle | number {
     if (reactor.closed) return errnoOf('ENETDOWN');
-    const id = reactor.native.listen(address, port, backlog, ipv6Only && isIPv6(address));
-    return id < 0 ? id : new ServerHandle(reactor, id);
+    const id = reactor.native.listen(MAPPED.exec(address)?.[1] ?? address, port, backlog, ipv6Only && isIPv6(address));
+    return id < 0 ? id : new ServerHandle(reactor, id, isIPv6(address) && !ipv6Only);
   }
 
   get fd(): number {
@@ -475,7 +498,7 @@ export class ServerHandle extends AsyncResource implements ListenerSink {
 
   getsockname(out: AddressOut): number {
     const address = this.#closed ? null : this.#reactor.native.listenerAddress(this.#id);
-    return address === null ? EBADF : fill(out, address);
+    return address === null ? EBADF : fill(out, address, this.#mapped);
   }
 
   ref(): void {
@@ -505,9 +528,9 @@ export class ServerHandle extends AsyncResource implements ListenerSink {
   }
 
   onAccept(id: number): void {
-    const handle = new SocketHandle(this.#reactor, id);
+    const handle = new SocketHandle(this.#reactor, id, this.#mapped);
     if (this.onconnection === null) handle.reset();
-    else this.onconnection(0, handle);
+    else this.runInAsyncScope(this.onconnection, this, 0, handle);
   }
 
   onStackClose(): void {

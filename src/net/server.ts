@@ -1,7 +1,7 @@
 // The server: listens on a stack, with the interface of `net.Server`.
 
 import { channel, tracingChannel } from 'node:diagnostics_channel';
-import * as dns from 'node:dns';
+import dns from 'node:dns';
 import { EventEmitter } from 'node:events';
 import type * as realNet from 'node:net';
 import {

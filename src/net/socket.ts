@@ -357,7 +357,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
   }
 
   override pause(): this {
-    bridgeTls();
+    if (this.readableFlowing !== true) bridgeTls();
     const handle = this._handle;
     if (this[kBuffer] && !this.connecting && handle?.reading) {
       handle.reading = false;

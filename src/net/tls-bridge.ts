@@ -16,19 +16,13 @@ const kBridged = Symbol.for('usernet.tls');
 
 let bridged = false;
 
-/** Whether Node's TLS is in use in this thread: looking must not load it. */
-function isTlsLoaded(): boolean {
-  const loaded = (process as unknown as { moduleLoadList?: string[] }).moduleLoadList;
-  return loaded === undefined || loaded.includes('NativeModule _tls_wrap') || loaded.includes('NativeModule tls');
-}
-
 /**
  * Node wraps a stream that is not its own `net.Socket` in an internal one, which has no addresses and nothing to unref.
  * Teaches `TLSSocket` to ask our socket below instead; TLS over anything else is as it was.
- * Called when a socket is paused, which is the first thing the internal wrapper does.
+ * Called when a socket that does not flow yet is paused, which is the first thing the internal wrapper does.
  */
 export function bridgeTls(): void {
-  if (bridged || !isTlsLoaded()) return;
+  if (bridged) return;
   bridged = true;
   let tls: typeof import('node:tls');
   try {
@@ -40,8 +34,47 @@ export function bridgeTls(): void {
   const prototype = tls.TLSSocket.prototype as unknown as Record<string | symbol, Method | true | undefined>;
   if (prototype[kBridged]) return;
   Object.defineProperty(prototype, kBridged, { value: true });
+  bridgeInit(prototype);
   for (const name of GETTERS) bridge(prototype, name, (result) => result);
   for (const name of SETTERS) bridge(prototype, name, (_, self) => self);
+}
+
+/** What is needed of the socket below. */
+interface Below extends Socket {
+  allowHalfOpen: boolean;
+  connecting: boolean;
+  once(name: string, listener: () => void): void;
+}
+
+/** What is needed of the TLSSocket. */
+interface Above extends Wrapped {
+  _parent: unknown;
+  connecting: boolean;
+  emit(name: string): boolean;
+}
+
+/** The end of its constructor, where Node ties a TLSSocket to a `net.Socket` below, but to no other stream. */
+function bridgeInit(prototype: Record<string | symbol, Method | true | undefined>): void {
+  const original = prototype._init as Method | undefined;
+  if (original === undefined) return;
+  const init: Method = function (below, ...rest) {
+    const result = original.call(this, below, ...rest);
+    if ((below as Socket | undefined)?.[kUsernetSocket]) tie(this as Above, below as Below);
+    return result;
+  };
+  Object.defineProperty(prototype, '_init', { value: init, writable: true, configurable: true });
+}
+
+function tie(above: Above, below: Below): void {
+  above._parent = below;
+  // Whether to answer an end with an end is for the TLSSocket to say, which may have much to send before.
+  below.allowHalfOpen = true;
+  if (!below.connecting) return;
+  above.connecting = true;
+  below.once('connect', () => {
+    above.connecting = false;
+    above.emit('connect');
+  });
 }
 
 function bridge(

@@ -115,6 +115,8 @@ pub struct SocketOptions {
     pub sack: bool,
     /// Whether window scaling is offered and accepted (RFC 7323).
     pub window_scaling: bool,
+    /// Whether the last segment of a flight is probed before the timeout (RFC 8985 §7, TLP; needs SACK).
+    pub loss_probe: bool,
 }
 
 /// When an idle connection is probed.
@@ -138,9 +140,24 @@ impl Default for KeepAlive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Congestion {
-    /// RFC 5681 with RFC 6582.
+    /// RFC 9438 with RFC 9406: `cubic`.
     #[default]
+    Cubic,
+    /// RFC 5681 with RFC 6582: `newreno`.
     NewReno,
+}
+
+impl std::str::FromStr for Congestion {
+    type Err = ();
+
+    /// By the names in its variants' documentation.
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "cubic" => Ok(Self::Cubic),
+            "newreno" | "reno" => Ok(Self::NewReno),
+            _ => Err(()),
+        }
+    }
 }
 
 impl Default for SocketOptions {
@@ -165,6 +182,7 @@ impl Default for SocketOptions {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            loss_probe: true,
         }
     }
 }

@@ -15,6 +15,16 @@ pub struct Offload {
     pub tso6: bool,
 }
 
+/// What a device's frames begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Medium {
+    /// An IPv4 or IPv6 header.
+    #[default]
+    Ip,
+    /// An Ethernet header, 14 bytes, which the MTU does not count.
+    Ethernet,
+}
+
 /// What a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
@@ -104,6 +114,11 @@ pub trait Wake: Send + Sync {
 pub trait Device: Send {
     /// What it is. Does not change.
     fn info(&self) -> DeviceInfo;
+
+    /// What its frames begin with. Does not change.
+    fn medium(&self) -> Medium {
+        Medium::Ip
+    }
 
     /// Takes one frame. `buf` has at least `max_frame` bytes.
     ///

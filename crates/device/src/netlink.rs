@@ -83,7 +83,7 @@ impl Netlink {
     }
 
     /// Gives the interface an address, with the route to its prefix; one that is there already stays. No duplicate
-    /// address detection: it can be used at once.
+    /// address detection.
     pub(crate) fn add_address(
         &mut self,
         index: u32,

@@ -7,6 +7,8 @@ use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+#[cfg(unix)]
+use std::sync::{PoisonError, RwLock};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -35,8 +37,9 @@ pub(crate) struct Interest {
 pub(crate) struct Parker {
     state: AtomicU8,
     thread: OnceLock<Thread>,
+    /// Gone once the thread is (see [`release`](Self::release)). Only then written, so that nobody waits for this lock.
     #[cfg(unix)]
-    pipe: (PipeReader, PipeWriter),
+    pipe: RwLock<Option<(PipeReader, PipeWriter)>>,
 }
 
 impl Parker {
@@ -45,13 +48,20 @@ impl Parker {
             state: AtomicU8::new(AWAKE),
             thread: OnceLock::new(),
             #[cfg(unix)]
-            pipe: io::pipe()?,
+            pipe: RwLock::new(Some(io::pipe()?)),
         })
     }
 
     /// Names the thread that sleeps here: the calling one. Called once, before the first sleep.
     pub(crate) fn adopt(&self) {
         let _ = self.thread.set(std::thread::current());
+    }
+
+    /// Closes the descriptors, once the thread that sleeps here has ended: devices at the far end of a link, and objects
+    /// that wait for a garbage collector, may keep this for long.
+    pub(crate) fn release(&self) {
+        #[cfg(unix)]
+        self.pipe.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Sleeps until woken, or `timeout` has passed (`None`: for ever); at once when woken since the last sleep.
@@ -74,12 +84,10 @@ impl Parker {
         timeout: Option<Duration>,
         scratch: &mut Vec<libc::pollfd>,
     ) {
+        let pipe = self.pipe.read().unwrap_or_else(PoisonError::into_inner);
+        let Some((reader, _)) = &*pipe else { return };
         scratch.clear();
-        scratch.push(libc::pollfd {
-            fd: self.pipe.0.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        });
+        scratch.push(libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 });
         scratch.extend(interests.iter().map(|i| {
             let events = if i.write { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
             libc::pollfd { fd: i.fd, events, revents: 0 }
@@ -90,7 +98,7 @@ impl Parker {
             if scratch[0].revents != 0 {
                 // One byte a wake-up, written only between POLLING and here: what is there is taken in one read,
                 // which cannot block because poll(2) just said so and nobody else reads.
-                let _ = (&self.pipe.0).read(&mut [0; 64]);
+                let _ = (&*reader).read(&mut [0; 64]);
             }
         }
         self.state.swap(AWAKE, Ordering::AcqRel);
@@ -108,7 +116,10 @@ impl Wake for Parker {
             // The pipe cannot be full: a byte is written once per sleep, and each sleep that sees one takes them all.
             #[cfg(unix)]
             POLLING => {
-                let _ = (&self.pipe.1).write(&[1]);
+                let pipe = self.pipe.read().unwrap_or_else(PoisonError::into_inner);
+                if let Some((_, writer)) = &*pipe {
+                    let _ = (&*writer).write(&[1]);
+                }
             }
             _ => {}
         }

@@ -221,6 +221,7 @@ impl Shard {
         {
             // Its panics are caught within.
             let _ = thread.join();
+            self.shared.parker.release();
         }
         let devices = self.shared.lock_inner().remove_ports();
         drop(devices);

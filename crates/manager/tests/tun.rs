@@ -6,13 +6,20 @@ mod common;
 #[path = "common/netns.rs"]
 mod netns;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::pattern;
 use netns::inside_namespace;
-use usernet_device::{Tun, TunOptions};
+use usernet_device::{
+    Device, DeviceInfo, Direction, Impaired, Impairment, Received, Tun, TunCounters, TunOptions,
+    TxFrame, Wake,
+};
 use usernet_manager::Interface;
 
 const KERNEL: [IpAddr; 2] = [
@@ -26,10 +33,152 @@ const OURS: [IpAddr; 2] = [
 
 /// A TUN with our interface on one side and the kernel's addresses on the other.
 fn tun(offload: bool) -> Interface {
+    start(open(offload))
+}
+
+fn open(offload: bool) -> Tun {
     let mut tun = Tun::open(&TunOptions { offload, ..TunOptions::default() }).unwrap();
     tun.add_kernel_address(KERNEL[0], 24).unwrap();
     tun.add_kernel_address(KERNEL[1], 64).unwrap();
-    Interface::builder(tun).address("198.18.0.2/24").address("fd00::2/64").start().unwrap()
+    tun
+}
+
+fn start(device: impl Device + 'static) -> Interface {
+    Interface::builder(device).address("198.18.0.2/24").address("fd00::2/64").start().unwrap()
+}
+
+/// What went through a [`Watched`] device.
+#[derive(Default)]
+struct Seen {
+    /// Frames that the kernel was to cut, and their segments.
+    cut: AtomicU64,
+    segments: AtomicU64,
+    /// Frames that the kernel had merged.
+    merged: AtomicU64,
+}
+
+/// A TUN that counts super-segments.
+struct Watched {
+    tun: Tun,
+    seen: Arc<Seen>,
+}
+
+impl Device for Watched {
+    fn info(&self) -> DeviceInfo {
+        self.tun.info()
+    }
+
+    fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
+        let received = self.tun.recv(buf)?;
+        self.seen.merged.fetch_add(u64::from(received.gso_size > 0), Ordering::Relaxed);
+        Ok(received)
+    }
+
+    fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
+        self.tun.send(frame)?;
+        if let Some(gso) = frame.gso {
+            let data = frame.pieces[1].len() + frame.pieces[2].len();
+            self.seen.cut.fetch_add(1, Ordering::Relaxed);
+            let segments = data.div_ceil(usize::from(gso.size)) as u64;
+            self.seen.segments.fetch_add(segments, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn fd(&self) -> Option<RawFd> {
+        self.tun.fd()
+    }
+
+    fn set_waker(&mut self, waker: Arc<dyn Wake>) {
+        self.tun.set_waker(waker);
+    }
+}
+
+/// The kernel connects to `ours`, sends `data` and receives it reversed, all of which is checked.
+fn exchange(interface: &Interface, ours: IpAddr, data: &[u8]) {
+    let reversed: Vec<u8> = data.iter().rev().copied().collect();
+    let listener = interface.bind(80).unwrap();
+    thread::scope(|s| {
+        s.spawn(|| {
+            let mut stream = listener.accept().unwrap().0;
+            let mut got = Vec::new();
+            stream.read_to_end(&mut got).unwrap();
+            assert!(got == data, "what the kernel uploads");
+            stream.write_all(&reversed).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            stream.flush().unwrap();
+        });
+        let mut stream = TcpStream::connect(SocketAddr::new(ours, 80)).unwrap();
+        stream.write_all(data).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        assert!(got == reversed, "what the kernel downloads");
+    });
+}
+
+#[test]
+fn super_segments_cross_the_border_both_ways() {
+    if !inside_namespace("super_segments_cross_the_border_both_ways") {
+        return;
+    }
+    let data = pattern(16 << 20);
+    for ours in OURS {
+        let seen = Arc::new(Seen::default());
+        let tun = open(true);
+        let offload = tun.info().offload;
+        assert!(
+            offload.tx_checksum && offload.tso4 && offload.tso6,
+            "the kernel grants {offload:?}"
+        );
+        let counters: TunCounters = tun.counters();
+        let interface = start(Watched { tun, seen: Arc::clone(&seen) });
+        exchange(&interface, ours, &data);
+        let (cut, segments) =
+            (seen.cut.load(Ordering::Relaxed), seen.segments.load(Ordering::Relaxed));
+        // 16 MiB are some 11,600 segments: most of them travel many at a time.
+        assert!(segments > 8_000 && segments > 4 * cut, "{segments} segments in {cut} frames");
+        assert!(seen.merged.load(Ordering::Relaxed) > 100);
+        // The kernel found every one of them right.
+        let stats = counters.get();
+        assert_eq!((stats.tx_refused, stats.tx_invalid, stats.rx_odd_header), (0, 0, 0));
+    }
+}
+
+#[test]
+fn an_impaired_tun_is_survived_and_changes_while_it_runs() {
+    if !inside_namespace("an_impaired_tun_is_survived_and_changes_while_it_runs") {
+        return;
+    }
+    let bad = Impairment {
+        loss: 0.02,
+        duplicate: 0.02,
+        reorder: 0.02,
+        reorder_by: Duration::from_millis(2),
+        corrupt: 0.01,
+        ..Impairment::default()
+    };
+    let device = Impaired::new(open(false), bad.clone(), bad, 1).unwrap();
+    let handle = device.handle();
+    let interface = start(device);
+    let data = pattern(200_000);
+    for ours in OURS {
+        exchange(&interface, ours, &data);
+    }
+    for direction in [Direction::Transmit, Direction::Receive] {
+        let stats = handle.stats(direction);
+        assert!(stats.lost > 0 && stats.duplicated > 0 && stats.corrupted > 0, "{stats:?}");
+        assert_eq!((stats.queue_dropped, stats.limit_dropped), (0, 0));
+    }
+    // From now on 30 ms each way and nothing else: a handshake takes 60 ms.
+    let slow = Impairment { delay: Duration::from_millis(30), ..Impairment::default() };
+    handle.set(Direction::Transmit, slow.clone()).unwrap();
+    handle.set(Direction::Receive, slow).unwrap();
+    let _listener = interface.bind(81).unwrap();
+    let start = Instant::now();
+    TcpStream::connect(SocketAddr::new(OURS[0], 81)).unwrap();
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(60), "{took:?}");
 }
 
 #[test]

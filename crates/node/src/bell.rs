@@ -145,8 +145,13 @@ unsafe extern "C" fn call_js(
     let js = unsafe { Js::from_raw(env) };
     // SAFETY: the context given in `connect`; `finalize` comes after the last call.
     let stack = unsafe { &*context.cast::<Weak<Stack>>() };
-    if let Some(stack) = stack.upgrade() {
-        stack.notify(js);
+    // While a turn of the loop is waited for, a ring that was on its way already is not to come before it.
+    if let Some(stack) = stack.upgrade()
+        && !stack.is_deferred()
+        && stack.notify(js).is_err()
+    {
+        // Node would swallow it with a deprecation warning (DEP0168).
+        js.raise_uncaught();
     }
 }
 

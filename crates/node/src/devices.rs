@@ -3,10 +3,14 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr;
+use std::time::Duration;
 
 use napi::sys;
 use usernet_core::{InterfaceError, IpCidr};
-use usernet_device::{Device, LinkOptions, OpenError, Tun, TunOptions, pair};
+use usernet_device::{
+    Device, Impaired, Impairment, InvalidImpairment, LinkOptions, OpenError, Tun, TunOptions,
+    impaired_pair, pair,
+};
 use usernet_manager::interface_config;
 
 use crate::errno::Errno;
@@ -71,7 +75,7 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     };
     let device = object(js, device, "options.device")?;
     let device: Box<dyn Device> = match string(js, device, c"kind")?.as_deref() {
-        Some("tun") => Box::new(open_tun(js, device, mtu)?),
+        Some("tun") => open_tun(js, device, mtu)?,
         Some("link") => take_link(js, device)?,
         other => {
             return Err(Failure::Value(format!(
@@ -154,7 +158,14 @@ fn refused(error: InterfaceError, name: &str, mtu: u16, addresses: &[IpCidr]) ->
     Failure::system(Errno::from(error), "addInterface", message)
 }
 
-fn open_tun(js: Js<'_>, device: Value<'_>, mtu: Option<u16>) -> Result<Tun> {
+fn open_tun(js: Js<'_>, device: Value<'_>, mtu: Option<u16>) -> Result<Box<dyn Device>> {
+    let impairment = match property(js, device, c"impairment")? {
+        Some(options) => {
+            let options = object(js, options, "options.device.impairment")?;
+            Some(impairment(js, options)?)
+        }
+        None => None,
+    };
     let mut options = TunOptions { name: string(js, device, c"name")?, ..TunOptions::default() };
     options.mtu = mtu;
     if let Some(on) = bool(js, device, c"offload")? {
@@ -166,12 +177,63 @@ fn open_tun(js: Js<'_>, device: Value<'_>, mtu: Option<u16>) -> Result<Tun> {
     if let Some(on) = bool(js, device, c"up")? {
         options.up = on;
     }
+    if impairment.is_some() {
+        // Each frame has to be one packet as on a wire.
+        options.offload = false;
+    }
     let kernel = cidrs(&strings(js, device, c"kernelAddresses")?, "kernel address")?;
     let mut tun = Tun::open(&options)?;
     for IpCidr { addr, prefix_len } in kernel {
         tun.add_kernel_address(addr, prefix_len)?;
     }
-    Ok(tun)
+    Ok(match impairment {
+        Some((settings, seed)) => Box::new(
+            Impaired::new(tun, settings.clone(), settings, seed)
+                .map_err(|error| refused_impairment("addInterface", error))?,
+        ),
+        None => Box::new(tun),
+    })
+}
+
+/// What is to be done to each direction of a device, and the seed of its chances.
+fn impairment(js: Js<'_>, options: Value<'_>) -> Result<(Impairment, u64)> {
+    const PROBABILITY: (f64, f64) = (0.0, 1.0);
+    const MS: (f64, f64) = (0.0, 3_600_000.0);
+    /// Largest integer that a JavaScript number holds exactly.
+    const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+    let mut settings = Impairment::default();
+    for (name, probability) in [
+        (c"loss", &mut settings.loss),
+        (c"duplicate", &mut settings.duplicate),
+        (c"reorder", &mut settings.reorder),
+        (c"corrupt", &mut settings.corrupt),
+    ] {
+        if let Some(value) = number(js, options, name, PROBABILITY)? {
+            *probability = value;
+        }
+    }
+    for (name, time) in [
+        (c"delay", &mut settings.delay),
+        (c"jitter", &mut settings.jitter),
+        (c"reorderBy", &mut settings.reorder_by),
+    ] {
+        if let Some(ms) = number(js, options, name, MS)? {
+            *time = Duration::from_secs_f64(ms / 1e3);
+        }
+    }
+    settings.rate = number(js, options, c"rate", (1.0, MAX_SAFE))?.map(|rate| rate as u64);
+    if let Some(bytes) = number(js, options, c"queue", (1.0, 1_073_741_824.0))? {
+        settings.queue = bytes as usize;
+    }
+    if let Some(frames) = number(js, options, c"capacity", (1.0, 1_048_576.0))? {
+        settings.limit = frames as usize;
+    }
+    let seed = number(js, options, c"seed", (0.0, MAX_SAFE))?.map_or(0, |seed| seed as u64);
+    Ok((settings, seed))
+}
+
+fn refused_impairment(syscall: &'static str, error: InvalidImpairment) -> Failure {
+    invalid(syscall, error.to_string())
 }
 
 /// The device of a link end, which no stack has had.
@@ -238,6 +300,7 @@ unsafe extern "C" fn create_link(
 
 fn make_link<'s>(js: Js<'s>, options: Value<'s>) -> Result<Value<'s>> {
     let mut link = LinkOptions::default();
+    let (mut settings, mut seed) = (Impairment::default(), 0);
     if js.type_of(options)? != sys::ValueType::napi_undefined {
         let options = object(js, options, "options")?;
         if let Some(mtu) = number(js, options, c"mtu", (f64::from(MIN_MTU.0), 65_535.0))? {
@@ -246,10 +309,18 @@ fn make_link<'s>(js: Js<'s>, options: Value<'s>) -> Result<Value<'s>> {
         if let Some(frames) = number(js, options, c"capacity", (1.0, 1_048_576.0))? {
             link.capacity = frames as usize;
         }
+        (settings, seed) = impairment(js, options)?;
     }
-    let (first, second) = pair(link);
-    let first = link_end(js, Box::new(first))?;
-    let second = link_end(js, Box::new(second))?;
+    let (first, second): (Box<dyn Device>, Box<dyn Device>) = if settings.is_none() {
+        let (first, second) = pair(link);
+        (Box::new(first), Box::new(second))
+    } else {
+        let (first, second) = impaired_pair(link, [settings.clone(), settings], seed)
+            .map_err(|error| refused_impairment("createLink", error))?;
+        (Box::new(first), Box::new(second))
+    };
+    let first = link_end(js, first)?;
+    let second = link_end(js, second)?;
     js.array(&[first, second])
 }
 

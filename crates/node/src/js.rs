@@ -381,6 +381,25 @@ impl<'s> Js<'s> {
         }
     }
 
+    /// Makes the pending exception an uncaught one: `process.on('uncaughtException')`, or the end of the process.
+    /// Nothing when none is pending: a thread that is being terminated runs no handlers.
+    pub(crate) fn raise_uncaught(self) {
+        let mut pending = false;
+        // SAFETY: scope contract.
+        unsafe { sys::napi_is_exception_pending(self.env, &raw mut pending) };
+        if !pending {
+            return;
+        }
+        let exception = self.make(|env, out| {
+            // SAFETY: scope contract.
+            unsafe { sys::napi_get_and_clear_last_exception(env, out) }
+        });
+        if let Ok(exception) = exception {
+            // SAFETY: scope contract.
+            unsafe { sys::napi_fatal_exception(self.env, exception.raw) };
+        }
+    }
+
     /// The exception object; `Err` when one is pending already (or none can be made, which is then pending, too).
     fn error(self, failure: Failure) -> Result<Value<'s>> {
         // Which constructor; a function pointer would have another ABI where symbols are loaded at run time.

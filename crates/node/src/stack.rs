@@ -29,8 +29,8 @@ use crate::tcp::Driver;
 /// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
 const DRAIN_BYTES: usize = 1 << 20;
 
-/// After so many drains in a row the next one waits for a turn of the loop: Node answers up to 1,000 rings of a
-/// threadsafe function before it looks at timers and descriptors again.
+/// After so many drains in a row, or `DRAIN_BYTES` in them together, the next one waits for a turn of the loop: Node
+/// answers up to 1,000 rings of a threadsafe function before it looks at timers and descriptors again.
 const DRAINS_IN_A_ROW: u32 = 32;
 
 /// Where a stack is in its life.
@@ -75,8 +75,8 @@ pub(crate) struct Stack {
     last_interface: Cell<u32>,
     /// The object is held.
     held: Cell<bool>,
-    /// Drains since the loop last had a turn of its own.
-    in_a_row: Cell<u32>,
+    /// Drains since the loop last had a turn of its own (as far as is known), and bytes they copied.
+    in_a_row: Cell<(u32, usize)>,
     /// `setImmediate` was called and its callback has not come.
     deferred: Cell<bool>,
     /// The last drain left no socket: the next gives memory back.
@@ -137,7 +137,7 @@ impl Stack {
             interfaces: RefCell::new(Vec::new()),
             last_interface: Cell::new(0),
             held: Cell::new(false),
-            in_a_row: Cell::new(0),
+            in_a_row: Cell::new((0, 0)),
             deferred: Cell::new(false),
             resting: Cell::new(false),
             hook: Cell::new(ptr::null()),
@@ -298,25 +298,27 @@ impl Stack {
         stats.unwrap_or_else(|| self.last_stats.borrow().clone().unwrap_or_default())
     }
 
-    /// Calls the doorbell: somebody rang.
-    pub(crate) fn notify(&self, js: Js<'_>) {
+    /// Calls the doorbell: somebody rang. `Err` when it threw.
+    pub(crate) fn notify(&self, js: Js<'_>) -> Result<()> {
         if self.life.get() == Life::Closed {
-            return;
+            return Ok(());
         }
         let doorbell = match &*self.objects.borrow() {
             Some(objects) => js.deref(&objects.doorbell),
             None => None,
         };
-        if let Some(doorbell) = doorbell {
-            // What it throws stays pending and becomes an uncaught exception, as with any callback.
-            let _ = js.call(doorbell, &[]);
-        }
+        doorbell.map_or(Ok(()), |doorbell| js.call(doorbell, &[]).map(drop))
+    }
+
+    /// Whether the doorbell is to be called on the loop's next turn.
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.deferred.get()
     }
 
     /// Has the doorbell called on the loop's next turn. Until then nobody need ring.
     fn defer(&self, js: Js<'_>) {
         self.bell.hold();
-        self.in_a_row.set(0);
+        self.in_a_row.set((0, 0));
         if self.deferred.replace(true) {
             return;
         }
@@ -352,29 +354,30 @@ impl Stack {
         // because nothing below calls a function of it before `defer`.
         let out = unsafe { std::slice::from_raw_parts_mut(start, len) };
         let mut records = Records::new(out);
-        let more = self.fill(js, &mut records)?;
+        let (drains, bytes) = self.in_a_row.get();
+        let mut left = DRAIN_BYTES.saturating_sub(bytes).max(1);
+        let more = self.fill(js, &mut records, &mut left)?;
         let count = records.len() as i32;
 
         self.update_hold();
         let idle = self.pump.borrow().sockets() == 0 && self.slabs.borrow().holds();
         self.resting.set(idle);
-        let in_a_row = self.in_a_row.get() + u32::from(count > 0);
-        self.in_a_row.set(in_a_row);
-        if more || idle || in_a_row >= DRAINS_IN_A_ROW {
+        let drains = drains + u32::from(count > 0);
+        self.in_a_row.set((drains, DRAIN_BYTES - left));
+        if more || idle || left == 0 || drains >= DRAINS_IN_A_ROW {
             self.defer(js);
         }
         Ok(count)
     }
 
-    /// Writes records; whether there is more to come.
-    fn fill(&self, js: Js<'_>, records: &mut Records<'_>) -> Result<bool> {
+    /// Writes records, and counts `bytes` down; whether there is more to come.
+    fn fill(&self, js: Js<'_>, records: &mut Records<'_>, bytes: &mut usize) -> Result<bool> {
         let mut slabs = self.slabs.borrow_mut();
         slabs.begin(js);
         if self.resting.replace(false) && self.pump.borrow().sockets() == 0 {
             slabs.rest();
             slabs.begin(js);
         }
-        let mut bytes = DRAIN_BYTES;
         loop {
             let stop = {
                 let mut pump = self.pump.borrow_mut();
@@ -383,13 +386,13 @@ impl Stack {
                     core.rearm_doorbell();
                     let now = core.now();
                     let mut driver = Driver { stack: core, now };
-                    pump.run(&mut driver, &mut *slabs, records, &mut bytes)
+                    pump.run(&mut driver, &mut *slabs, records, bytes)
                 });
                 stop.unwrap_or(Stop::Idle)
             };
             match stop {
                 Stop::Memory(class) => slabs.provide(js, class)?,
-                Stop::Hold if bytes > 0 => {}
+                Stop::Hold if *bytes > 0 => {}
                 Stop::Hold | Stop::Full => return Ok(true),
                 Stop::Idle => {}
             }
@@ -435,9 +438,9 @@ impl Stack {
         if let Some(Backend::Shard(shard)) = self.backend.take() {
             let closed = caught(move || {
                 shard.set_doorbell(None);
+                let mut stats = shard.lock().stats();
                 shard.close();
-                let stats = shard.lock().stats();
-                stats
+                shard.lock().stats()
             });
             *self.last_stats.borrow_mut() = closed.ok();
         }
@@ -516,7 +519,8 @@ unsafe extern "C" fn on_turn(env: sys::napi_env, info: sys::napi_callback_info) 
     let (js, stack) = unsafe { (Js::from_raw(env), &*data.cast::<Weak<Stack>>()) };
     if let Some(stack) = stack.upgrade() {
         stack.deferred.set(false);
-        stack.notify(js);
+        // What the doorbell throws stays pending, and becomes an uncaught exception when this returns.
+        let _ = stack.notify(js);
     }
     ptr::null_mut()
 }

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use usernet_core::Instant;
+pub(crate) use usernet_pcapng::Direction as Way;
+use usernet_pcapng::LinkType;
 
 use crate::NodeId;
 
@@ -27,9 +29,6 @@ impl Default for CaptureConfig {
     }
 }
 
-/// Link type of raw IP packets of either version.
-const LINKTYPE_RAW: u16 = 101;
-
 /// A running capture.
 #[derive(Debug)]
 pub(crate) struct Capture {
@@ -40,24 +39,10 @@ pub(crate) struct Capture {
     missed: u64,
 }
 
-/// Whether a packet came to the node of the capture or left it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
-    In = 1,
-    Out = 2,
-}
-
 impl Capture {
     pub(crate) fn new(config: CaptureConfig) -> Self {
-        let mut body = Vec::new();
-        body.extend(0x1a2b_3c4d_u32.to_le_bytes());
-        body.extend([1, 0, 0, 0]);
-        body.extend(u64::MAX.to_le_bytes());
-        // shb_userappl
-        option(&mut body, 4, b"usernet-sim");
-        option(&mut body, 0, &[]);
         let mut bytes = Vec::new();
-        block(&mut bytes, 0x0a0d_0d0a, &body);
+        usernet_pcapng::section(&mut bytes, "usernet-sim");
         Self {
             nodes: config.nodes.into_iter().collect(),
             interfaces: BTreeMap::new(),
@@ -74,24 +59,12 @@ impl Capture {
 
     pub(crate) fn packet(&mut self, at: Instant, node: NodeId, name: &str, way: Way, data: &[u8]) {
         let interface = self.interface(node, name);
-        // The block's frame and options take 48 bytes.
-        if self.bytes.len() + data.len().next_multiple_of(4) + 48 > self.limit {
+        if self.bytes.len() + usernet_pcapng::packet_len(data.len()) > self.limit {
             self.missed += 1;
             return;
         }
-        let nanos = at.as_nanos();
-        let mut body = Vec::with_capacity(data.len() + 40);
-        body.extend(interface.to_le_bytes());
-        body.extend(((nanos >> 32) as u32).to_le_bytes());
-        body.extend((nanos as u32).to_le_bytes());
-        body.extend((data.len() as u32).to_le_bytes());
-        body.extend((data.len() as u32).to_le_bytes());
-        body.extend(data);
-        pad(&mut body);
-        // epb_flags
-        option(&mut body, 2, &(way as u32).to_le_bytes());
-        option(&mut body, 0, &[]);
-        block(&mut self.bytes, 6, &body);
+        let (nanos, all) = (at.as_nanos(), usize::MAX);
+        usernet_pcapng::packet(&mut self.bytes, interface, nanos, way, &[data], all);
     }
 
     fn interface(&mut self, node: NodeId, name: &str) -> u32 {
@@ -100,14 +73,7 @@ impl Capture {
         }
         let index = self.interfaces.len() as u32;
         self.interfaces.insert(node, index);
-        let mut body = Vec::new();
-        body.extend(LINKTYPE_RAW.to_le_bytes());
-        body.extend([0; 6]);
-        // if_name, then if_tsresol: 10^-9 s.
-        option(&mut body, 2, name.as_bytes());
-        option(&mut body, 9, &[9]);
-        option(&mut body, 0, &[]);
-        block(&mut self.bytes, 1, &body);
+        usernet_pcapng::interface(&mut self.bytes, name, LinkType::Raw, 0);
         index
     }
 
@@ -118,24 +84,4 @@ impl Capture {
     pub(crate) fn missed(&self) -> u64 {
         self.missed
     }
-}
-
-fn pad(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-}
-
-fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
-    let value = &value[..value.len().min(usize::from(u16::MAX))];
-    body.extend(code.to_le_bytes());
-    body.extend((value.len() as u16).to_le_bytes());
-    body.extend(value);
-    pad(body);
-}
-
-fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
-    let len = (body.len() + 12) as u32;
-    out.extend(kind.to_le_bytes());
-    out.extend(len.to_le_bytes());
-    out.extend(body);
-    out.extend(len.to_le_bytes());
 }

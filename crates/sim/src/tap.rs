@@ -55,8 +55,8 @@ impl Tap {
     ) {
         self.trace.record(at, what, frame, ends, ip);
         let spot = match what {
-            What::Sent => Some((ends[0], Way::Out)),
-            What::Delivered => Some((ends[1], Way::In)),
+            What::Sent => Some((ends[0], Way::Outbound)),
+            What::Delivered => Some((ends[1], Way::Inbound)),
             _ => None,
         };
         if let Some((node, way)) = spot {

@@ -57,6 +57,10 @@ stats! {
     tcp_retrans_segs,
     /// Retransmission timeouts (`TcpExtTCPTimeouts`).
     tcp_timeouts,
+    /// Tail loss probes (`TcpExtTCPLossProbes`).
+    tcp_loss_probes,
+    /// Recoveries taken back because nothing had been lost (`TcpExtTCPFullUndo` and its relatives).
+    tcp_undos,
     /// Connections begun (`TcpActiveOpens`).
     tcp_active_opens,
     /// Connections begun by a peer (`TcpPassiveOpens`).

@@ -704,7 +704,7 @@ impl Connection {
             mss: snd.map_or(self.send_mss(), |s| s.mss as u16),
             peer_mss: self.peer.map_or(0, |p| p.mss),
             pmtu: self.path.mtu,
-            cwnd: snd.map_or(0, |s| s.cc.cwnd()),
+            cwnd: snd.map_or(0, |s| s.cwnd()),
             ssthresh: snd.map_or(u32::MAX, |s| s.cc.ssthresh()),
             snd_wnd: snd.map_or(0, |s| s.wnd),
             rcv_wnd: self.state.acks().map_or(u32::from(self.syn_window()), |a| a.window()),

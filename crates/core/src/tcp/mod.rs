@@ -7,7 +7,9 @@
 //! | `handshake` | SYN-SENT, SYN-RECEIVED |
 //! | `segment` | segments in the synchronised states |
 //! | `output` | segments out, timers |
-//! | `send`, `send_buffer`, `scoreboard`, `rtt`, `congestion` | the send side |
+//! | `send`, `send_buffer` | what may be sent when |
+//! | `recovery`, `scoreboard`, `rtt` | acknowledgements, loss detection (RACK-TLP), recovery (PRR), undo, timers |
+//! | `congestion` | how large the window is: one file per algorithm |
 //! | `recv`, `recv_queue`, `assembler` | the receive side |
 
 mod assembler;
@@ -15,6 +17,7 @@ mod congestion;
 mod connection;
 mod handshake;
 mod output;
+mod recovery;
 mod recv;
 mod recv_queue;
 mod rtt;

@@ -223,6 +223,15 @@ impl Connection {
                         ctx.stats.tcp_timeouts += 1;
                         self.trace(ctx, what);
                     }
+                    TimerOutcome::LossProbe => ctx.stats.tcp_loss_probes += 1,
+                    TimerOutcome::Recovery => {
+                        let what = Trace::Recovery {
+                            began: true,
+                            cwnd: snd.cwnd(),
+                            ssthresh: snd.cc.ssthresh(),
+                        };
+                        self.trace(ctx, what);
+                    }
                     TimerOutcome::Probe => self.probe_due = true,
                     TimerOutcome::GiveUp => self.fail(ctx, ConnectionError::TimedOut),
                 }

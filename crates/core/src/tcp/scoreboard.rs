@@ -1,5 +1,5 @@
 //! What was sent and not acknowledged: one entry per segment as it was handed to the device, in sequence order, with what
-//! is known of its fate (RFC 6675 §3: the scoreboard).
+//! is known of its fate (RFC 6675 §3: the scoreboard), and the time-based loss detection over it (RFC 8985 RACK).
 
 use std::collections::VecDeque;
 
@@ -10,6 +10,9 @@ use crate::time::{Duration, Instant};
 
 /// Duplicate acknowledgements, or segments SACKed above, that make a segment lost (RFC 5681 §3.2, RFC 6675 §2).
 pub(crate) const DUP_THRESH: u32 = 3;
+
+/// Recoveries without reordering after which the reordering window shrinks again (RFC 8985 §6.2 step 4).
+const REO_WND_PERSIST: u8 = 16;
 
 /// A sent segment.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Sent {
     pub(crate) fin: bool,
     /// When it was sent last.
     sent_at: Instant,
+    /// Its place in the order of all transmissions: what was sent at the same time was still sent one after another.
+    order: u64,
     /// The peer has it.
     sacked: bool,
     /// It is deemed lost (since it was sent first).
@@ -46,15 +51,28 @@ pub(crate) struct Delivered {
     pub(crate) rtt: Option<Duration>,
     /// Sequence space newly SACKed.
     pub(crate) sacked: u32,
+    /// Sequence space newly acknowledged, SACKed before or not.
+    pub(crate) acked: u32,
+    /// Of that, SACKed before.
+    pub(crate) acked_sacked: u32,
+    /// The lowest of what arrived that was sent only once: its original transmission did (RFC 5682).
+    pub(crate) original_start: Option<SeqNumber>,
 }
 
 impl Delivered {
-    fn sample(&mut self, now: Instant, sent: &Sent) {
-        if !sent.ever_retransmitted {
-            let rtt = now.since(sent.sent_at);
-            self.rtt = Some(self.rtt.map_or(rtt, |r| r.min(rtt)));
-        }
+    /// Sequence space that is known to have arrived since the acknowledgement before.
+    pub(crate) fn bytes(&self) -> u32 {
+        self.acked - self.acked_sacked + self.sacked
     }
+}
+
+/// What the newest delivered segment says of those sent before it (RFC 8985 §5.2).
+#[derive(Clone, Copy, Debug)]
+struct Rack {
+    /// Its place in the order of transmissions, and where it ends: pieces of one transmission share the former.
+    sent: (u64, SeqNumber),
+    /// Its round-trip time.
+    rtt: Duration,
 }
 
 /// The scoreboard.
@@ -66,6 +84,18 @@ pub(crate) struct Scoreboard {
     sacked: u32,
     lost: u32,
     retransmitted: u32,
+    /// Entries that are SACKed.
+    sacked_entries: u32,
+    rack: Option<Rack>,
+    /// The highest sequence number that was delivered (RACK.fack).
+    fack: Option<SeqNumber>,
+    /// Reordering was seen on this connection.
+    reordering: bool,
+    /// The reordering window, in quarters of the least RTT, less one (RACK.reo_wnd_mult).
+    reo_wnd_extra: u8,
+    reo_wnd_persist: u8,
+    /// Transmissions so far.
+    transmissions: u64,
 }
 
 impl Scoreboard {
@@ -84,14 +114,21 @@ impl Scoreboard {
         self.lost - self.retransmitted
     }
 
+    /// Bytes the peer has above a gap.
+    pub(crate) fn sacked(&self) -> u32 {
+        self.sacked
+    }
+
     /// A new segment was sent.
     pub(crate) fn sent(&mut self, now: Instant, seq: SeqNumber, len: u32, fin: bool) {
         self.outstanding += len;
+        self.transmissions += 1;
         self.segments.push_back(Sent {
             seq,
             len,
             fin,
             sent_at: now,
+            order: self.transmissions,
             sacked: false,
             lost: false,
             retransmitted: false,
@@ -99,38 +136,74 @@ impl Scoreboard {
         });
     }
 
-    /// Everything before `una` was acknowledged.
-    pub(crate) fn acknowledge(&mut self, now: Instant, una: SeqNumber, delivered: &mut Delivered) {
+    /// Everything before `una` was acknowledged. `echo` is how long ago the transmission that the acknowledgement answers
+    /// was sent, by its timestamp, if any.
+    pub(crate) fn acknowledge(
+        &mut self,
+        now: Instant,
+        una: SeqNumber,
+        min_rtt: Duration,
+        echo: Option<Duration>,
+        delivered: &mut Delivered,
+    ) {
         while let Some(front) = self.segments.front_mut() {
-            if front.end().le(una) {
-                let sent = front.clone();
-                if !sent.sacked {
-                    delivered.sample(now, &sent);
-                }
-                self.forget(&sent, sent.len);
-                self.segments.pop_front();
-            } else if front.seq.lt(una) {
-                // Part of a large segment.
-                let n = una.since(front.seq);
-                front.seq = una;
-                front.len -= n;
-                let sent = front.clone();
-                if !sent.sacked {
-                    delivered.sample(now, &sent);
-                }
-                self.forget(&sent, n);
-                break;
-            } else {
+            let whole = front.end().le(una);
+            if !whole && front.seq.ge(una) {
                 break;
             }
+            // Part of a large segment may be acknowledged: its front goes.
+            let n = if whole { front.len } else { una.since(front.seq) };
+            let mut part = front.clone();
+            part.len = n;
+            if whole {
+                self.segments.pop_front();
+            } else {
+                front.seq = una;
+                front.len -= n;
+            }
+            delivered.acked += n;
+            if part.sacked {
+                delivered.acked_sacked += n;
+            } else {
+                self.deliver(now, &part, min_rtt, echo, delivered);
+            }
+            self.outstanding -= n;
+            self.sacked -= if part.sacked { n } else { 0 };
+            self.sacked_entries -= u32::from(part.sacked && whole);
+            self.lost -= if part.lost { n } else { 0 };
+            self.retransmitted -= if part.retransmitted { n } else { 0 };
         }
     }
 
-    fn forget(&mut self, sent: &Sent, n: u32) {
-        self.outstanding -= n;
-        self.sacked -= if sent.sacked { n } else { 0 };
-        self.lost -= if sent.lost { n } else { 0 };
-        self.retransmitted -= if sent.retransmitted { n } else { 0 };
+    /// A segment arrived that was not known to have: RTT sample, RACK's newest (RFC 8985 §6.2 steps 1-3).
+    fn deliver(
+        &mut self,
+        now: Instant,
+        sent: &Sent,
+        min_rtt: Duration,
+        echo: Option<Duration>,
+        delivered: &mut Delivered,
+    ) {
+        let rtt = now.since(sent.sent_at);
+        if sent.ever_retransmitted {
+            // It may answer an earlier transmission: then its time says nothing. Our timestamps tick milliseconds.
+            let earlier = echo.is_some_and(|echo| echo > rtt + Duration::from_millis(1));
+            if earlier || rtt < min_rtt {
+                return;
+            }
+        } else {
+            delivered.rtt = Some(delivered.rtt.map_or(rtt, |r| r.min(rtt)));
+            delivered.original_start =
+                Some(delivered.original_start.map_or(sent.seq, |s| s.min(sent.seq)));
+        }
+        let end = sent.end();
+        if self.rack.is_none_or(|rack| sent_after((sent.order, end), rack.sent)) {
+            self.rack = Some(Rack { sent: (sent.order, end), rtt });
+        }
+        match self.fack {
+            Some(fack) if end.lt(fack) => self.reordering |= !sent.ever_retransmitted,
+            _ => self.fack = Some(end),
+        }
     }
 
     /// The peer has these blocks. Blocks outside `una..nxt` are ignored (RFC 2883 reports below `una`; above `nxt` is a
@@ -143,6 +216,8 @@ impl Scoreboard {
         una: SeqNumber,
         nxt: SeqNumber,
         mss: u32,
+        min_rtt: Duration,
+        echo: Option<Duration>,
         delivered: &mut Delivered,
     ) {
         for &(left, right) in blocks {
@@ -174,16 +249,17 @@ impl Scoreboard {
                     i += 1;
                 }
                 let segment = &mut self.segments[i];
-                let (was_lost, was_retransmitted, n) =
-                    (segment.lost, segment.retransmitted, segment.len);
-                delivered.sample(now, segment);
+                let before = segment.clone();
                 segment.sacked = true;
                 segment.lost = false;
                 segment.retransmitted = false;
+                let n = before.len;
                 self.sacked += n;
-                self.lost -= if was_lost { n } else { 0 };
-                self.retransmitted -= if was_retransmitted { n } else { 0 };
+                self.sacked_entries += 1;
+                self.lost -= if before.lost { n } else { 0 };
+                self.retransmitted -= if before.retransmitted { n } else { 0 };
                 delivered.sacked += n;
+                self.deliver(now, &before, min_rtt, echo, delivered);
                 i += 1;
             }
         }
@@ -197,26 +273,75 @@ impl Scoreboard {
         second.len -= at;
         first.len = at;
         first.fin = false;
+        self.sacked_entries += u32::from(second.sacked);
         self.segments.insert(i + 1, second);
     }
 
-    /// Marks as lost what has enough SACKed above it (RFC 6675 §4, IsLost). Returns whether anything new was.
-    pub(crate) fn mark_lost_by_sack(&mut self, mss: u32) -> bool {
-        if self.sacked == 0 {
-            return false;
+    /// The reordering window (RFC 8985 §6.2 step 4): how much later than a segment sent after it one may arrive before it
+    /// counts as lost.
+    fn reo_wnd(&self, recovering: bool, mss: u32, min_rtt: Duration, srtt: Duration) -> Duration {
+        let many = self.sacked_entries >= DUP_THRESH || self.sacked > (DUP_THRESH - 1) * mss;
+        if !self.reordering && (recovering || many) {
+            return Duration::ZERO;
         }
-        let mut above = 0u32;
-        let mut found = false;
-        for segment in self.segments.iter_mut().rev() {
-            if segment.sacked {
-                above += segment.len;
-            } else if above > (DUP_THRESH - 1) * mss && !segment.lost {
+        (min_rtt / 4 * (u32::from(self.reo_wnd_extra) + 1)).min(srtt)
+    }
+
+    /// A D-SACK came: something was sent again for nothing, so the reordering window was too small (RFC 8985 §6.2 step 4).
+    pub(crate) fn widen_reo_wnd(&mut self) {
+        self.reordering = true;
+        self.reo_wnd_extra = self.reo_wnd_extra.saturating_add(1).min(31);
+        self.reo_wnd_persist = REO_WND_PERSIST;
+    }
+
+    /// A recovery ended: after enough of them without reordering the window is small again.
+    pub(crate) fn recovery_ended(&mut self) {
+        self.reo_wnd_persist = self.reo_wnd_persist.saturating_sub(1);
+        if self.reo_wnd_persist == 0 {
+            self.reo_wnd_extra = 0;
+        }
+    }
+
+    /// Marks what is lost by RACK (RFC 8985 §6.2 step 5): whether anything new was, and when the next would be if it does
+    /// not arrive before.
+    pub(crate) fn detect_losses(
+        &mut self,
+        now: Instant,
+        recovering: bool,
+        mss: u32,
+        min_rtt: Duration,
+        srtt: Duration,
+    ) -> (bool, Option<Instant>) {
+        let Some(rack) = self.rack else { return (false, None) };
+        let patience = rack.rtt + self.reo_wnd(recovering, mss, min_rtt, srtt);
+        let (mut found, mut later) = (false, None::<Instant>);
+        for segment in &mut self.segments {
+            if segment.sacked || (segment.lost && !segment.retransmitted) {
+                continue;
+            }
+            if !sent_after(rack.sent, (segment.order, segment.end())) {
+                if segment.ever_retransmitted {
+                    continue;
+                }
+                // Those behind it were sent even later, unless they were sent again, and those follow their originals.
+                break;
+            }
+            let at = segment.sent_at + patience;
+            if at > now {
+                later = Some(later.map_or(at, |l| l.min(at)));
+                continue;
+            }
+            found = true;
+            if segment.lost {
+                // The retransmission was lost too.
+                segment.retransmitted = false;
+                self.retransmitted -= segment.len;
+            } else {
                 segment.lost = true;
                 self.lost += segment.len;
-                found = true;
             }
         }
-        found
+        (found, later)
     }
 
     /// Marks the first segment as lost, `mss` bytes of it. Returns whether that was news.
@@ -242,15 +367,27 @@ impl Scoreboard {
         self.sacked = 0;
         self.lost = 0;
         self.retransmitted = 0;
+        self.sacked_entries = 0;
         for segment in &mut self.segments {
             segment.sacked &= !reneged;
             segment.lost = !segment.sacked;
             segment.retransmitted = false;
             if segment.sacked {
                 self.sacked += segment.len;
+                self.sacked_entries += 1;
             } else {
                 self.lost += segment.len;
             }
+        }
+    }
+
+    /// Nothing is lost after all: what was not sent again is in flight still.
+    pub(crate) fn unmark_lost(&mut self) {
+        self.lost = 0;
+        self.retransmitted = 0;
+        for segment in &mut self.segments {
+            segment.lost = false;
+            segment.retransmitted = false;
         }
     }
 
@@ -266,12 +403,26 @@ impl Scoreboard {
         Some(self.segments[i].clone())
     }
 
+    /// Cuts the last segment so that a probe of `max` bytes can be sent of its end (RFC 8985 §7.3).
+    pub(crate) fn cut_tail(&mut self, max: u32) -> Option<Sent> {
+        let last = self.segments.len().checked_sub(1)?;
+        let len = self.segments[last].len;
+        if len > max {
+            // Its end in whole segments: what the device cut last.
+            let tail = if len.is_multiple_of(max) { max } else { len % max };
+            self.split(last, len - tail);
+        }
+        self.segments.back().cloned()
+    }
+
     /// The segment at `seq` was sent again.
     pub(crate) fn retransmitted(&mut self, now: Instant, seq: SeqNumber) {
         let i = self.segments.partition_point(|s| s.seq.lt(seq));
         if let Some(segment) = self.segments.get_mut(i) {
             debug_assert_eq!(segment.seq, seq);
+            self.transmissions += 1;
             segment.sent_at = now;
+            segment.order = self.transmissions;
             segment.ever_retransmitted = true;
             if segment.lost && !segment.retransmitted {
                 segment.retransmitted = true;
@@ -279,11 +430,12 @@ impl Scoreboard {
             }
         }
     }
+}
 
-    /// Whether the first segment lies below something the peer has.
-    pub(crate) fn front_is_hole(&self) -> bool {
-        self.sacked > 0 && self.segments.front().is_some_and(|s| !s.sacked)
-    }
+/// Whether `a` was sent after `b` (RFC 8985 §5.2). The order of transmissions stands for the RFC's time of sending, which
+/// cannot tell a retransmission from what left in the same instant.
+fn sent_after(a: (u64, SeqNumber), b: (u64, SeqNumber)) -> bool {
+    a.0 > b.0 || (a.0 == b.0 && a.1.gt(b.1))
 }
 
 #[cfg(test)]
@@ -292,7 +444,9 @@ mod tests {
 
     const MSS: u32 = 100;
     const BASE: SeqNumber = SeqNumber(u32::MAX - 250);
+    const RTT: Duration = Duration::from_millis(40);
 
+    /// Segments sent a millisecond apart.
     fn board(segments: u32) -> Scoreboard {
         let mut b = Scoreboard::default();
         for i in 0..segments {
@@ -301,12 +455,23 @@ mod tests {
         b
     }
 
-    fn sack(b: &mut Scoreboard, blocks: &[(u32, u32)]) -> u32 {
+    fn sack_at(b: &mut Scoreboard, ms: u64, blocks: &[(u32, u32)]) -> u32 {
         let blocks: Vec<SackBlock> = blocks.iter().map(|(l, r)| (BASE + *l, BASE + *r)).collect();
         let mut d = Delivered::default();
-        b.sack(Instant::from_millis(50), &blocks, BASE, BASE + 100_000, MSS, &mut d);
+        let now = Instant::from_millis(ms);
+        b.sack(now, &blocks, BASE, BASE + 100_000, MSS, RTT, None, &mut d);
         check(b);
         d.sacked
+    }
+
+    fn sack(b: &mut Scoreboard, blocks: &[(u32, u32)]) -> u32 {
+        sack_at(b, 50, blocks)
+    }
+
+    fn detect(b: &mut Scoreboard, ms: u64) -> (bool, Option<Instant>) {
+        let result = b.detect_losses(Instant::from_millis(ms), false, MSS, RTT, RTT);
+        check(b);
+        result
     }
 
     fn check(b: &Scoreboard) {
@@ -316,17 +481,18 @@ mod tests {
         assert_eq!(b.sacked, sum(|s| s.sacked));
         assert_eq!(b.lost, sum(|s| s.lost));
         assert_eq!(b.retransmitted, sum(|s| s.retransmitted));
+        assert_eq!(b.sacked_entries as usize, b.segments.iter().filter(|s| s.sacked).count());
         assert!(b.segments.iter().all(|s| !(s.sacked && s.lost) && s.len > 0));
     }
 
     #[test]
-    fn three_segments_sacked_above_make_a_loss() {
+    fn three_segments_sacked_above_make_a_loss_at_once() {
         let mut b = board(6);
         assert_eq!(sack(&mut b, &[(100, 300)]), 200);
-        assert!(!b.mark_lost_by_sack(MSS));
+        let (found, later) = detect(&mut b, 50);
+        assert!(!found && later.is_some(), "a quarter of the round trip is waited");
         assert_eq!(sack(&mut b, &[(100, 400)]), 100);
-        assert!(b.mark_lost_by_sack(MSS));
-        check(&b);
+        assert!(detect(&mut b, 50).0);
         assert_eq!((b.pipe(), b.lost()), (200, 100));
         let lost = b.next_lost(1000).unwrap();
         assert_eq!(lost.seq, BASE);
@@ -335,12 +501,49 @@ mod tests {
         assert_eq!(b.pipe(), 300);
         assert!(b.next_lost(1000).is_none());
         let mut d = Delivered::default();
-        b.acknowledge(Instant::from_millis(70), BASE + 400, &mut d);
+        b.acknowledge(Instant::from_millis(110), BASE + 400, RTT, None, &mut d);
         check(&b);
         assert_eq!(
             d.rtt, None,
-            "Karn: the retransmitted segment gives no sample, SACKed ones were timed before"
+            "Karn: the retransmitted one gives no sample, SACKed ones were timed before"
         );
+        assert_eq!((d.acked, d.acked_sacked, d.bytes()), (400, 300, 100));
+    }
+
+    #[test]
+    fn one_segment_sacked_above_makes_a_loss_after_the_reordering_window() {
+        let mut b = board(3);
+        sack_at(&mut b, 42, &[(200, 300)]);
+        // Sent at 2 ms and back at 42: a round trip of 40, and 10 of patience for what was sent at 0.
+        assert_eq!(detect(&mut b, 42), (false, Some(Instant::from_millis(50))));
+        assert!(detect(&mut b, 50).0);
+        assert_eq!(b.lost(), 100, "the second was sent a millisecond later");
+    }
+
+    #[test]
+    fn a_lost_retransmission_is_found_by_what_was_sent_after_it() {
+        let mut b = board(5);
+        sack(&mut b, &[(100, 400)]);
+        assert!(detect(&mut b, 50).0);
+        b.retransmitted(Instant::from_millis(60), BASE);
+        b.sent(Instant::from_millis(61), BASE + 500, MSS, false);
+        sack_at(&mut b, 101, &[(500, 600)]);
+        assert!(detect(&mut b, 101).0);
+        assert_eq!(b.next_lost(1000).unwrap().seq, BASE);
+    }
+
+    #[test]
+    fn reordering_once_seen_makes_patient() {
+        let mut b = board(5);
+        sack(&mut b, &[(100, 200)]);
+        sack(&mut b, &[(0, 100)]);
+        assert!(b.reordering);
+        sack(&mut b, &[(300, 500)]);
+        sack(&mut b, &[(0, 500)]);
+        let mut b = board(6);
+        b.reordering = true;
+        sack(&mut b, &[(100, 600)]);
+        assert!(!detect(&mut b, 50).0, "five above, and still waited for");
     }
 
     #[test]
@@ -358,11 +561,20 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_takes_the_end_as_the_device_cut_it() {
+        let mut b = Scoreboard::default();
+        b.sent(Instant::ZERO, BASE, 250, false);
+        let tail = b.cut_tail(MSS).unwrap();
+        assert_eq!((tail.seq, tail.len), (BASE + 200, 50));
+        check(&b);
+    }
+
+    #[test]
     fn lies_are_ignored() {
         let mut b = board(3);
         let mut d = Delivered::default();
         for block in [(BASE - 10, BASE + 100), (BASE + 200, BASE + 100), (BASE + 100, BASE + 301)] {
-            b.sack(Instant::ZERO, &[block], BASE, BASE + 300, MSS, &mut d);
+            b.sack(Instant::ZERO, &[block], BASE, BASE + 300, MSS, RTT, None, &mut d);
         }
         assert_eq!((d.sacked, b.pipe()), (0, 300));
     }

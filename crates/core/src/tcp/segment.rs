@@ -120,9 +120,10 @@ impl Connection {
             acked = result.acked;
             self.counters.bytes_acked += u64::from(acked);
             self.counters.dup_acks += u64::from(result.duplicate);
+            ctx.stats.tcp_undos += u64::from(result.undone);
             recovery = result.recovery.map(|began| Trace::Recovery {
                 began,
-                cwnd: snd.cc.cwnd(),
+                cwnd: snd.cwnd(),
                 ssthresh: snd.cc.ssthresh(),
             });
         }

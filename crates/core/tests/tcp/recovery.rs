@@ -37,6 +37,7 @@ script!(
 script!(
     fast_retransmit_halves_the_window,
     "
+    option congestion newreno
     @server
     write 14600
     >* 1:14601(14600) ack 1
@@ -365,6 +366,7 @@ script!(
 script!(
     recovery_ends_where_it_began,
     "
+    option congestion newreno
     @server
     write 29200
     >* 1:14601(14600) ack 1
@@ -402,10 +404,15 @@ script!(
 script!(
     reordering_of_two_is_no_loss,
     "
-    @server <mss 1460,sackOK>
+    # RFC 8985: a quarter of the least round trip is waited, here 10 ms.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
     write 5840
     >* 1:5841(5840) ack 1
-    < . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:2921>
     +5ms < . 1:1(0) ack 2921
     < . 1:1(0) ack 5841
     flushed yes
@@ -416,6 +423,7 @@ script!(
 script!(
     congestion_avoidance_grows_by_one_segment_per_round_trip,
     "
+    option congestion newreno
     @server
     write 200000
     >* 1:14601(14600) ack 1
@@ -435,5 +443,87 @@ script!(
     < . 1:1(0) ack 30661
     discard
     info cwnd <= 10220
+"
+);
+
+script!(
+    lost_tail_is_probed_before_the_timeout,
+    "
+    # RFC 8985 §7: two round trips after the last segment, and its SACK shows what else is missing.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 5840
+    >* 1:5841(5840) ack 1
+    +82ms > P. 4381:5841(1460) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 4381:5841>
+    > . 1:1461(1460) ack 1
+    info timeouts = 0
+    stat tcp_loss_probes = 1
+"
+);
+
+script!(
+    lost_retransmission_is_found_without_a_timeout,
+    "
+    # RFC 8985 §3.2: what was sent after the retransmission arrived, so the retransmission was lost.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 14600
+    >* 1:14601(14600) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    write 2920
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:14601>
+    >* 14601:17521(2920) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:17521>
+    > . 1:1461(1460) ack 1
+    info timeouts = 0
+    info retrans = 2
+"
+);
+
+script!(
+    timeout_that_was_spurious_is_taken_back_when_originals_arrive,
+    "
+    # RFC 5682: only the first segment was sent again, and yet the second arrives for the first time.
+    option loss_probe off
+    @server <mss 1460,sackOK>
+    write 14600
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    info cwnd = 1460
+    < . 1:1(0) ack 2921
+    info cwnd >= 14600
+    info in_flight = 11680
+    stat tcp_undos = 1
+    nothing
+"
+);
+
+script!(
+    recovery_from_mere_duplicates_is_taken_back,
+    "
+    # RFC 3708: every retransmission arrived twice.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 14600
+    >* 1:14601(14600) ack 1
+    +40ms < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    > . 1:1461(1460) ack 1
+    +1ms < . 1:1(0) ack 5841
+    discard
+    < . 1:1(0) ack 5841 <nop,nop,sack 1:1461>
+    discard
+    stat tcp_undos = 1
+    info ssthresh = 4294967295
 "
 );

@@ -235,6 +235,7 @@ script!(
 script!(
     timeout_sends_one_segment_again,
     "
+    option congestion newreno
     @server
     write 14600
     >* 1:14601(14600) ack 1

@@ -157,9 +157,11 @@ impl Tun {
         self.counters.clone()
     }
 
-    /// Gives the kernel's side of the interface an address, usable at once (no duplicate address detection), and the
-    /// route to its prefix: how programs on kernel sockets reach the stack, which has an address of its own in the same
-    /// prefix. An address that is there already stays.
+    /// Gives the kernel's side of the interface an address (no duplicate address detection), and the route to its
+    /// prefix: how programs on kernel sockets reach the stack, which has an address of its own in the same prefix. An
+    /// address that is there already stays.
+    ///
+    /// An IPv6 address can be sent from at once, but for some milliseconds the kernel may still drop what comes for it.
     ///
     /// # Errors
     /// `EINVAL` when the prefix is longer than the address, or for IPv6 when the MTU is under 1,280; `EPERM` without

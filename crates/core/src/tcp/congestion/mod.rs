@@ -1,21 +1,53 @@
 //! Congestion control behind one trait. Adding an algorithm: one file here, one name in [`Congestion`], one arm in [`new`].
+//!
+//! An algorithm decides how large the window is; *which* segments are lost, how fast recovery is paced by what arrives
+//! (PRR) and whether a recovery was spurious is decided for all of them in `recovery.rs`.
 
+mod cubic;
+mod hystart;
 mod newreno;
 
 use std::fmt::Debug;
 
+use usernet_wire::SeqNumber;
+
 use crate::config::Congestion;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// Ceiling of the window: nothing in flight can exceed what a scaled window can advertise (RFC 7323 §2.2).
+pub(crate) const MAX_CWND: u32 = 1 << 30;
 
 /// What an acknowledgement brought.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AckSample {
+    /// When it came.
+    pub(crate) now: Instant,
     /// Bytes newly acknowledged, cumulatively. Counting bytes makes ACK division harmless (RFC 3465).
     pub(crate) acked: u32,
     /// Bytes that were in flight before it.
     pub(crate) in_flight: u32,
     /// Send MSS, bytes.
     pub(crate) mss: u32,
+    /// Its round-trip time, when it gave a sample.
+    pub(crate) rtt: Option<Duration>,
+    /// Smoothed round-trip time.
+    pub(crate) srtt: Duration,
+    /// SND.UNA after it.
+    pub(crate) una: SeqNumber,
+    /// SND.NXT.
+    pub(crate) nxt: SeqNumber,
+}
+
+impl AckSample {
+    /// Whether the window is what limits the sender: only then may it grow (RFC 7661 §4.3, in Linux's form: while it
+    /// doubles, half of it in use is enough).
+    fn is_cwnd_limited(&self, cwnd: u32, slow_start: bool) -> bool {
+        if slow_start {
+            self.in_flight.saturating_mul(2) >= cwnd
+        } else {
+            self.in_flight.saturating_add(self.mss) >= cwnd
+        }
+    }
 }
 
 /// An algorithm: how much may be in flight. All sizes are bytes.
@@ -27,15 +59,19 @@ pub(crate) trait CongestionControl: Send + Debug {
     /// Slow start threshold; `u32::MAX` before the first loss.
     fn ssthresh(&self) -> u32;
     /// New data was acknowledged outside fast recovery.
-    fn on_ack(&mut self, now: Instant, sample: AckSample);
-    /// A loss was found by acknowledgements: fast recovery begins.
+    fn on_ack(&mut self, sample: &AckSample);
+    /// A loss was found by acknowledgements, or the network marked congestion: a new threshold, and the window with it.
     fn on_loss(&mut self, now: Instant, in_flight: u32, mss: u32);
     /// Fast recovery is over.
     fn on_recovered(&mut self, now: Instant, in_flight: u32, mss: u32);
     /// The retransmission timer ran out. `again` when it did so before without progress in between.
     fn on_timeout(&mut self, now: Instant, in_flight: u32, mss: u32, again: bool);
-    /// Nothing was sent for longer than an RTO (RFC 5681 §4.1).
-    fn on_idle(&mut self, mss: u32);
+    /// Nothing was sent for longer than an RTO (RFC 5681 §4.1): how long.
+    fn on_idle(&mut self, now: Instant, idle: Duration, mss: u32);
+    /// What [`undo`](Self::undo) goes back to; called as a recovery begins, before `on_loss` or `on_timeout`.
+    fn save(&mut self);
+    /// The recovery was spurious: nothing had been lost (RFC 4015 §3.1, in its simple form).
+    fn undo(&mut self, now: Instant);
 }
 
 /// The initial window (RFC 6928 §2).
@@ -47,5 +83,6 @@ pub(crate) fn initial_window(mss: u32) -> u32 {
 pub(crate) fn new(name: Congestion, mss: u32) -> Box<dyn CongestionControl> {
     match name {
         Congestion::NewReno => Box::new(newreno::NewReno::new(mss)),
+        Congestion::Cubic => Box::new(cubic::Cubic::new(mss)),
     }
 }

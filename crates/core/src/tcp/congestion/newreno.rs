@@ -1,10 +1,7 @@
 //! NewReno: slow start and congestion avoidance of RFC 5681, recovery of RFC 6582.
 
-use super::{AckSample, CongestionControl, initial_window};
-use crate::time::Instant;
-
-/// Ceiling of the window: nothing in flight can exceed what a scaled window can advertise (RFC 7323 §2.2).
-const MAX_CWND: u32 = 1 << 30;
+use super::{AckSample, CongestionControl, MAX_CWND, initial_window};
+use crate::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct NewReno {
@@ -12,11 +9,13 @@ pub(super) struct NewReno {
     ssthresh: u32,
     /// Bytes acknowledged since the window last grew in congestion avoidance.
     acked: u32,
+    /// Window and threshold before the last recovery.
+    saved: Option<(u32, u32)>,
 }
 
 impl NewReno {
     pub(super) fn new(mss: u32) -> Self {
-        Self { cwnd: initial_window(mss), ssthresh: u32::MAX, acked: 0 }
+        Self { cwnd: initial_window(mss), ssthresh: u32::MAX, acked: 0, saved: None }
     }
 }
 
@@ -33,11 +32,10 @@ impl CongestionControl for NewReno {
         self.ssthresh
     }
 
-    fn on_ack(&mut self, _now: Instant, sample: AckSample) {
+    fn on_ack(&mut self, sample: &AckSample) {
         let mut acked = sample.acked;
         if self.cwnd < self.ssthresh {
-            // RFC 2861 / RFC 7661: a window that is not used is not raised.
-            if sample.in_flight.saturating_mul(2) < self.cwnd {
+            if !sample.is_cwnd_limited(self.cwnd, true) {
                 return;
             }
             // RFC 5681 §3.1: up to the bytes acknowledged; what exceeds ssthresh counts as congestion avoidance.
@@ -48,7 +46,7 @@ impl CongestionControl for NewReno {
                 return;
             }
         }
-        if sample.in_flight.saturating_add(sample.mss) < self.cwnd {
+        if !sample.is_cwnd_limited(self.cwnd, false) {
             return;
         }
         // RFC 5681 §3.1, equation (3) in its byte-counting form: one MSS per window acknowledged.
@@ -80,20 +78,46 @@ impl CongestionControl for NewReno {
         self.acked = 0;
     }
 
-    fn on_idle(&mut self, mss: u32) {
+    fn on_idle(&mut self, _now: Instant, _idle: Duration, mss: u32) {
         self.cwnd = self.cwnd.min(initial_window(mss));
+    }
+
+    fn save(&mut self) {
+        self.saved = Some((self.cwnd, self.ssthresh));
+    }
+
+    fn undo(&mut self, _now: Instant) {
+        if let Some((cwnd, ssthresh)) = self.saved.take() {
+            self.cwnd = self.cwnd.max(cwnd);
+            self.ssthresh = self.ssthresh.max(ssthresh);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use usernet_wire::SeqNumber;
+
     use super::*;
 
     const MSS: u32 = 1000;
 
     fn ack(cc: &mut NewReno, acked: u32) {
         let in_flight = cc.cwnd;
-        cc.on_ack(Instant::ZERO, AckSample { acked, in_flight, mss: MSS });
+        cc.on_ack(&sample(acked, in_flight));
+    }
+
+    fn sample(acked: u32, in_flight: u32) -> AckSample {
+        AckSample {
+            now: Instant::ZERO,
+            acked,
+            in_flight,
+            mss: MSS,
+            rtt: None,
+            srtt: Duration::ZERO,
+            una: SeqNumber(0),
+            nxt: SeqNumber(0),
+        }
     }
 
     #[test]
@@ -120,7 +144,7 @@ mod tests {
     #[test]
     fn an_unused_window_does_not_grow() {
         let mut cc = NewReno::new(MSS);
-        cc.on_ack(Instant::ZERO, AckSample { acked: MSS, in_flight: MSS, mss: MSS });
+        cc.on_ack(&sample(MSS, MSS));
         assert_eq!(cc.cwnd(), 10 * MSS);
     }
 

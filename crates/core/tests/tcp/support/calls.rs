@@ -144,15 +144,8 @@ impl Tester {
             }
             ["stat", name, relation, value] => {
                 let stats = self.stack().0.stats();
-                let have = match name {
-                    "connections" => stats.connections,
-                    "time_wait" => stats.time_wait,
-                    "listeners" => stats.listeners,
-                    "receive_memory" => stats.receive_memory,
-                    "frames_in" => stats.frames_in,
-                    "frames_out" => stats.frames_out,
-                    _ => return Err("no such counter".into()),
-                };
+                let (_, have) =
+                    stats.iter().find(|(counter, _)| *counter == name).ok_or("no such counter")?;
                 compare(have, relation, value)
             }
             ["flushed", wanted] => {
@@ -349,6 +342,10 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         _ => Err(format!("{name} takes one value")),
     };
     match name {
+        "congestion" => {
+            options.congestion = one()?.parse().map_err(|()| "no such algorithm".to_string())?;
+        }
+        "loss_probe" => options.loss_probe = on()?,
         "nagle" => options.nagle = on()?,
         "timestamps" => options.timestamps = on()?,
         "sack" => options.sack = on()?,

@@ -1,0 +1,613 @@
+//! What an acknowledgement does to the send side, and what its timer does: loss detection (RACK-TLP, RFC 8985; NewReno,
+//! RFC 6582, for peers without SACK), the pace of recovery (PRR, RFC 9937), and taking back a recovery that was not needed
+//! (Eifel, RFC 3522 and 4015; D-SACK, RFC 3708; F-RTO, RFC 5682).
+
+use usernet_wire::SeqNumber;
+use usernet_wire::tcp::SackBlock;
+
+use super::congestion::AckSample;
+use super::scoreboard::{DUP_THRESH, Delivered};
+use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
+use crate::config::SocketOptions;
+use crate::time::{Duration, Instant};
+
+/// How long a peer may delay its acknowledgement of a lone segment (RFC 8985 §7.2, WCDelAckT).
+const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+
+/// Least time that the timer waits for reordering or before a probe (Linux `TCP_TIMEOUT_MIN`).
+const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(2);
+
+/// Which recovery is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recovery {
+    /// None.
+    Open,
+    /// Fast recovery, until `high` is acknowledged (RFC 6582, RFC 6675).
+    Fast { high: SeqNumber },
+    /// After a retransmission timeout, until `high` is acknowledged.
+    Timeout { high: SeqNumber },
+}
+
+/// Proportional rate reduction (RFC 9937 §6).
+#[derive(Clone, Copy, Debug)]
+struct Prr {
+    /// Bytes delivered since recovery began.
+    delivered: u32,
+    /// Bytes sent since.
+    out: u32,
+    /// What was in flight when it began.
+    recover_fs: u32,
+    cwnd: u32,
+}
+
+/// What is needed to take a recovery back.
+#[derive(Clone, Copy, Debug)]
+struct Undo {
+    /// SND.UNA when it began.
+    marker: SeqNumber,
+    /// When the first retransmission was sent.
+    retransmitted_at: Option<Instant>,
+    /// Bytes retransmitted, less those that D-SACKs called duplicates.
+    pending: u32,
+}
+
+/// A tail loss probe in flight (RFC 8985 §7.4).
+#[derive(Clone, Copy, Debug)]
+struct LossProbe {
+    end: SeqNumber,
+    /// It repeated data that was sent before.
+    retransmit: bool,
+}
+
+/// The state of loss recovery.
+#[derive(Debug)]
+pub(super) struct LossRecovery {
+    recovery: Recovery,
+    /// Where the last recovery ended: no second fast retransmit below it (RFC 6582 §3.2 step 2).
+    recover: SeqNumber,
+    dup_acks: u32,
+    /// Without SACK: bytes that duplicate acknowledgements say have left the network.
+    pub(super) reno_sacked: u32,
+    /// The first retransmission of a recovery does not wait for the window (RFC 6675 §5 step 4.3).
+    pub(super) force_retransmit: bool,
+    /// A new segment is sent as a probe, whatever the window says.
+    pub(super) force_new: bool,
+    prr: Option<Prr>,
+    undo: Option<Undo>,
+    /// The timeout may have been spurious: nothing but the first segment was sent again yet (RFC 5682).
+    frto: bool,
+    probe: Option<LossProbe>,
+    /// A probe that repeats the last segment is due.
+    probe_due: bool,
+    probing: bool,
+}
+
+impl LossRecovery {
+    pub(super) fn new(iss: SeqNumber, probing: bool) -> Self {
+        Self {
+            recovery: Recovery::Open,
+            recover: iss,
+            dup_acks: 0,
+            reno_sacked: 0,
+            force_retransmit: false,
+            force_new: false,
+            prr: None,
+            undo: None,
+            frto: false,
+            probe: None,
+            probe_due: false,
+            probing,
+        }
+    }
+
+    /// The window that PRR allows, in fast recovery.
+    pub(super) fn prr_cwnd(&self) -> Option<u32> {
+        self.prr.map(|prr| prr.cwnd)
+    }
+
+    /// A segment goes out.
+    pub(super) fn on_sent(&mut self, now: Instant, out: Outgoing) {
+        if let Some(prr) = &mut self.prr {
+            prr.out += out.len;
+        }
+        if out.retransmit
+            && let Some(undo) = &mut self.undo
+        {
+            undo.retransmitted_at.get_or_insert(now);
+            undo.pending += out.len;
+        }
+    }
+}
+
+impl Sender {
+    /// Takes an acknowledgement.
+    pub(super) fn on_ack(&mut self, now: Instant, a: &Ack<'_>) -> AckResult {
+        let mut result = AckResult::default();
+        let mut delivered = Delivered::default();
+        let prior_flight = self.in_flight();
+        let outstanding = !self.board.is_empty();
+        self.probes = 0;
+
+        // RFC 9293 §3.10.7.4: SND.WND is updated by newer segments only.
+        let old_wnd = self.wnd;
+        if self.wl1.lt(a.seq) || (self.wl1 == a.seq && self.wl2.le(a.ack)) {
+            self.wnd = a.window;
+            self.max_wnd = self.max_wnd.max(a.window);
+            (self.wl1, self.wl2) = (a.seq, a.ack);
+        }
+
+        let advanced = a.ack.since(self.una);
+        let min_rtt = self.rtt.min_rtt;
+        if advanced > 0 {
+            self.board.acknowledge(now, a.ack, min_rtt, a.timestamp_rtt, &mut delivered);
+            let bytes = advanced.min(self.buf.len() as u32);
+            result.fin_acked = advanced > bytes;
+            result.acked = bytes;
+            self.buf.consume(bytes as usize);
+            self.una = a.ack;
+            self.retries = 0;
+            self.unacked_since = now;
+            self.rto_at = now + self.rtt.rto();
+        }
+        let mut dsack = None;
+        if self.sack {
+            dsack = duplicate_report(a.sack, self.una);
+            self.board.sack(
+                now,
+                a.sack,
+                self.una,
+                self.nxt,
+                self.mss,
+                min_rtt,
+                a.timestamp_rtt,
+                &mut delivered,
+            );
+        }
+        // RFC 6298 §3: Karn's rule holds for times of sending; a timestamp names the transmission it answers.
+        let rtt = delivered.rtt.or(if advanced > 0 { a.timestamp_rtt } else { None });
+        if let Some(rtt) = rtt {
+            self.rtt.sample(rtt);
+            // The backed-off timeout stays in force until there is a valid sample (RFC 1122 §4.2.3.1, Karn's second rule).
+            self.rtt.backoff = 0;
+            if advanced > 0 {
+                self.rto_at = now + self.rtt.rto();
+            }
+        }
+
+        // RFC 5681 §2: outstanding data, no data, no SYN or FIN, the same ACK number, the same window.
+        result.duplicate = advanced == 0 && outstanding && a.pure && self.wnd == old_wnd;
+        if self.sack {
+            // RFC 6675 §2: only one that SACKs something new.
+            result.duplicate &= delivered.sacked > 0;
+        }
+        self.count_duplicates(advanced, result.duplicate);
+
+        let reorder_at = self.find_losses(now, advanced, prior_flight, &mut result);
+        self.end_probe(now, dsack.is_some(), prior_flight, &mut result);
+        self.take_back(now, a, advanced, dsack, &delivered, &mut result);
+        self.run_recovery(now, advanced, prior_flight, rtt, &delivered, &mut result);
+
+        if self.board.is_empty() {
+            match self.timer {
+                // A window that stays closed goes on being probed ever more rarely.
+                Timer::Persist { .. } if self.wnd <= old_wnd && advanced == 0 => {}
+                Timer::Persist { .. } => {
+                    self.timer = Timer::Idle;
+                    self.rtt.backoff = 0;
+                }
+                // RFC 6298 §5.2
+                _ => self.timer = Timer::Idle,
+            }
+        } else if let Some(at) = reorder_at {
+            // As Linux: a path of microseconds must not be timed more finely than peers are scheduled.
+            let at = at.max(now + MIN_PROBE_TIMEOUT);
+            self.timer = Timer::Reorder { at: at.min(self.rto_at) };
+        } else {
+            self.arm_timer(now, advanced > 0);
+        }
+        result
+    }
+
+    fn count_duplicates(&mut self, advanced: u32, duplicate: bool) {
+        let loss = &mut self.loss;
+        if advanced > 0 {
+            loss.dup_acks = 0;
+        } else if duplicate {
+            loss.dup_acks = loss.dup_acks.saturating_add(1);
+            if !self.sack && !matches!(loss.recovery, Recovery::Timeout { .. }) {
+                // Each says that one segment has left the network (RFC 5681 §3.2 step 4).
+                loss.reno_sacked = (loss.reno_sacked + self.mss).min(self.nxt.since(self.una));
+            }
+        }
+    }
+
+    /// Marks what is lost, and begins fast recovery for it. Gives when RACK wants to look again.
+    fn find_losses(
+        &mut self,
+        now: Instant,
+        advanced: u32,
+        prior_flight: u32,
+        result: &mut AckResult,
+    ) -> Option<Instant> {
+        let recovering = self.loss.recovery != Recovery::Open;
+        let mut reorder_at = None;
+        let lost = if self.sack {
+            let (found, at) = self.board.detect_losses(
+                now,
+                recovering,
+                self.mss,
+                self.rtt.min_rtt,
+                self.rtt.srtt,
+            );
+            reorder_at = at;
+            found
+        } else {
+            // RFC 6582 §3.2 step 2: not again for the window of the last recovery.
+            !recovering
+                && self.loss.dup_acks == DUP_THRESH
+                && self.una.gt(self.loss.recover)
+                && self.board.mark_front_lost(self.mss)
+        };
+        if advanced > 0 && !recovering {
+            self.loss.reno_sacked = 0;
+        }
+        if lost && !recovering {
+            self.begin_fast_recovery(now, prior_flight, result);
+        }
+        reorder_at
+    }
+
+    fn begin_fast_recovery(&mut self, now: Instant, prior_flight: u32, result: &mut AckResult) {
+        let in_flight = prior_flight.max(self.mss);
+        self.cc.save();
+        self.cc.on_loss(now, in_flight, self.mss);
+        let loss = &mut self.loss;
+        loss.recovery = Recovery::Fast { high: self.nxt };
+        loss.recover = self.nxt - 1;
+        loss.undo = Some(Undo { marker: self.una, retransmitted_at: None, pending: 0 });
+        loss.prr =
+            Some(Prr { delivered: 0, out: 0, recover_fs: in_flight, cwnd: self.cc.ssthresh() });
+        loss.force_retransmit = true;
+        loss.probe = None;
+        loss.probe_due = false;
+        result.recovery = Some(true);
+    }
+
+    /// The recovery in progress goes on, or ends.
+    fn run_recovery(
+        &mut self,
+        now: Instant,
+        advanced: u32,
+        prior_flight: u32,
+        rtt: Option<Duration>,
+        delivered: &Delivered,
+        result: &mut AckResult,
+    ) {
+        match self.loss.recovery {
+            Recovery::Open => self.grow(now, advanced, prior_flight, rtt),
+            Recovery::Fast { high } if self.una.ge(high) => {
+                self.loss.reno_sacked = 0;
+                self.loss.recovery = Recovery::Open;
+                self.loss.prr = None;
+                self.board.recovery_ended();
+                self.cc.on_recovered(now, self.in_flight(), self.mss);
+                result.recovery = Some(false);
+            }
+            Recovery::Fast { .. } => {
+                if !self.sack && advanced > 0 {
+                    // A partial acknowledgement names the next hole (RFC 6582 §3.2 step 3 (2)).
+                    let loss = &mut self.loss;
+                    loss.reno_sacked =
+                        loss.reno_sacked.saturating_sub(advanced.saturating_sub(self.mss));
+                    if self.board.mark_front_lost(self.mss) {
+                        self.loss.force_retransmit = true;
+                    }
+                }
+                // Without SACK a duplicate delivers one segment, and a partial acknowledgement what it covers beyond what
+                // duplicates announced (RFC 9937 §6).
+                let delivered = match (self.sack, result.duplicate) {
+                    (true, _) => delivered.bytes(),
+                    (false, true) => self.mss,
+                    (false, false) => advanced.min(self.mss),
+                };
+                self.reduce_rate(delivered, advanced > 0);
+            }
+            Recovery::Timeout { high } => {
+                if self.una.ge(high) {
+                    self.loss.recovery = Recovery::Open;
+                    self.board.recovery_ended();
+                }
+                if advanced > 0 {
+                    self.loss.frto = false;
+                }
+                self.grow(now, advanced, prior_flight, rtt);
+            }
+        }
+    }
+
+    /// RFC 9937 §6: per acknowledgement, send in proportion to what was delivered.
+    fn reduce_rate(&mut self, delivered: u32, advanced: bool) {
+        let pipe = self.in_flight();
+        let ssthresh = self.cc.ssthresh();
+        let newly_lost = self.board.lost() > 0 && !advanced;
+        let mss = self.mss;
+        let Some(prr) = &mut self.loss.prr else { return };
+        prr.delivered = prr.delivered.saturating_add(delivered);
+        let safe = advanced && !newly_lost;
+        let count = if pipe > ssthresh {
+            let target = (u64::from(prr.delivered) * u64::from(ssthresh))
+                .div_ceil(u64::from(prr.recover_fs.max(1)));
+            (target as u32).saturating_sub(prr.out)
+        } else {
+            let mut limit = prr.delivered.saturating_sub(prr.out).max(delivered);
+            if safe {
+                limit += mss;
+            }
+            limit.min(ssthresh - pipe)
+        };
+        // The fast retransmit itself is never held back.
+        let count = if prr.out == 0 { count.max(mss) } else { count };
+        prr.cwnd = pipe + count;
+    }
+
+    fn grow(&mut self, now: Instant, acked: u32, in_flight: u32, rtt: Option<Duration>) {
+        if acked > 0 {
+            self.cc.on_ack(&AckSample {
+                now,
+                acked,
+                in_flight,
+                mss: self.mss,
+                rtt,
+                srtt: self.rtt.srtt,
+                una: self.una,
+                nxt: self.nxt,
+            });
+        }
+    }
+
+    /// Whether the recovery was for nothing, and if so, its end (RFC 4015 §3).
+    fn take_back(
+        &mut self,
+        now: Instant,
+        a: &Ack<'_>,
+        advanced: u32,
+        dsack: Option<SackBlock>,
+        delivered: &Delivered,
+        result: &mut AckResult,
+    ) {
+        if dsack.is_some() {
+            self.board.widen_reo_wnd();
+        }
+        let Some(undo) = &mut self.loss.undo else { return };
+        // Eifel (RFC 3522 §3.2): the acknowledgement echoes a transmission from before the first retransmission. The clock
+        // of the echo ticks milliseconds.
+        let echoes_original = advanced > 0
+            && self.loss.recovery != Recovery::Open
+            && match (undo.retransmitted_at, a.timestamp_rtt) {
+                (Some(at), Some(age)) => {
+                    now.as_millis().saturating_sub(age.as_millis() as u64) < at.as_millis()
+                }
+                _ => false,
+            };
+        // D-SACK (RFC 3708 §2): every retransmission arrived twice.
+        let mut all_duplicates = false;
+        if let Some((left, right)) = dsack
+            && left.ge(undo.marker)
+            && undo.pending > 0
+        {
+            undo.pending = undo.pending.saturating_sub(right.since(left));
+            all_duplicates = undo.pending == 0;
+        }
+        // F-RTO (RFC 5682 §3.1, with SACK): after the timeout something arrived that was sent once only, before it.
+        let original_arrived = match self.loss.recovery {
+            Recovery::Timeout { high } => {
+                self.loss.frto
+                    && self.sack
+                    && delivered.original_start.is_some_and(|start| start.lt(high))
+            }
+            _ => false,
+        };
+        if !(echoes_original || all_duplicates || original_arrived) {
+            return;
+        }
+        self.loss.undo = None;
+        self.loss.prr = None;
+        self.loss.frto = false;
+        self.loss.force_retransmit = false;
+        self.loss.recovery = Recovery::Open;
+        self.loss.reno_sacked = 0;
+        self.board.unmark_lost();
+        self.cc.undo(now);
+        result.undone = true;
+        if result.recovery != Some(true) {
+            result.recovery = Some(false);
+        }
+    }
+
+    // --- tail loss probes (RFC 8985 §7) ---
+
+    /// The probe that repeats the last segment.
+    pub(super) fn next_probe(&mut self, now: Instant) -> Option<Outgoing> {
+        if !std::mem::take(&mut self.loss.probe_due) {
+            return None;
+        }
+        let tail = self.board.cut_tail(self.mss)?;
+        self.board.retransmitted(now, tail.seq);
+        self.loss.probe = Some(LossProbe { end: tail.end(), retransmit: true });
+        let len = tail.len - u32::from(tail.fin);
+        Some(Outgoing { seq: tail.seq, len, fin: tail.fin, push: true, retransmit: true })
+    }
+
+    /// RFC 8985 §7.4.2: what became of the probe.
+    fn end_probe(&mut self, now: Instant, dsack: bool, prior_flight: u32, result: &mut AckResult) {
+        let Some(probe) = self.loss.probe else { return };
+        if self.una.lt(probe.end) {
+            return;
+        }
+        self.loss.probe = None;
+        // It repaired a loss, unless the peer says that it came twice: the network is congested.
+        if probe.retransmit && !dsack && !result.duplicate && self.loss.recovery == Recovery::Open {
+            self.cc.save();
+            self.cc.on_loss(now, prior_flight.max(self.mss), self.mss);
+            self.cc.on_recovered(now, self.in_flight(), self.mss);
+            result.recovery = Some(false);
+        }
+    }
+
+    /// Sets the timer for what is in flight: to a probe when one may go, else to the timeout (RFC 8985 §7.2).
+    pub(super) fn arm_timer(&mut self, now: Instant, news: bool) {
+        let may_probe = self.loss.probing
+            && self.sack
+            && self.loss.recovery == Recovery::Open
+            && self.loss.probe.is_none()
+            && self.board.sacked() == 0
+            && self.board.lost() == 0;
+        if !may_probe {
+            if !matches!(self.timer, Timer::Reorder { .. }) || self.board.sacked() == 0 {
+                self.timer = Timer::Retransmit;
+            }
+            return;
+        }
+        if !news && matches!(self.timer, Timer::LossProbe { .. }) {
+            return;
+        }
+        let mut timeout =
+            if self.rtt.srtt.is_zero() { Duration::from_secs(1) } else { 2 * self.rtt.srtt };
+        timeout += if self.board.pipe() <= self.mss { MAX_ACK_DELAY } else { MIN_PROBE_TIMEOUT };
+        let at = now + timeout;
+        self.timer = if at < self.rto_at { Timer::LossProbe { at } } else { Timer::Retransmit };
+    }
+
+    // --- the timer ---
+
+    /// When the timer is due.
+    pub(super) fn deadline(&self, options: &SocketOptions) -> Option<Instant> {
+        let at = match self.timer {
+            Timer::Idle => return None,
+            Timer::Retransmit => self.rto_at,
+            Timer::Reorder { at } | Timer::LossProbe { at } | Timer::Persist { at } => at,
+        };
+        Some(options.user_timeout.map_or(at, |t| at.min(self.unacked_since + t)))
+    }
+
+    /// Runs the timer.
+    pub(super) fn on_timer(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
+        let at = match self.timer {
+            Timer::Idle => return TimerOutcome::Nothing,
+            Timer::Retransmit => self.rto_at,
+            Timer::Reorder { at } | Timer::LossProbe { at } | Timer::Persist { at } => at,
+        };
+        if let Some(limit) = options.user_timeout
+            && now >= self.unacked_since + limit
+        {
+            // RFC 5482; as in Linux a window that stays closed for that long counts too.
+            return TimerOutcome::GiveUp;
+        }
+        if now < at {
+            return TimerOutcome::Nothing;
+        }
+        match self.timer {
+            Timer::Persist { .. } => self.on_persist(now, options),
+            Timer::Reorder { .. } if now < self.rto_at => self.on_reorder(now),
+            Timer::LossProbe { .. } if now < self.rto_at => {
+                // RFC 8985 §7.3: new data if there is any, else the last segment again.
+                if self.unsent() > 0 && self.nxt.lt(self.una + self.wnd) {
+                    self.loss.force_new = true;
+                    self.loss.probe = Some(LossProbe {
+                        end: self.nxt + self.mss.min(self.unsent()),
+                        retransmit: false,
+                    });
+                } else {
+                    self.loss.probe_due = true;
+                    self.loss.probe = Some(LossProbe { end: self.nxt, retransmit: true });
+                }
+                // RFC 8985 §7.3: the timeout runs anew from the probe.
+                self.rto_at = now + self.rtt.rto();
+                self.timer = Timer::Retransmit;
+                TimerOutcome::LossProbe
+            }
+            _ => self.on_rto(now, options),
+        }
+    }
+
+    /// RFC 8985 §6.3: the reordering window has passed.
+    fn on_reorder(&mut self, now: Instant) -> TimerOutcome {
+        let recovering = self.loss.recovery != Recovery::Open;
+        let prior_flight = self.in_flight();
+        let (found, later) =
+            self.board.detect_losses(now, recovering, self.mss, self.rtt.min_rtt, self.rtt.srtt);
+        self.timer = match later {
+            Some(at) => Timer::Reorder { at: at.max(now + MIN_PROBE_TIMEOUT).min(self.rto_at) },
+            None => Timer::Retransmit,
+        };
+        if !found {
+            return TimerOutcome::Nothing;
+        }
+        if !recovering {
+            self.begin_fast_recovery(now, prior_flight, &mut AckResult::default());
+            self.reduce_rate(0, false);
+            return TimerOutcome::Recovery;
+        }
+        TimerOutcome::Nothing
+    }
+
+    fn on_persist(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
+        // A peer that answers probes may keep its window closed for ever (RFC 9293 §3.8.6.1 MUST-36); one that does not
+        // answer is gone.
+        if self.probes >= options.retries {
+            return TimerOutcome::GiveUp;
+        }
+        self.probes += 1;
+        self.rtt.back_off();
+        self.timer = Timer::Persist { at: now + self.rtt.rto() };
+        if (self.una + self.wnd).gt(self.nxt) {
+            self.force_partial = true;
+            return TimerOutcome::Nothing;
+        }
+        TimerOutcome::Probe
+    }
+
+    /// RFC 6298 §5.4 - §5.6.
+    fn on_rto(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
+        if self.retries >= options.retries {
+            return TimerOutcome::GiveUp;
+        }
+        let again = self.retries > 0;
+        self.retries += 1;
+        let flight = self.in_flight();
+        self.rtt.back_off();
+        if !again {
+            self.cc.save();
+        }
+        self.cc.on_timeout(now, flight, self.mss, again);
+        self.board.mark_all_lost();
+        let loss = &mut self.loss;
+        loss.reno_sacked = 0;
+        loss.dup_acks = 0;
+        loss.prr = None;
+        loss.probe = None;
+        loss.probe_due = false;
+        loss.frto = !again;
+        if !again {
+            loss.undo = Some(Undo { marker: self.una, retransmitted_at: None, pending: 0 });
+        }
+        loss.recovery = Recovery::Timeout { high: self.nxt };
+        loss.recover = self.nxt - 1;
+        loss.force_retransmit = true;
+        self.rto_at = now + self.rtt.rto();
+        self.timer = Timer::Retransmit;
+        TimerOutcome::Timeout
+    }
+}
+
+/// The duplicate that the first block reports (RFC 2883 §4): it lies below the cumulative acknowledgement, or within the
+/// second block.
+fn duplicate_report(blocks: &[SackBlock], una: SeqNumber) -> Option<SackBlock> {
+    let &(left, right) = blocks.first()?;
+    if !left.lt(right) {
+        return None;
+    }
+    let within_second =
+        blocks.get(1).is_some_and(|&(l, r)| l.le(left) && right.le(r) && left.ge(una));
+    (right.le(una) || within_second).then_some((left, right))
+}
