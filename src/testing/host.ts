@@ -244,7 +244,7 @@ export class Host extends TypedEventEmitter<HostEvents> implements Ringing {
   /** A binding whose stacks are this host. */
   #binding(): NativeBinding {
     const { native: network, driver, virtual } = this.#context;
-    const SimStack = (_options: object, events: Int32Array, doorbell: () => void): NativeStack => {
+    const make = (events: Int32Array, doorbell: () => void): NativeStack => {
       this.#doorbell = doorbell;
       const native = new (simBinding().NativeStack)({ network, host: this.node }, events, doorbell);
       const methods = native as unknown as Record<string, (...args: unknown[]) => unknown>;
@@ -270,7 +270,10 @@ export class Host extends TypedEventEmitter<HostEvents> implements Ringing {
       }
       return native;
     };
-    return { NativeStack: SimStack as unknown as NativeBinding['NativeStack'], createLink: simBindingLink };
+    const NativeStack = new Proxy(class {} as unknown as NativeBinding['NativeStack'], {
+      construct: (_target, [, events, doorbell]: [object, Int32Array, () => void]) => make(events, doorbell),
+    });
+    return { NativeStack, createLink: simBindingLink };
   }
 
   /** In virtual time Node's own `Date` header, which goes by the real clock, is replaced. */

@@ -7,6 +7,7 @@ import { TypedEventEmitter } from '../events';
 import { Capture, type CaptureOptions } from './capture';
 import { type MockTimers, ProgramClock } from './clock';
 import { type Driver, type Outcome, RealDriver, VirtualDriver } from './driver';
+import type { FaultPlan } from './explore';
 import { Host, type HostContext, type HostOptions } from './host';
 import type { Leak } from './leaks';
 import { directions, Link, type LinkOptions, type NodeRef, Rule, type RuleAction, type RuleMatch } from './link';
@@ -31,6 +32,11 @@ export interface NetworkOptions {
   realIo?: 'refuse' | 'allow';
   /** How long real requests may take, real ms. Default 10,000. */
   realIoTimeout?: number;
+  /**
+   * What goes wrong: settings of links that are given none, and faults at moments. From `faultPlan()`, or from the
+   * failure of an `explore()`, to see it again.
+   */
+  plan?: FaultPlan;
   /** How many packets `trace()` shows. Default 200. */
   keepTrace?: number;
   /** Bytes of packets kept to be written to a file when an assertion fails; 0 keeps none. Default 16 MiB. */
@@ -139,6 +145,7 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
   readonly #names = new Map<string, NodeRef>();
   readonly #captures: Capture[] = [];
   readonly #kept: Capture | null;
+  readonly #plan: FaultPlan | undefined;
   #watching = false;
   #closed = false;
 
@@ -157,6 +164,7 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
       throw invalidArgValue('options.realIo', realIo, "must be 'refuse' or 'allow'");
     }
     this.seed = seed;
+    this.#plan = options.plan;
     this.#native = new (simBinding().NativeNetwork)({ seed, real: clock === 'real' });
     const native = this.#native;
     if (options.keepTrace !== undefined) native.keepTrace(options.keepTrace);
@@ -305,9 +313,12 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
    */
   async run(options?: RunOptions): Promise<void>;
   async run<T>(body: Promise<T> | (() => Promise<T> | T), options?: RunOptions): Promise<T>;
-  async run<T>(first?: RunOptions | Promise<T> | (() => Promise<T> | T), second: RunOptions = {}): Promise<T | void> {
+  async run<T>(
+    first?: RunOptions | Promise<T> | (() => Promise<T> | T),
+    second: RunOptions = {},
+  ): Promise<T | undefined> {
     this.#check();
-    if (typeof first === 'function' || first instanceof Promise) return this.#runBody(first, second);
+    if (isBody(first)) return this.#runBody(first, second);
     const { limit = this.#clock === null ? REAL_LIMIT : DAY } = first ?? {};
     const outcome = await this.#drive(() => false, this.now + limit, true);
     if (outcome === 'limit') {
@@ -319,6 +330,7 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
         ),
       );
     }
+    return undefined;
   }
 
   /** Lets that much time go on, ms. */
@@ -431,11 +443,32 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
         throw invalidArgValue(name, end, 'must be a node of this network, made by host(), router(), switch() or nat()');
       }
     }
-    const [there, back] = directions(options);
+    const plan = this.#plan;
+    const [there, back] = directions(plan === undefined ? options : withPlan(options, plan));
     const number = this.#native.link(a.node, b.node, there, back, uplink);
     const link = new Link(this.#native, this.#driver, number, [a, b]);
+    if (plan !== undefined) this.#schedule(plan, link);
     this.#driver.touched();
     return link;
+  }
+
+  /** Has the faults of a plan happen to a link. */
+  #schedule(plan: FaultPlan, link: Link): void {
+    for (const fault of plan.faults) {
+      if (fault.at < this.now) continue;
+      this.schedule(fault.at - this.now, () => {
+        const { duration = 0 } = fault;
+        if (fault.kind === 'settings') {
+          link.set(fault.settings ?? {});
+        } else if (fault.kind === 'down') {
+          link.down();
+          this.schedule(duration, () => link.up());
+        } else {
+          this.partition([link.ends[0]], [link.ends[1]]);
+          this.schedule(duration, () => this.heal());
+        }
+      });
+    }
   }
 
   #add<T extends NodeRef>(node: T): T {
@@ -493,6 +526,19 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
       return `could not be written: ${(error as Error).message}`;
     }
   }
+}
+
+/** Whether `run()` was given what to wait for; a promise may be of another realm. */
+function isBody<T>(
+  first: RunOptions | Promise<T> | (() => Promise<T> | T) | undefined,
+): first is Promise<T> | (() => T) {
+  return typeof first === 'function' || typeof (first as { then?: unknown } | undefined)?.then === 'function';
+}
+
+/** A link's options over those of a plan: what is given counts. */
+function withPlan(options: LinkOptions, plan: FaultPlan): LinkOptions {
+  const { there, back, ...both } = options;
+  return { there: { ...plan.there, ...both, ...there }, back: { ...plan.back, ...both, ...back } };
 }
 
 /** Makes a network. */

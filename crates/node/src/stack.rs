@@ -438,7 +438,6 @@ impl Stack {
         if let Some(Backend::Shard(shard)) = self.backend.take() {
             let closed = caught(move || {
                 shard.set_doorbell(None);
-                let mut stats = shard.lock().stats();
                 shard.close();
                 shard.lock().stats()
             });
