@@ -380,7 +380,7 @@ describe('exploration', () => {
 });
 
 test('real time: the same network as time passes', async () => {
-  const { network, client, server } = pair({ clock: 'real' }, { delay: 15 });
+  const { client, server } = pair({ clock: 'real' }, { delay: 15 });
   echo(server);
   const began = process.hrtime.bigint();
   const got = await exchange(client, pattern(3000));

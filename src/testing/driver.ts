@@ -135,7 +135,6 @@ export class VirtualDriver extends Base implements Driver {
     for (;;) {
       await this.#settle();
       if (done()) return 'done';
-      this.#io.check();
       const now = native.now();
       circles = now > at ? 0 : circles + 1;
       at = now;
@@ -175,14 +174,14 @@ export class VirtualDriver extends Base implements Driver {
       // What programs did with their own fake timers meanwhile.
       const behind = this.#clock.now;
       this.step(Math.max(this.native.now(), behind));
-      const told = this.deliver();
+      this.deliver();
       await turn();
-      if (this.#clock.flush() || told) continue;
+      if (this.#clock.flush()) continue;
       if (this.#io.pending > 0) {
         await this.#io.wait();
         continue;
       }
-      if (this.#io.hasImmediates) continue;
+      if (!this.#io.isIdle()) continue;
       if (!this.step(this.native.now())) return;
     }
   }

@@ -319,7 +319,7 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
   ): Promise<T | undefined> {
     this.#check();
     if (isBody(first)) return this.#runBody(first, second);
-    const { limit = this.#clock === null ? REAL_LIMIT : DAY } = first ?? {};
+    const { limit = this.#clock === null ? REAL_LIMIT : DAY } = (first ?? {}) as RunOptions;
     const outcome = await this.#drive(() => false, this.now + limit, true);
     if (outcome === 'limit') {
       throw codedError(

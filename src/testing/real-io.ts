@@ -32,18 +32,17 @@ export class RealIo {
   readonly #limit: number;
   readonly #allowed: boolean;
   readonly #baseline = new Map<string, number>();
+  /** How many of those that are refused there were in the beginning; later fewer of one may make room for another. */
+  readonly #known: number;
 
   /** `pending` counts requests, `limit` is how long one may take, real ms. */
   constructor(pending: () => number, limit: number, allowed: boolean) {
     this.#pending = pending;
     this.#limit = limit;
     this.#allowed = allowed;
-    for (const name of activeResources()) this.#baseline.set(name, (this.#baseline.get(name) ?? 0) + 1);
-  }
-
-  /** Whether an immediate of the program's waits for its turn. */
-  get hasImmediates(): boolean {
-    return activeResources().includes('Immediate');
+    const names = activeResources();
+    for (const name of names) this.#baseline.set(name, (this.#baseline.get(name) ?? 0) + 1);
+    this.#known = names.filter((name) => REFUSED[name] !== undefined).length;
   }
 
   /** How many requests are under way. */
@@ -62,11 +61,24 @@ export class RealIo {
     }
   }
 
-  /** Throws where something is open that the clock cannot wait for. */
-  check(): void {
-    if (this.#allowed) return;
+  /**
+   * Whether the program waits for nothing real: no immediate of its own has its turn to come. Throws where something is
+   * open that the clock cannot wait for.
+   */
+  isIdle(): boolean {
+    const names = activeResources();
+    let known = 0;
+    for (const name of names) {
+      if (name === 'Immediate') return false;
+      if (REFUSED[name] !== undefined) known++;
+    }
+    if (!this.#allowed && known > this.#known) this.#refuse(names);
+    return true;
+  }
+
+  #refuse(names: string[]): void {
     const counts = new Map<string, number>();
-    for (const name of activeResources()) counts.set(name, (counts.get(name) ?? 0) + 1);
+    for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
     for (const [name, count] of counts) {
       const what = REFUSED[name];
       if (what === undefined || count <= (this.#baseline.get(name) ?? 0)) continue;
