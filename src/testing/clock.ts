@@ -186,7 +186,8 @@ export class ProgramClock {
     const { timers } = this.#clock;
     if (timers === undefined) return;
     // A Map, perhaps of another realm (Jest's).
-    if (typeof timers.values === 'function') yield* (timers as Map<number, FakeTimer>).values();
+    if (typeof (timers as Map<number, FakeTimer>).values === 'function')
+      yield* (timers as Map<number, FakeTimer>).values();
     else yield* Object.values(timers as Record<number, FakeTimer>);
   }
 

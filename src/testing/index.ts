@@ -46,4 +46,5 @@ export {
   type PacketEvent,
   type RunOptions,
   type UntilOptions,
+  withNetwork,
 } from './network';

@@ -546,3 +546,13 @@ export function createNetwork(options: NetworkOptions = {}): Network {
   if (options === null || typeof options !== 'object') throw invalidArgType('options', 'Object', options);
   return new Network(options);
 }
+
+/** Makes a network for the time of a function, which uses it; closes it in any case. Resolves as the function does. */
+export async function withNetwork<T>(options: NetworkOptions, body: (network: Network) => Promise<T> | T): Promise<T> {
+  const network = createNetwork(options);
+  try {
+    return await body(network);
+  } finally {
+    await network.close();
+  }
+}
