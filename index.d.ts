@@ -148,26 +148,37 @@ export interface TunOptions {
   queueLength?: number;
   /** Whether to set the interface up. Default true. */
   up?: boolean;
+  /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
+  impairment?: Impairment;
 }
-/** What `createLink()` takes. Each direction is impaired by itself, repeatably: the same seed does the same. */
-export interface LinkOptions {
+/** What `createLink()` takes. */
+export interface LinkOptions extends Impairment {
   /** Largest packet, bytes. Default 1,500. */
   mtu?: number;
-  /** Packets in flight each way before the next is lost. */
+  /** Packets in flight each way before the next is lost (impaired) or waits. Default 512, impaired 65,536. */
   capacity?: number;
+}
+/** What is done to the packets of each direction by itself, repeatably: the same seed does the same. */
+export interface Impairment {
   /** Probability that a packet is lost, 0-1. */
   loss?: number;
   /** Probability that a packet arrives twice, 0-1. */
   duplicate?: number;
-  /** Probability that a packet is overtaken, 0-1. */
+  /** Probability that a packet is held back so that later ones overtake it, 0-1. */
   reorder?: number;
+  /** How long such a packet is held back at most, ms. Default 10. */
+  reorderBy?: number;
+  /** Probability that one bit of a packet is flipped, 0-1. */
+  corrupt?: number;
   /** One way, ms. */
   delay?: number;
-  /** Random addition to the delay, ms. */
+  /** Random addition to the delay, ms. It changes no order. */
   jitter?: number;
   /** bit/s. */
   rate?: number;
-  /** Of the generator of the impairments. */
+  /** Bytes that wait for the rate before the next packet is lost. Default 256 KiB. */
+  queue?: number;
+  /** Of the generator of the impairments. Default 0. */
   seed?: number;
 }
 /** An interface of a stack. */

@@ -1,5 +1,8 @@
 // Real programs in virtual time: undici, fastify, ws and pg; other fake timers; how long it takes.
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import * as path from 'node:path';
+import { promisify } from 'node:util';
 import fastify from 'fastify';
 import { Client } from 'pg';
 import { request } from 'undici';
@@ -157,4 +160,12 @@ test('a scenario of ten hosts over HTTP takes little time', async () => {
   };
   const times = [await run(), await run(), await run()];
   expect(Math.min(...times)).toBeLessThan(200);
+});
+
+test('mock timers of node:test share one clock with the network', async () => {
+  const file = path.join(__dirname, 'support', 'node-test-timers.cjs');
+  const args = ['--require', require.resolve('tsx/cjs'), '--test', '--test-reporter=tap', file];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  expect(stdout).toMatch(/^# pass 2$/m);
+  expect(stdout).toMatch(/^# fail 0$/m);
 });

@@ -15,7 +15,7 @@ import { NetContext } from '../net/context';
 import type { StackOptions } from '../options';
 import type { Reactor } from '../reactor';
 import { kReactor, Stack } from '../stack';
-import type { Driver, Ringing } from './driver';
+import type { Driver } from './driver';
 import { type Leak, LeakWatch } from './leaks';
 import { lookupOf, type Resolver } from './names';
 import { type NativeNetwork, simBinding } from './native';
@@ -59,7 +59,7 @@ const FORWARDED = ['trace', 'state', 'retransmit', 'recovery', 'timeout', 'cwnd'
  * A host of a network. It has everything a stack has: `net`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,
  * `attach()`. These stay the same objects when it crashes and starts again.
  */
-export class Host extends TypedEventEmitter<HostEvents> implements Ringing {
+export class Host extends TypedEventEmitter<HostEvents> {
   /** Its name, by which the others find it. */
   readonly name: string;
   /** Everything `node:net` exports, bound to this host. */
