@@ -227,10 +227,24 @@ export class ProgramClock {
 }
 
 function install(): FakeClock {
-  const fakeTimers = require('@sinonjs/fake-timers') as FakeTimersModule;
+  const fakeTimers = loadFakeTimers();
   const clock = fakeTimers.withGlobal(globalThis).install({ now: EPOCH, toFake: FAKED, ignoreMissingTimers: true });
   installed = { clock, users: 0 };
   return clock;
+}
+
+function loadFakeTimers(): FakeTimersModule {
+  try {
+    return require('@sinonjs/fake-timers') as FakeTimersModule;
+  } catch (cause) {
+    const error = codedError(
+      Error,
+      'ERR_FAKE_TIMERS_NOT_FOUND',
+      "A network in virtual time needs the package @sinonjs/fake-timers, which is not installed here. Run: npm install --save-dev @sinonjs/fake-timers. Jest's own fake timers, or clock: 'real', do without.",
+    );
+    error.cause = cause;
+    throw error;
+  }
 }
 
 /** node:test's mock timers with a clock's face. They tell nothing of what is due, so what is set is noted. */
