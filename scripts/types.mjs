@@ -14,10 +14,20 @@ const output = path.join(root, 'target', 'types');
 rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 
-const files = ['index.d.ts', 'index.d.mts', 'net.d.ts', 'net.d.mts', 'http.d.ts', 'http.d.mts'];
+const files = [
+  'index.d.ts',
+  'index.d.mts',
+  'net.d.ts',
+  'net.d.mts',
+  'http.d.ts',
+  'http.d.mts',
+  'testing.d.ts',
+  'testing.d.mts',
+];
 const header = (from) => `// Made by scripts/types.mjs from ${from}: do not edit.\n`;
 
-makeIndex();
+makeBundle('index', 'src/index.ts', 'The public types of usernet, all of them.');
+makeBundle('testing', 'src/testing/index.ts', 'The types of `usernet/testing`.');
 makeNet();
 makeHttp();
 makeModuleFaces();
@@ -33,12 +43,12 @@ if (process.argv.includes('--check')) {
   say(`made ${files.join(', ')}`);
 }
 
-/** Bundles the types of src/index.ts; what is not exported there stays unexported. */
-function makeIndex() {
-  const bundled = path.join(output, 'index.d.ts');
+/** Bundles the types of a module; what is not exported there stays unexported. */
+function makeBundle(name, source, about) {
+  const bundled = path.join(output, `${name}.d.ts`);
   const args = ['--project', 'tsconfig.types.json', '--silent', '--no-check', '--no-banner'];
-  mustTool('dts-bundle-generator', [...args, '--export-referenced-types=false', '--out-file', bundled, 'src/index.ts']);
-  const title = `// The public types of usernet, all of them.\n${header('src/')}\n`;
+  mustTool('dts-bundle-generator', [...args, '--export-referenced-types=false', '--out-file', bundled, source]);
+  const title = `// ${about}\n${header('src/')}\n`;
   const text = read(bundled).replaceAll('\t', '  ');
   writeFileSync(bundled, title + missingImports(text) + text);
 }
@@ -97,6 +107,13 @@ function makeModuleFaces() {
     path.join(output, 'http.d.mts'),
     [header('src/http.ts').trim(), ...http, 'export default onStack;', ''].join('\n'),
   );
+  const testing = [
+    "import * as testing from './testing.js';",
+    "export * from './testing.js';",
+    'export default testing;',
+    '',
+  ];
+  writeFileSync(path.join(output, 'testing.d.mts'), header('src/testing/') + testing.join('\n'));
   writeFileSync(path.join(output, 'net.d.mts'), header('src/net.ts') + net.join('\n'));
 }
 

@@ -46,6 +46,8 @@ export class Reactor {
   closed = false;
   /** Called when something was recorded for the trace. */
   ontrace: (() => void) | null = null;
+  /** Called when a program makes a socket, before it connects. */
+  onhandle: ((sink: SocketSink) => void) | null = null;
 
   readonly #events = new Int32Array(CAPACITY * RECORD_SIZE);
   readonly #sockets = new Map<number, SocketSink>();
@@ -95,6 +97,11 @@ export class Reactor {
   /** Numbers of live handles, for tests and `stats()`. */
   get counts(): { sockets: number; listeners: number; lingering: number } {
     return { sockets: this.#sockets.size, listeners: this.#listeners.size, lingering: this.#lingering.size };
+  }
+
+  /** The ids of live sockets and listeners, with what is told of them. */
+  get handles(): { sockets: ReadonlyMap<number, SocketSink>; listeners: ReadonlyMap<number, ListenerSink> } {
+    return { sockets: this.#sockets, listeners: this.#listeners };
   }
 
   /** Adds `delta` to the number of handles that keep the process alive. */

@@ -90,7 +90,7 @@ function lookupAndConnect(socket: SocketImpl, options: Record<string, unknown>):
   if (options.lookup != null) validateFunction(options.lookup, 'options.lookup');
   socket._host = host;
   // `dns.lookup` is looked up now, so that what a program or a test put in its place is used.
-  const lookup = (options.lookup as Lookup | undefined) ?? dns.lookup;
+  const lookup = (options.lookup as Lookup | undefined) ?? socket[kNet].lookup ?? dns.lookup;
   const query: dns.LookupOptions = { family: familyNumber(options.family), hints: (options.hints as number) || 0 };
   const anyFamily = query.family !== 4 && query.family !== 6;
   if (process.platform !== 'win32' && anyFamily && query.hints === 0) query.hints = dns.ADDRCONFIG;

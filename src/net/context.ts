@@ -1,4 +1,5 @@
 // What the sockets and servers of one `net` share: the stack they are on, and the defaults that can be set.
+import type * as dns from 'node:dns';
 import * as realNet from 'node:net';
 import { getDefaultHighWaterMark as streamHighWaterMark } from 'node:stream';
 import type { Reactor } from '../reactor';
@@ -14,6 +15,8 @@ export const defaultHighWaterMark = (): number => streamHighWaterMark(false);
 /** One `net`: `stack.net`, or the one of the default stack. */
 export class NetContext {
   readonly #reactor: () => Reactor;
+  /** Finds the addresses of names where a socket brings no `lookup` of its own; undefined: `dns.lookup`. */
+  lookup: typeof dns.lookup | undefined;
   #autoSelectFamily: boolean | undefined;
   #autoSelectFamilyAttemptTimeout: number | undefined;
   /** The constructors bound to this stack. */

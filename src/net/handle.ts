@@ -94,6 +94,8 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     if (id !== -1) {
       this.#id = id;
       reactor.addSocket(id, this);
+    } else {
+      reactor.onhandle?.(this);
     }
   }
 

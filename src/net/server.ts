@@ -130,7 +130,8 @@ export class ServerImpl extends EventEmitter {
   #lookupAndListen(port: number, host: string, backlog: number, ipv6Only: boolean): void {
     const listeningId = this._listeningId;
     // `dns.lookup` is looked up now, so that what a program or a test put in its place is used.
-    dns.lookup(host, (error, address, family) => {
+    const lookup = this[kNet].lookup ?? dns.lookup;
+    lookup(host, {}, (error, address, family) => {
       if (listeningId !== this._listeningId) return;
       if (error) this.emit('error', error);
       else this._listen2(address, port, address ? family : 4, backlog, undefined, ipv6Only ? IPV6_ONLY : 0);

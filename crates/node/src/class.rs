@@ -8,11 +8,11 @@ use usernet_core::{
     ConnectOptions, IpCidr, KeepAlive, ListenAddress, ListenOptions, Route, Shutdown, SocketId,
     SocketOptions,
 };
-use usernet_manager::ShardGuard;
 
 use crate::errno::Errno;
 use crate::handles::Handle;
 use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
+use crate::sim::{self, Core};
 use crate::stack::{Stack, caught};
 use crate::{convert, devices, options};
 
@@ -172,8 +172,11 @@ unsafe extern "C" fn constructor(
         let message = "Class constructor NativeStack cannot be invoked without 'new'";
         Err(Failure::Type(message.to_owned()))
     } else {
-        caught(|| Stack::construct(js, this, options::stack(js, options)?, events, doorbell))
-            .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "createStack", message)))
+        caught(|| match sim::host_of(js, options)? {
+            Some(host) => Stack::construct_on(js, this, events, doorbell, || Ok(host)),
+            None => Stack::construct(js, this, options::stack(js, options)?, events, doorbell),
+        })
+        .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "createStack", message)))
     };
     match made {
         Ok(()) => this.raw(),
@@ -335,11 +338,7 @@ fn handle_number(made: Option<std::result::Result<Handle, Errno>>) -> f64 {
 }
 
 /// Runs `f` on the core with the socket that a number stands for; `EBADF` when it is stale.
-fn with_socket(
-    stack: &Stack,
-    number: f64,
-    f: impl FnOnce(&mut ShardGuard<'_>, SocketId) -> i32,
-) -> i32 {
+fn with_socket(stack: &Stack, number: f64, f: impl FnOnce(&mut Core<'_>, SocketId) -> i32) -> i32 {
     let id = stack.pump().socket(number);
     let result = id.and_then(|id| stack.with_core(|core| f(core, id)));
     result.unwrap_or(Errno::EBADF.number())

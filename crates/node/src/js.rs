@@ -137,6 +137,15 @@ impl<'s> Js<'s> {
         self.make(|env, out| unsafe { sys::napi_create_string_utf8(env, data, len, out) })
     }
 
+    /// A `Buffer` with a copy of these bytes.
+    pub(crate) fn copy(self, bytes: &[u8]) -> Result<Value<'s>> {
+        let (data, len) = (bytes.as_ptr().cast(), bytes.len());
+        // SAFETY: scope contract; `data` points to `len` bytes, which are copied; where they went is not asked for.
+        self.make(|env, out| unsafe {
+            sys::napi_create_buffer_copy(env, len, data, ptr::null_mut(), out)
+        })
+    }
+
     pub(crate) fn object(self) -> Result<Value<'s>> {
         // SAFETY: scope contract.
         self.make(|env, out| unsafe { sys::napi_create_object(env, out) })

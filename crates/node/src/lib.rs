@@ -26,6 +26,14 @@ mod js;
 mod options;
 mod pump;
 #[cfg(not(test))]
+mod sim;
+#[cfg(not(test))]
+mod sim_class;
+#[cfg(not(test))]
+mod sim_convert;
+#[cfg(not(test))]
+mod sim_watch;
+#[cfg(not(test))]
 mod slabs;
 #[cfg(not(test))]
 mod stack;
@@ -41,6 +49,7 @@ pub fn init(exports: napi::bindgen_prelude::Object<'_>, env: napi::Env) -> napi:
         unsafe { (js::Js::from_raw(env.raw()), js::Value::from_raw(exports.raw())) };
     let define = || {
         js.set(exports, c"NativeStack", class::define(js)?)?;
+        js.set(exports, c"NativeNetwork", sim_class::define(js)?)?;
         js.set(exports, c"createLink", devices::create_link_function(js)?)
     };
     define().map_err(|failure| napi::Error::from_reason(format!("{failure:?}")))

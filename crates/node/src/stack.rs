@@ -16,12 +16,13 @@ use std::sync::Arc;
 
 use napi::sys;
 use usernet_core::{Config, InterfaceId, Stats};
-use usernet_manager::{Shard, ShardGuard};
+use usernet_manager::Shard;
 
 use crate::bell::Bell;
 use crate::errno::Errno;
 use crate::js::{Failure, Js, Reference, Result, Value, check};
 use crate::pump::{Pump, RECORD_SIZE, Records, Stop};
+use crate::sim::{Backend, Core};
 use crate::slabs::Slabs;
 use crate::tcp::Driver;
 
@@ -64,7 +65,7 @@ pub(crate) struct Interface {
 pub(crate) struct Stack {
     env: sys::napi_env,
     /// Gone once closed: its descriptors and memory do not wait for the garbage collector.
-    shard: RefCell<Option<Arc<Shard>>>,
+    backend: RefCell<Option<Backend>>,
     bell: Arc<Bell>,
     life: Cell<Life>,
     pump: RefCell<Pump>,
@@ -94,6 +95,26 @@ impl Stack {
         events: Value<'s>,
         doorbell: Value<'s>,
     ) -> Result<()> {
+        Self::construct_on(js, this, events, doorbell, || {
+            let shard = Shard::new(config).map_err(|error| {
+                Failure::system(
+                    Errno::EAGAIN,
+                    "createStack",
+                    format!("cannot start the packet thread ({error}); close other stacks or raise the limits (ulimit -u, ulimit -n)"),
+                )
+            })?;
+            Ok(Backend::Shard(shard))
+        })
+    }
+
+    /// As `construct`, on whatever runs the core.
+    pub(crate) fn construct_on<'s>(
+        js: Js<'s>,
+        this: Value<'s>,
+        events: Value<'s>,
+        doorbell: Value<'s>,
+        backend: impl FnOnce() -> Result<Backend>,
+    ) -> Result<()> {
         let (_, len) = js.int32_array(events)?;
         if len < RECORD_SIZE {
             return Err(Failure::Value(format!(
@@ -104,16 +125,10 @@ impl Stack {
             let message = "The \"doorbell\" argument must be of type function.";
             return Err(Failure::Type(message.to_owned()));
         }
-        let shard = Shard::new(config).map_err(|error| {
-            Failure::system(
-                Errno::EAGAIN,
-                "createStack",
-                format!("cannot start the packet thread ({error}); close other stacks or raise the limits (ulimit -u, ulimit -n)"),
-            )
-        })?;
+        let backend = backend()?;
         let stack = Rc::new(Self {
             env: js.env(),
-            shard: RefCell::new(Some(shard)),
+            backend: RefCell::new(Some(backend)),
             bell: Arc::new(Bell::new()),
             life: Cell::new(Life::Open),
             pump: RefCell::new(Pump::new()),
@@ -139,7 +154,11 @@ impl Stack {
         events: Value<'s>,
         doorbell: Value<'s>,
     ) -> Result<()> {
-        self.bell.connect(js, Rc::downgrade(self))?;
+        // A simulated host is driven by the thread it runs on: nobody else rings for it.
+        let simulated = matches!(&*self.backend.borrow(), Some(Backend::Sim(_)));
+        if !simulated {
+            self.bell.connect(js, Rc::downgrade(self))?;
+        }
         // After the threadsafe function, whose own hook then runs after ours (last in, first out).
         let hook = Rc::into_raw(Rc::clone(self));
         // SAFETY: `js` is valid; the argument stays alive until the hook ran or `teardown` took it back.
@@ -167,7 +186,7 @@ impl Stack {
         });
 
         let bell = Arc::clone(&self.bell);
-        if let Some(shard) = &*self.shard.borrow() {
+        if let Some(Backend::Shard(shard)) = &*self.backend.borrow() {
             shard.set_doorbell(Some(Box::new(move || bell.ring())));
         }
 
@@ -224,14 +243,17 @@ impl Stack {
         Ok(unsafe { Value::from_raw(raw) })
     }
 
-    /// Calls `f` with the shard, while the stack is open.
+    /// Calls `f` with the shard, while the stack is open and has one.
     pub(crate) fn with_shard<R>(&self, f: impl FnOnce(&Shard) -> R) -> Option<R> {
-        self.shard.borrow().as_ref().map(|shard| f(shard))
+        match &*self.backend.borrow() {
+            Some(Backend::Shard(shard)) => Some(f(shard)),
+            _ => None,
+        }
     }
 
     /// Calls `f` with the core, while the stack is open. `f` calls nothing of JavaScript: others wait for the lock.
-    pub(crate) fn with_core<R>(&self, f: impl FnOnce(&mut ShardGuard<'_>) -> R) -> Option<R> {
-        self.with_shard(|shard| f(&mut shard.lock()))
+    pub(crate) fn with_core<R>(&self, f: impl FnOnce(&mut Core<'_>) -> R) -> Option<R> {
+        self.backend.borrow().as_ref()?.with_core(f)
     }
 
     /// Sockets and listeners.
@@ -413,10 +435,9 @@ impl Stack {
         if self.life.replace(Life::Closed) == Life::Closed {
             return;
         }
-        if let Some(shard) = self.shard.take() {
+        if let Some(Backend::Shard(shard)) = self.backend.take() {
             let closed = caught(move || {
                 shard.set_doorbell(None);
-                let mut stats = shard.lock().stats();
                 shard.close();
                 // What is counted up stays as it was; of what there is at a time nothing is left.
                 (stats.connections, stats.time_wait) = (0, 0);

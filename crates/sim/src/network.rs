@@ -23,6 +23,13 @@ use crate::trace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(crate) u32);
 
+impl NodeId {
+    /// The how manieth node of its network it is, from 0.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A stack that hands out this many packets at one moment, or wants its timers run this often without time going on,
 /// will not stop: a bug in it, reported by a panic.
 const RUNAWAY: u32 = 1_000_000;
@@ -462,6 +469,16 @@ impl Network {
         None
     }
 
+    /// A host whose stack has events, for drivers that take them from the stack itself (see [`with`](Self::with)). It is
+    /// named again when it has events after the next time its stack was touched.
+    pub fn poll_eventful(&mut self) -> Option<NodeId> {
+        let id = self.eventful.pop_front()?;
+        if let NodeKind::Host(host) = &mut self.nodes[id.0 as usize].kind {
+            host.queued = false;
+        }
+        Some(id)
+    }
+
     /// When something happens next; `None` when nothing will, unless somebody does something.
     pub fn next_at(&mut self) -> Option<Instant> {
         loop {
@@ -492,6 +509,11 @@ impl Network {
     /// Goes on to the next thing that happens and lets it happen; false when there is none.
     pub fn step(&mut self) -> bool {
         self.step_before(Instant::FAR_FUTURE)
+    }
+
+    /// Goes on to the next thing that happens, unless that is later than `until`: then nothing changes, and it is false.
+    pub fn step_to(&mut self, until: Instant) -> bool {
+        self.step_before(until)
     }
 
     /// Lets everything happen that is due up to `until`, and ends there.

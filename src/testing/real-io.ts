@@ -1,0 +1,101 @@
+// Real input and output while the clock is virtual: requests (files, names, compression, cryptography) are awaited, real
+// sockets, pipes and processes are refused, because nothing says how long they take in virtual time.
+import { codedError } from '../errors';
+import { pause, turn } from './timers';
+
+/** What is open, by libuv's name for it, and what to say of it. */
+const REFUSED: Record<string, string> = {
+  TCPSocketWrap: 'a real TCP connection',
+  TCPServerWrap: 'a real TCP server',
+  PipeWrap: 'a real pipe or Unix socket',
+  PipeServerWrap: 'a real Unix socket server',
+  UDPWrap: 'a real UDP socket',
+  ProcessWrap: 'a child process',
+  MessagePort: 'a worker thread or message port',
+  Worker: 'a worker thread',
+};
+
+/** Turns of the event loop that are spent before waiting becomes patient. */
+const EAGER_TURNS = 50;
+
+interface ActiveResources {
+  getActiveResourcesInfo(): string[];
+}
+
+function activeResources(): string[] {
+  return (process as unknown as ActiveResources).getActiveResourcesInfo();
+}
+
+/** Watches the process for real input and output, against what there was in the beginning. */
+export class RealIo {
+  readonly #pending: () => number;
+  readonly #limit: number;
+  readonly #allowed: boolean;
+  readonly #baseline = new Map<string, number>();
+  /** How many of those that are refused there were in the beginning; later fewer of one may make room for another. */
+  readonly #known: number;
+
+  /** `pending` counts requests, `limit` is how long one may take, real ms. */
+  constructor(pending: () => number, limit: number, allowed: boolean) {
+    this.#pending = pending;
+    this.#limit = limit;
+    this.#allowed = allowed;
+    const names = activeResources();
+    for (const name of names) this.#baseline.set(name, (this.#baseline.get(name) ?? 0) + 1);
+    this.#known = names.filter((name) => REFUSED[name] !== undefined).length;
+  }
+
+  /** How many requests are under way. */
+  get pending(): number {
+    return this.#pending();
+  }
+
+  /** Waits until requests that are under way have ended, or some of them have. Rejects when they take too long. */
+  async wait(): Promise<void> {
+    const before = this.#pending();
+    const began = process.uptime();
+    for (let turns = 0; this.#pending() >= before; turns++) {
+      if (turns < EAGER_TURNS) await turn();
+      else await pause(1);
+      if ((process.uptime() - began) * 1000 > this.#limit) throw this.#tooLong();
+    }
+  }
+
+  /**
+   * Whether the program waits for nothing real: no immediate of its own has its turn to come. Throws where something is
+   * open that the clock cannot wait for.
+   */
+  isIdle(): boolean {
+    const names = activeResources();
+    let known = 0;
+    for (const name of names) {
+      if (name === 'Immediate') return false;
+      if (REFUSED[name] !== undefined) known++;
+    }
+    if (!this.#allowed && known > this.#known) this.#refuse(names);
+    return true;
+  }
+
+  #refuse(names: string[]): void {
+    const counts = new Map<string, number>();
+    for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+    for (const [name, count] of counts) {
+      const what = REFUSED[name];
+      if (what === undefined || count <= (this.#baseline.get(name) ?? 0)) continue;
+      throw codedError(
+        Error,
+        'ERR_REAL_IO',
+        `The program has ${what} (${name}) open while the network's clock is virtual: how long it takes cannot be told in virtual time, so runs would differ. Connect through the host (host.net, host.http, host.dispatcher()) instead, close it before time goes on, use createNetwork({ clock: 'real' }), or accept runs that differ with createNetwork({ realIo: 'allow' }).`,
+      );
+    }
+  }
+
+  #tooLong(): Error {
+    const names = activeResources().filter((name) => !['Timeout', 'Immediate'].includes(name));
+    return codedError(
+      Error,
+      'ERR_REAL_IO',
+      `Real input or output has been under way for more than ${this.#limit} ms while the network's virtual clock waits for it (${names.join(', ') || 'a request of the thread pool'}). Let it end before the network goes on, raise createNetwork({ realIoTimeout: ms }), or use createNetwork({ clock: 'real' }).`,
+    );
+  }
+}

@@ -1,0 +1,1262 @@
+// The types of `usernet/testing`.
+// Made by scripts/types.mjs from src/: do not edit.
+
+import * as realTls from 'node:tls';
+import { AsyncResource } from 'node:async_hooks';
+import * as dns from 'node:dns';
+import { EventEmitter } from 'node:events';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import * as realNet from 'node:net';
+import { Duplex } from 'node:stream';
+
+interface TraceBase {
+  /** When, in ms since the stack was made. */
+  at: number;
+  /** The connection's number in the stack; -1 for one JavaScript does not hold (not accepted yet, or let go). */
+  id: number;
+  /** The connection's own end, `192.0.2.1:80` or `[2001:db8::1]:80`. */
+  local: string;
+  /** Its other end. */
+  remote: string;
+}
+interface StateEvent extends TraceBase {
+  type: "state";
+  from: string;
+  to: string;
+}
+interface RetransmitEvent extends TraceBase {
+  type: "retransmit";
+  /** Its first sequence number. */
+  seq: number;
+  /** Its payload, bytes. */
+  length: number;
+  /** Whether the retransmission timer was why (RFC 6298 section 5.4), not duplicate acknowledgements. */
+  timeout: boolean;
+}
+interface RecoveryEvent extends TraceBase {
+  type: "recovery";
+  began: boolean;
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+interface TimeoutEvent extends TraceBase {
+  type: "timeout";
+  /** How often in a row. */
+  backoff: number;
+  /** The timer's new value, ms. */
+  rto: number;
+}
+interface CwndEvent extends TraceBase {
+  type: "cwnd";
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+interface FailureEvent extends TraceBase {
+  type: "error";
+  /** Such as `ECONNRESET`. */
+  code: string;
+}
+type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | FailureEvent;
+interface StackEvents {
+  /** The stack is closed, and so are its servers and sockets. */
+  close: [
+  ];
+  /** Every event of the trace. */
+  trace: [
+    event: TraceEvent
+  ];
+  state: [
+    event: StateEvent
+  ];
+  retransmit: [
+    event: RetransmitEvent
+  ];
+  recovery: [
+    event: RecoveryEvent
+  ];
+  timeout: [
+    event: TimeoutEvent
+  ];
+  cwnd: [
+    event: CwndEvent
+  ];
+  /** A connection failed: the trace's `error`, which is no error of the stack. */
+  failure: [
+    event: FailureEvent
+  ];
+}
+type Args<Events, Name> = Name extends keyof Events ? (Events[Name] extends unknown[] ? Events[Name] : never) : never;
+interface TypedEmitter<Events> {
+  on<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  once<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  off<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  addListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependOnceListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeAllListeners(name?: keyof Events): this;
+  emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
+  listenerCount(name: keyof Events): number;
+  eventNames(): Array<string | symbol>;
+  setMaxListeners(count: number): this;
+  getMaxListeners(): number;
+}
+declare const TypedEventEmitter: new <Events>() => TypedEmitter<Events>;
+/** What `network.capture()` takes besides the file. */
+export interface CaptureOptions {
+  /** At which nodes. Default: at every host. */
+  nodes?: ReadonlyArray<{
+    readonly node: number;
+  }>;
+  /** Most bytes of the file; packets beyond it are left out. Default 256 MiB. */
+  limit?: number;
+}
+/** A running capture. Packets appear as a node sends them and as they reach it, with virtual time, ns. */
+export declare class Capture {
+  #private;
+  /** The file, if there is one. */
+  readonly path: string | null;
+  /** The whole file as it is now. */
+  bytes(): Buffer;
+  /** Writes what is new to the file; happens by itself whenever the network comes to a stop. */
+  flush(): void;
+  /** Ends it; returns the whole file. */
+  stop(): Buffer;
+}
+/** What node:test's `mock.timers` has. */
+export interface MockTimers {
+  tick(milliseconds?: number): void;
+}
+declare const enum RecordKind {
+  /** Data: a = slab, b = offset, c = length. Never longer than 65,536 bytes. Never for a socket that is `readStop`ped. */
+  Data = 1,
+  /** The peer's FIN, after the last data. */
+  End = 2,
+  /** A connection that `connect` began is established. */
+  Connect = 3,
+  /** The connection ended with an error: a = errno (positive). Nothing but Closed follows. */
+  Error = 4,
+  /** There is room in the send queue after a short `write`. */
+  Writable = 5,
+  /** A listener accepted: id is the listener's; a = index, b = generation of the new socket. It starts `readStop`ped. */
+  Accept = 6,
+  /** All that was sent, FIN included, is acknowledged, or there is no more hope for it. */
+  Flushed = 7,
+  /** The connection is gone; the id is stale from here on. TIME-WAIT counts as gone. */
+  Closed = 8
+}
+type NativeStats = Record<string, number>;
+type NativeInfo = Record<string, number | string | boolean>;
+interface NativeAddress {
+  address: string;
+  port: number;
+  family: "IPv4" | "IPv6";
+}
+interface NativeInterfaceOptions {
+  name: string;
+  mtu?: number;
+  addresses: string[];
+  device: {
+    kind: "tun";
+    name?: string;
+    offload?: boolean;
+    queueLength?: number;
+    up?: boolean;
+    impairment?: NativeImpairment;
+  } | {
+    kind: "link";
+    link: NativeLinkEnd;
+  };
+}
+type NativeLinkEnd = object;
+interface NativeLinkOptions extends NativeImpairment {
+  mtu?: number;
+  capacity?: number;
+}
+interface NativeImpairment {
+  loss?: number;
+  duplicate?: number;
+  reorder?: number;
+  reorderBy?: number;
+  corrupt?: number;
+  delay?: number;
+  jitter?: number;
+  rate?: number;
+  queue?: number;
+  seed?: number;
+}
+interface NativeStackOptions {
+  loopback?: boolean;
+  recvBuffer?: number;
+  sendBuffer?: number;
+  timeWait?: number;
+  maxConnections?: number;
+  trace?: boolean;
+}
+interface NativeStack {
+  /** Adds an interface; returns its id, or throws an error with code, errno, syscall and the remedy in its message. */
+  addInterface(options: NativeInterfaceOptions): number;
+  removeInterface(id: number): number;
+  /** `to` is a CIDR; `via` a next hop on the interface's link, or null. */
+  addRoute(to: string, via: string | null, interfaceId: number): number;
+  removeRoute(to: string): number;
+  addresses(): Array<{
+    interface: number;
+    name: string;
+    cidr: string;
+  }>;
+  /** address '::' listens on both families unless ipv6Only. Returns the listener's id. */
+  listen(address: string, port: number, backlog: number, ipv6Only: boolean): number;
+  listenerAddress(id: number): NativeAddress | null;
+  closeListener(id: number): number;
+  /** Returns the socket's id; Connect or Error follows. localAddress '' and localPort 0 leave the choice to the stack. */
+  connect(address: string, port: number, localAddress: string, localPort: number): number;
+  /** Copies into the send queue as much as fits; returns the bytes taken. Less than all: Writable follows. */
+  write(id: number, data: Uint8Array): number;
+  writev(id: number, chunks: Uint8Array[]): number;
+  readStart(id: number): number;
+  readStop(id: number): number;
+  /** FIN after what is queued. */
+  shutdown(id: number): number;
+  /** Lets go: what is queued is still sent in the background. Flushed and Closed follow. */
+  close(id: number): number;
+  /** Lets go with a RST. Closed follows. */
+  reset(id: number): number;
+  localAddress(id: number): NativeAddress | null;
+  remoteAddress(id: number): NativeAddress | null;
+  /** Bytes in the send queue not yet acknowledged. */
+  sendQueueSize(id: number): number;
+  setNoDelay(id: number, on: boolean): number;
+  /** ms; 0 keeps the stack's default. */
+  setKeepAlive(id: number, on: boolean, initialDelay: number, interval: number, count: number): number;
+  setTypeOfService(id: number, tos: number): number;
+  getTypeOfService(id: number): number;
+  info(id: number): NativeInfo | null;
+  stats(): NativeStats;
+  /**
+   * Fills the events array with up to its capacity of records and returns their number; call again while it is full.
+   * Called when the doorbell rang.
+   */
+  drain(): number;
+  /** The buffer that Data records name by index: a view on memory outside V8, recycled once nobody holds it. */
+  slab(index: number): Buffer;
+  /** Takes what the trace recorded: typed event objects (see src/events.ts). */
+  takeTrace(): object[];
+  /** Whether the doorbell keeps the event loop alive. Starts unref'd. */
+  ref(): void;
+  unref(): void;
+  /** Resets every connection, joins the packet thread, closes the devices. Idempotent, no callback afterwards. */
+  shutdownStack(): void;
+}
+interface NativeBinding {
+  NativeStack: new (options: NativeStackOptions, events: Int32Array, doorbell: () => void) => NativeStack;
+  /** The two ends of an in-process link. */
+  createLink(options: NativeLinkOptions): [
+    NativeLinkEnd,
+    NativeLinkEnd
+  ];
+}
+interface NativeNatOptions {
+  kind?: "endpoint-independent" | "symmetric";
+  addresses?: string[];
+  tcpEstablished?: number;
+  tcpTransitory?: number;
+  udp?: number;
+}
+/** Packets lost in bursts: a chain of two states, one step a packet (Gilbert 1960, Elliott 1963). */
+export interface BurstLoss {
+  /** Probability of going from good to bad. Default 0.01. */
+  toBad?: number;
+  /** Probability of going from bad to good; its inverse is the mean length of a burst, packets. Default 0.25. */
+  toGood?: number;
+  /** Probability of loss while good. Default 0. */
+  lossGood?: number;
+  /** Probability of loss while bad. Default 1. */
+  lossBad?: number;
+}
+/** Settings of one direction of a link. */
+export interface LinkSettings {
+  /** Whether it carries anything; what is on it when it goes down is lost. Default true. */
+  up?: boolean;
+  /** Time on the wire, ms. Default 0. */
+  delay?: number;
+  /** Time added to the delay, drawn between 0 and this for each packet, ms; it changes no order. Default 0. */
+  jitter?: number;
+  /** bit/s of whole IP packets; Infinity sends them in no time. Default Infinity. */
+  rate?: number;
+  /** Bytes that wait for the rate at most. Default 262,144. */
+  queue?: number;
+  /** How the queue is kept short: what does not fit is dropped, or CoDel drops earlier (RFC 8289). Default drop-tail. */
+  discipline?: "drop-tail" | "codel";
+  /** Probability that a packet is lost, 0-1, or loss in bursts. Default 0. */
+  loss?: number | BurstLoss;
+  /** Probability that a packet arrives twice, 0-1. Default 0. */
+  duplicate?: number;
+  /** Probability that a packet is held back so that later ones overtake it, 0-1. Default 0. */
+  reorder?: number;
+  /** How long such a packet is held back at most, ms. Default 10. */
+  reorderBy?: number;
+  /** Probability that one bit of a packet is flipped, 0-1. Default 0. */
+  corrupt?: number;
+  /** Largest IP packet that fits, bytes, 68-65,535; larger ones are dropped. Default 1,500. */
+  mtu?: number;
+}
+/** Settings of a link: of both directions, and what differs in each. `there` leads from the first node to the second. */
+export interface LinkOptions extends LinkSettings {
+  there?: LinkSettings;
+  back?: LinkSettings;
+}
+/** What one direction of a link did so far. */
+export interface LinkStats {
+  sent: number;
+  sentBytes: number;
+  delivered: number;
+  deliveredBytes: number;
+  dropped: number;
+  duplicated: number;
+  reordered: number;
+  corrupted: number;
+}
+/** A node of a network, as links and rules know it. */
+export interface NodeRef {
+  readonly name: string;
+}
+/** A link between two nodes. */
+export declare class Link {
+  #private;
+  /** The nodes at its ends. */
+  readonly ends: readonly [
+    NodeRef,
+    NodeRef
+  ];
+  /** Changes settings, from now on; what is left out stays. */
+  set(options: LinkOptions): void;
+  /** Takes it down: what is on it is lost, and what is put on it. */
+  down(): void;
+  /** Sets it up again. */
+  up(): void;
+  /** What the direction that leads away from a node did so far. */
+  stats(from?: NodeRef): LinkStats;
+}
+/** Which packets a rule is about: those for which all of it holds. */
+export interface RuleMatch {
+  /** Packets that this node made. */
+  from?: NodeRef;
+  /** Packets for an address of this node. */
+  to?: NodeRef;
+  /** Packets put on this link; without it a packet is judged once, where it is made. */
+  on?: Link;
+  /** TCP segments with data. */
+  data?: boolean;
+  /** TCP segments with all of these control bits: letters of `SFRPAUECN`. */
+  flags?: string;
+  /** TCP segments from or to this port. */
+  port?: number;
+  /** Of them the nth, counted from 1. */
+  nth?: number;
+  /** Of them the first to the last, counted from 1. */
+  between?: [
+    first: number,
+    last: number
+  ];
+}
+/** What a rule does with them. */
+export type RuleAction = "drop"
+/** Keeps them until `release()` or `remove()`; at most 65,536, further ones are dropped. */
+ | "hold"
+/** Lets them wait, ms; later ones overtake them. */
+ | {
+  delay: number;
+}
+/** Sends this many more of each. */
+ | {
+  copy: number;
+}
+/** Flips bits of the byte at an offset, from the end where it is negative. Checksums are left as they are. */
+ | {
+  alter: {
+    offset: number;
+    xor?: number;
+  };
+};
+/** A rule on packets. */
+export declare class Rule {
+  #private;
+  /** How many packets it was applied to. */
+  get hits(): number;
+  /** How many packets it holds. */
+  get held(): number;
+  /** Lets what it holds go on, in order; how many. */
+  release(): number;
+  /** Ends it; what it holds goes on. */
+  remove(): void;
+}
+/** Something that goes wrong at one moment, on every link. */
+export interface Fault {
+  /** ms since the network began. */
+  at: number;
+  /** The link is down, or its ends are parted, for `duration`; or it gets other settings. */
+  kind: "down" | "partition" | "settings";
+  /** ms. */
+  duration?: number;
+  settings?: LinkSettings;
+}
+/** What goes wrong in a run. All of it follows from the seed. */
+export interface FaultPlan {
+  seed: number;
+  /** Settings of links, from their first node to the second. */
+  there: LinkSettings;
+  /** Settings of links, from their second node to the first. */
+  back: LinkSettings;
+  faults: Fault[];
+}
+/** What a scenario gets. */
+export interface Exploration {
+  seed: number;
+  plan: FaultPlan;
+  /** A new network in virtual time, whose links do what the plan says. It runs by itself until the scenario settles. */
+  network: Network;
+}
+/** What `explore()` takes besides. */
+export interface ExploreOptions {
+  /** Most virtual time a run may take, ms. Default a day. */
+  limit?: number;
+  /** Whether to look for the smallest plan that still fails, once one does. Default true. */
+  shrink?: boolean;
+  /** Further options of the networks. */
+  network?: Omit<NetworkOptions, "seed" | "clock" | "plan">;
+}
+/** A scenario failed: with which seed, and with which plan at least. */
+export declare class ExploreFailure extends Error {
+  readonly code = "ERR_EXPLORE_FAILED";
+  readonly name = "ExploreFailure";
+  /** The smallest seed that fails. */
+  readonly seed: number;
+  /** The smallest plan found that fails with it. */
+  readonly plan: FaultPlan;
+  /** How many seeds were tried. */
+  readonly tried: number;
+  constructor(seed: number, plan: FaultPlan, tried: number, cause: unknown, explained: string);
+}
+/** The plan of a seed: settings of links from good to very bad; every second one has faults besides. */
+export declare function faultPlan(seed: number): FaultPlan;
+/**
+ * Runs a scenario with the plan of each seed, in order, each on a network of its own, and rejects with the first that
+ * fails: an `ExploreFailure` that names the seed and the smallest plan. `seeds`: their number (from 0)
+ * or the seeds themselves. Resolves with how many were run.
+ */
+export declare function explore(seeds: number | Iterable<number>, scenario: (exploration: Exploration) => Promise<unknown> | unknown, options?: ExploreOptions): Promise<number>;
+interface SocketSink extends AsyncResource {
+  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  /** The stack is closing. */
+  onStackClose(): void;
+}
+interface ListenerSink extends AsyncResource {
+  /** Runs outside the handle's async context: it is for the listener's callback, not for the new connection. */
+  onAccept(id: number): void;
+  onStackClose(): void;
+}
+declare class Reactor {
+  #private;
+  readonly native: NativeStack;
+  closed: boolean;
+  /** Called when something was recorded for the trace. */
+  ontrace: (() => void) | null;
+  /** Called when a program makes a socket, before it connects. */
+  onhandle: ((sink: SocketSink) => void) | null;
+  constructor(binding: NativeBinding, options: NativeStackOptions);
+  /** Throws once the stack is closed. */
+  check(): void;
+  addSocket(id: number, sink: SocketSink): void;
+  /** Forgets a socket; what the stack reports of it from here on is only of interest for `linger`. */
+  removeSocket(id: number): void;
+  addListener(id: number, sink: ListenerSink): void;
+  removeListener(id: number): void;
+  /** Numbers of live handles, for tests and `stats()`. */
+  get counts(): {
+    sockets: number;
+    listeners: number;
+    lingering: number;
+  };
+  /** The ids of live sockets and listeners, with what is told of them. */
+  get handles(): {
+    sockets: ReadonlyMap<number, SocketSink>;
+    listeners: ReadonlyMap<number, ListenerSink>;
+  };
+  /** Adds `delta` to the number of handles that keep the process alive. */
+  activate(delta: 1 | -1): void;
+  /**
+   * The socket's last bytes are on their way: the process stays until they are acknowledged, since no kernel would
+   * finish the job, but not for longer than there is progress.
+   */
+  linger(id: number): void;
+  unlinger(id: number): void;
+  /**
+   * Calls back in a later turn of the event loop, before anything the peer may answer meanwhile is reported: libuv's
+   * order for the completion of a shutdown or a close.
+   */
+  defer(resource: AsyncResource, callback: () => void): void;
+  /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
+  view(slab: number, offset: number, length: number): Buffer;
+  /** Ends every handle and the native stack. Idempotent. */
+  close(): void;
+}
+interface AddressOut {
+  address?: string;
+  port?: number;
+  family?: string;
+}
+interface HandleOwner {
+  /** Received bytes; `false` asks for no more until `readStart`. */
+  onHandleData(chunk: Buffer): void;
+  /** The peer's FIN. */
+  onHandleEnd(): void;
+  /** Reading failed; `errno` is negative. */
+  onHandleError(errno: number): void;
+  /** The stack closes, with everything on it. */
+  onStackClose(): void;
+}
+declare class SocketHandle extends AsyncResource implements SocketSink {
+  #private;
+  owner: HandleOwner | null;
+  /** Whether the Socket wants data. */
+  reading: boolean;
+  bytesRead: number;
+  bytesWritten: number;
+  /** Bytes accepted from the Socket that the stack has had no room for yet. */
+  writeQueueSize: number;
+  /**
+   * `id` is that of an accepted connection; without it `connect` makes one. `mapped`: its listener is on `::` and takes
+   * IPv4 too.
+   */
+  constructor(reactor: Reactor, id?: number, mapped?: boolean);
+  /** The number of the async context that callbacks run in. */
+  getAsyncId(): number;
+  /** There is no descriptor. */
+  get fd(): number;
+  /** The connection's number in the stack, or -1. */
+  get id(): number;
+  /** Whether the connection came about (and may be over by now). */
+  get connected(): boolean;
+  /** Begins to connect; `done` is called with 0 or a negative errno. Returns 0 or the errno of an immediate failure. */
+  connect(address: string, port: number, localAddress: string | undefined, localPort: number | undefined, done: (errno: number) => void): number;
+  readStart(): number;
+  readStop(): number;
+  /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
+  putBack(chunk: Buffer): void;
+  /**
+   * Sends `chunks`. Returns 0 if the stack took them all, a negative errno if it failed at once, or 1 if `done` will be
+   * called with one of these.
+   */
+  write(chunks: Uint8Array[], done: (errno: number) => void): number;
+  /** FIN after what was written. Returns 0, or a negative errno. `done` is called before the peer's answer. */
+  shutdown(done: () => void): number;
+  /** Lets the connection go: what was written is still sent. `done` is called in a later turn. */
+  close(done?: () => void): void;
+  /** Lets the connection go with a RST. */
+  reset(done?: () => void): number;
+  setNoDelay(enable: boolean): number;
+  /** `initialDelay` in seconds, as Node's handles have it; 0 keeps the stack's default. */
+  setKeepAlive(enable: boolean, initialDelay: number): number;
+  setTypeOfService(tos: number): number;
+  getTypeOfService(): number;
+  info(): NativeInfo | null;
+  getsockname(out: AddressOut): number;
+  getpeername(out: AddressOut): number;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
+  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  onStackClose(): void;
+}
+declare class ServerHandle extends AsyncResource implements ListenerSink {
+  #private;
+  owner: {
+    close(): unknown;
+  } | null;
+  /** Called for each connection, in the listener's async context. `this` is the handle. */
+  onconnection: ((this: ServerHandle, errno: number, handle: SocketHandle) => void) | null;
+  private constructor();
+  /** Listens, or returns the negative errno of why not. */
+  static listen(reactor: Reactor, address: string, port: number, backlog: number, ipv6Only: boolean): ServerHandle | number;
+  get fd(): number;
+  getAsyncId(): number;
+  getsockname(out: AddressOut): number;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
+  close(done?: () => void): void;
+  onAccept(id: number): void;
+  onStackClose(): void;
+}
+declare const kNet: unique symbol;
+declare const kHandle: unique symbol;
+declare const kTimeout: unique symbol;
+declare const kLastWriteQueueSize: unique symbol;
+declare const kBuffer: unique symbol;
+declare const kBufferCallback: unique symbol;
+declare const kBufferGenerator: unique symbol;
+declare const kBytesRead: unique symbol;
+declare const kBytesWritten: unique symbol;
+declare const kNoDelay: unique symbol;
+declare const kKeepAlive: unique symbol;
+declare const kKeepAliveInitialDelay: unique symbol;
+declare const kTypeOfService: unique symbol;
+declare const kBlockList: unique symbol;
+declare const kUsernetSocket: unique symbol;
+interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
+  /** Whether the writable side stays open after the peer's FIN. Default false. */
+  allowHalfOpen?: boolean;
+  /** Destroys the socket when aborted. */
+  signal?: AbortSignal;
+  /** Reads into one buffer instead of emitting `data`. */
+  onread?: realNet.OnReadOpts;
+  /** Sends small segments at once (Nagle's algorithm off). Default false. */
+  noDelay?: boolean;
+  /** Probes an idle connection. Default false. */
+  keepAlive?: boolean;
+  /** Idle time before the first probe, ms. 0 keeps the stack's default. */
+  keepAliveInitialDelay?: number;
+  /** Bytes each side buffers before it says stop. */
+  highWaterMark?: number;
+  /** Addresses that must not be connected to. */
+  blockList?: realNet.BlockList;
+  /** The DSCP and ECN byte of outgoing packets, 0-255. */
+  typeOfService?: number;
+}
+type WriteCallback = (error?: Error | null) => void;
+type Gathered = Array<{
+  chunk: string | Uint8Array;
+  encoding: BufferEncoding;
+}>;
+interface Socket extends realNet.Socket {
+  /**
+   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
+   * (bytes), counters of retransmissions and more. `null` where there is no connection.
+   */
+  info(): NativeInfo | null;
+  /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
+  setTypeOfService(tos: number): this;
+  /** The DSCP and ECN byte of outgoing packets. */
+  getTypeOfService(): number;
+  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
+  setKeepAlive(enable?: boolean, initialDelay?: number): this;
+  setKeepAlive(options: {
+    enable?: boolean;
+    initialDelay?: number;
+  }): this;
+}
+declare class SocketImpl extends Duplex implements HandleOwner {
+  #private;
+  /** The `net` this socket belongs to; on the prototype of each stack's own constructor. */
+  readonly [kNet]: NetContext;
+  readonly [kUsernetSocket]: true;
+  [kHandle]: SocketHandle | null;
+  [kTimeout]: NodeJS.Timeout | null;
+  [kLastWriteQueueSize]: number;
+  [kBuffer]: Uint8Array | true | null;
+  [kBufferCallback]: ((length: number, buffer: Uint8Array) => unknown) | null;
+  [kBufferGenerator]: (() => Uint8Array) | null;
+  [kBytesRead]: number;
+  [kBytesWritten]: number;
+  [kNoDelay]: boolean;
+  [kKeepAlive]: boolean;
+  [kKeepAliveInitialDelay]: number;
+  [kTypeOfService]: number | undefined;
+  [kBlockList]: realNet.BlockList | undefined;
+  connecting: boolean;
+  server: Listening | null;
+  timeout: number | undefined;
+  autoSelectFamilyAttemptedAddresses: string[];
+  /** Internal to Node's modules, which look at these on any socket. */
+  _hadError: boolean;
+  _parent: SocketImpl | null;
+  _host: string | null;
+  _server: Listening | null;
+  _sockname: AddressOut | null;
+  _peername: AddressOut | null;
+  _aborted: boolean | undefined;
+  _pendingData: string | Uint8Array | Gathered | null;
+  _pendingEncoding: BufferEncoding | "";
+  resetAndClosing: boolean | undefined;
+  constructor(options?: SocketOptions);
+  get _handle(): SocketHandle | null;
+  set _handle(handle: SocketHandle | null);
+  get _connecting(): boolean;
+  get pending(): boolean;
+  get readyState(): realNet.SocketReadyState;
+  get bufferSize(): number | undefined;
+  /** Begins a connection; the forms are those of `net.Socket.connect`. */
+  connect(...args: unknown[]): this;
+  setTimeout(msecs: number, callback?: () => void): this;
+  _onTimeout(): void;
+  /** Puts the idle timer back to its start. */
+  _unrefTimer(): void;
+  setNoDelay(enable?: boolean): this;
+  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object `{ enable, initialDelay }`. */
+  setKeepAlive(enable?: boolean | {
+    enable?: boolean;
+    initialDelay?: number;
+  }, initialDelay?: number): this;
+  /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
+  setTypeOfService(tos: number): this;
+  /** The DSCP and ECN byte of outgoing packets. */
+  getTypeOfService(): number;
+  /**
+   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
+   * (bytes), counters of retransmissions and more. `null` where there is no connection.
+   */
+  info(): NativeInfo | null;
+  address(): realNet.AddressInfo | Record<string, never>;
+  get localAddress(): string | undefined;
+  get localPort(): number | undefined;
+  get localFamily(): string | undefined;
+  get remoteAddress(): string | undefined;
+  get remotePort(): number | undefined;
+  get remoteFamily(): string | undefined;
+  _getsockname(): AddressOut;
+  _getpeername(): AddressOut;
+  get bytesRead(): number;
+  get _bytesDispatched(): number;
+  get bytesWritten(): number | undefined;
+  ref(): this;
+  unref(): this;
+  pause(): this;
+  resume(): this;
+  read(size?: number): ReturnType<Duplex["read"]>;
+  destroySoon(): void;
+  /** Closes with a RST. */
+  resetAndDestroy(): this;
+  _reset(): this;
+  _read(size: number): void;
+  _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void;
+  _writev(chunks: Gathered, callback: WriteCallback): void;
+  _final(callback: WriteCallback): void;
+  _destroy(error: Error | null, callback: (error?: Error | null) => void): void;
+  onHandleData(chunk: Buffer): void;
+  onHandleEnd(): void;
+  onHandleError(errno: number): void;
+  onStackClose(): void;
+}
+interface ServerOptions extends realNet.ServerOpts {
+  /** Connections from these addresses are closed without a word. */
+  blockList?: realNet.BlockList;
+}
+interface Server extends realNet.Server {
+  /** Ends a server that listens; resolves once it is closed. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+type ConnectionListener = (socket: Socket) => void;
+declare class ServerImpl extends EventEmitter {
+  #private;
+  /** The `net` this server belongs to; on the prototype of each stack's own constructor. */
+  readonly [kNet]: NetContext;
+  allowHalfOpen: boolean;
+  pauseOnConnect: boolean;
+  noDelay: boolean;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+  highWaterMark: number;
+  blockList: realNet.BlockList | undefined;
+  maxConnections: number;
+  _connections: number;
+  _handle: ServerHandle | null;
+  _unref: boolean;
+  _listeningId: number;
+  _connectionKey: string;
+  _usingWorkers: boolean;
+  constructor(options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener);
+  get listening(): boolean;
+  /** Begins to listen; the forms are those of `net.Server.listen`, but for pipes, descriptors and handles. */
+  listen(...args: unknown[]): this;
+  /** Node's name for the step that programs wrap. `address` null is every address, both families. */
+  _listen2(address: string | null, port: number, addressType: number, backlog: number, _fd?: number, flags?: number): void;
+  address(): realNet.AddressInfo | null;
+  getConnections(callback: (error: Error | null, count: number) => void): this;
+  close(callback?: (error?: Error) => void): this;
+  [Symbol.asyncDispose](): Promise<void>;
+  _emitCloseIfDrained(): void;
+  ref(): this;
+  unref(): this;
+  [EventEmitter.captureRejectionSymbol](error: Error, event: string | symbol, ...args: unknown[]): void;
+}
+interface Listening extends EventEmitter {
+  allowHalfOpen: boolean;
+  pauseOnConnect: boolean;
+  noDelay: boolean;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+  highWaterMark: number;
+  maxConnections: number;
+  blockList?: realNet.BlockList | undefined;
+  _connections: number;
+  _handle: ServerHandle | null;
+  _unref: boolean;
+  _connectionKey: string;
+  _emitCloseIfDrained(): void;
+  close(callback?: (error?: Error) => void): unknown;
+  unref(): unknown;
+}
+declare class NetContext {
+  #private;
+  /** Finds the addresses of names where a socket brings no `lookup` of its own; undefined: `dns.lookup`. */
+  lookup: typeof dns.lookup | undefined;
+  /** The constructors bound to this stack. */
+  Socket: new (options?: object) => SocketImpl;
+  Server: new (options?: object, listener?: (socket: SocketImpl) => void) => ServerImpl;
+  /** `reactor` is called when the first socket connects or the first server listens. */
+  constructor(reactor: () => Reactor);
+  get reactor(): Reactor;
+  /** Until set, what the real `net` says, command-line options included. */
+  get autoSelectFamily(): boolean;
+  set autoSelectFamily(value: boolean);
+  /** Until set, what the real `net` says (ms). */
+  get autoSelectFamilyAttemptTimeout(): number;
+  set autoSelectFamilyAttemptTimeout(value: number);
+}
+type Callback = (...args: unknown[]) => void;
+type NormalizedArgs = [
+  options: Record<string, unknown>,
+  callback: Callback | null
+];
+interface SocketConstructor {
+  new (options?: SocketOptions): Socket;
+  (options?: SocketOptions): Socket;
+  readonly prototype: Socket;
+}
+interface ServerConstructor {
+  new (connectionListener?: (socket: Socket) => void): Server;
+  new (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  (connectionListener?: (socket: Socket) => void): Server;
+  (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  readonly prototype: Server;
+}
+type ConnectOptions = SocketOptions & realNet.TcpSocketConnectOpts & {
+  /** Idle time, ms, after which `timeout` is emitted. */
+  timeout?: number;
+};
+interface Connect {
+  (options: ConnectOptions, connectionListener?: () => void): Socket;
+  (port: number, host?: string, connectionListener?: () => void): Socket;
+  (port: number, connectionListener?: () => void): Socket;
+}
+interface Net {
+  connect: Connect;
+  createConnection: Connect;
+  createServer(connectionListener?: (socket: Socket) => void): Server;
+  createServer(options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  Socket: SocketConstructor;
+  /** Legacy name of `Socket`. */
+  Stream: SocketConstructor;
+  Server: ServerConstructor;
+  isIP: typeof realNet.isIP;
+  isIPv4: typeof realNet.isIPv4;
+  isIPv6: typeof realNet.isIPv6;
+  BlockList: typeof realNet.BlockList;
+  SocketAddress: typeof realNet.SocketAddress;
+  getDefaultAutoSelectFamily(): boolean;
+  setDefaultAutoSelectFamily(value: boolean): void;
+  getDefaultAutoSelectFamilyAttemptTimeout(): number;
+  setDefaultAutoSelectFamilyAttemptTimeout(value: number): void;
+  /** Node's internal normalization of arguments, which some libraries call. */
+  _normalizeArgs(args: unknown[]): NormalizedArgs;
+}
+type StackAgent = https.Agent;
+interface UndiciDispatcher {
+  close(): Promise<void>;
+  destroy(error?: Error | null): Promise<void>;
+  dispatch(options: object, handler: object): boolean;
+}
+interface DispatcherOptions {
+  connect?: Record<string, unknown>;
+  [option: string]: unknown;
+}
+type Http = typeof http;
+type Https = typeof https;
+type Tls = typeof realTls;
+interface TunDevice extends TunOptions {
+  readonly kind: "tun";
+}
+interface LinkDevice {
+  readonly kind: "link";
+}
+type Device = TunDevice | LinkDevice;
+interface TunOptions {
+  /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
+  name?: string;
+  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
+  offload?: boolean;
+  /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
+  queueLength?: number;
+  /** Whether to set the interface up. Default true. */
+  up?: boolean;
+  /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
+  impairment?: Impairment;
+}
+interface Impairment {
+  /** Probability that a packet is lost, 0-1. */
+  loss?: number;
+  /** Probability that a packet arrives twice, 0-1. */
+  duplicate?: number;
+  /** Probability that a packet is held back so that later ones overtake it, 0-1. */
+  reorder?: number;
+  /** How long such a packet is held back at most, ms. Default 10. */
+  reorderBy?: number;
+  /** Probability that one bit of a packet is flipped, 0-1. */
+  corrupt?: number;
+  /** One way, ms. */
+  delay?: number;
+  /** Random addition to the delay, ms. It changes no order. */
+  jitter?: number;
+  /** bit/s. */
+  rate?: number;
+  /** Bytes that wait for the rate before the next packet is lost. Default 256 KiB. */
+  queue?: number;
+  /** Of the generator of the impairments. Default 0. */
+  seed?: number;
+}
+interface InterfaceOptions {
+  /** Where its packets come from and go to. */
+  device: Device;
+  /** Its addresses, each with the length of its prefix: `198.18.0.2/24`, `fd00::2/64`. */
+  addresses: string[];
+  /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
+  name?: string;
+  /** Largest packet, bytes. Default: the device's. At least 68 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
+  mtu?: number;
+}
+interface RouteOptions {
+  /** A prefix such as `192.0.2.0/24`, or `default`: everything of the next hop's family. */
+  to: string;
+  /** The next hop, on the link of an interface. */
+  via?: string;
+  /** The name of the interface. Default: the one whose link `via` is on. */
+  interface?: string;
+}
+interface StackOptions {
+  /** The interfaces it begins with. Default none. */
+  interfaces?: InterfaceOptions[];
+  /** The routes it begins with. Default none. */
+  routes?: RouteOptions[];
+  /** Whether it has 127.0.0.0/8 and ::1. Default true. */
+  loopback?: boolean;
+  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
+  recvBuffer?: number;
+  /** Most that a connection's send buffer holds, bytes. */
+  sendBuffer?: number;
+  /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
+  timeWait?: number;
+  /** Most connections at a time; further ones are refused. */
+  maxConnections?: number;
+  /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
+  trace?: boolean;
+}
+/** A socket or server that is open. */
+export interface Leak {
+  /** The host it is on. */
+  host: string;
+  kind: "socket" | "server";
+  /** Its own end. */
+  local: string | null;
+  /** Its peer's. */
+  remote: string | null;
+  /** The line of the program that made it; of a socket that was accepted, the one that made its server. */
+  creator: string;
+}
+/** What `network.host()` takes, besides the options of a stack. */
+export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "timeWait" | "maxConnections" | "trace"> {
+  /** Its IP addresses, without prefixes. Default: one of 198.18.0.0/15 and one of fd00::/64. */
+  addresses?: string[];
+  /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */
+  dns?: Record<string, string | string[]>;
+  /** MTU of its interface, bytes. Default: that of its first link. */
+  mtu?: number;
+}
+/** The events of a host: those of its stack (with `trace: true`), over all its lives. */
+export interface HostEvents extends StackEvents {
+  /** It crashed. */
+  crash: [
+  ];
+  /** It runs again. */
+  restart: [
+  ];
+}
+/**
+ * A host of a network. It has everything a stack has: `net`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,
+ * `attach()`. These stay the same objects when it crashes and starts again.
+ */
+export declare class Host extends TypedEventEmitter<HostEvents> {
+  #private;
+  /** Its name, by which the others find it. */
+  readonly name: string;
+  /** Everything `node:net` exports, bound to this host. */
+  readonly net: Net;
+  /** Its addresses, IPv4 first. */
+  get addresses(): string[];
+  /** Its first address. */
+  get address(): string;
+  /** Whether it runs. */
+  get up(): boolean;
+  /** `dns.lookup` as programs on this host see it: the names of the network's nodes, and its own. */
+  get lookup(): NonNullable<NetContext["lookup"]>;
+  /** `node:http` on this host. */
+  get http(): Http;
+  /** `node:https` on this host. */
+  get https(): Https;
+  /** `node:tls` on this host. */
+  get tls(): Tls;
+  /** An agent for `node:http` and `node:https` whose connections are on this host. */
+  agent(options?: http.AgentOptions & https.AgentOptions): StackAgent;
+  /** A dispatcher for undici and `fetch` whose connections are on this host. Needs the package undici. */
+  dispatcher(options?: DispatcherOptions): UndiciDispatcher;
+  /** Makes a server of Node's own, or of a library over it, listen on this host. Returns it. */
+  attach<T extends realNet.Server>(server: T): T;
+  /** The counters of its stack: of its present life. */
+  stats(): NativeStats;
+  /**
+   * Makes a server of the real network reachable in this one: connections to `port` of this host go on to the real
+   * `target`. Only with `clock: 'real'`. Resolves once it listens; the result closes it.
+   */
+  forward(port: number, target: {
+    host?: string;
+    port: number;
+  }): Promise<realNet.Server>;
+  /**
+   * Takes the host away at once, as a power failure does: no FIN, no RST. Its sockets and servers are destroyed; what its
+   * program still does with its `net` fails until `restart()`.
+   */
+  crash(): void;
+  /** Starts it again after a crash: the same addresses, no sockets. */
+  restart(): void;
+  /** Sockets and servers that are open, with who made them. */
+  get leaks(): Leak[];
+}
+/** What `createNetwork()` takes. */
+export interface NetworkOptions {
+  /** Everything random follows from it. A whole number, 0 to 2^53 - 1. Default 0. */
+  seed?: number;
+  /**
+   * `virtual`: time goes on only in `run()`, `advance()` and `until()`, and there only while the program is idle; the
+   * program's timers, `Date` and `performance` go with it. `real`: time passes by itself. Default `virtual`.
+   */
+  clock?: "virtual" | "real";
+  /** node:test's `mock.timers`, where those are in use: they then share the network's clock. Jest's are found. */
+  timers?: MockTimers;
+  /**
+   * What to do where the program has real sockets, pipes or processes open while the clock is virtual: `refuse` them with
+   * `ERR_REAL_IO`, or `allow` them and accept runs that differ. Files, names and the like are awaited. Default `refuse`.
+   */
+  realIo?: "refuse" | "allow";
+  /** How long real requests may take, real ms. Default 10,000. */
+  realIoTimeout?: number;
+  /**
+   * What goes wrong: settings of links that are given none, and faults at moments. From `faultPlan()`, or from the
+   * failure of an `explore()`, to see it again.
+   */
+  plan?: FaultPlan;
+  /** How many packets `trace()` shows. Default 200. */
+  keepTrace?: number;
+  /** Bytes of packets kept to be written to a file when an assertion fails; 0 keeps none. Default 16 MiB. */
+  keepCapture?: number;
+}
+/** A packet and what happened to it. */
+export interface PacketEvent {
+  /** ms since the network began. */
+  at: number;
+  /** Names its transmission over one link, in every event about it. */
+  id: number;
+  /** What happened: `sent`, `delivered`, `dropped`, `corrupted`, `duplicated`, `reordered`, `delayed`, `held`... */
+  what: string;
+  /** Why it was dropped: `lost`, `queue full`, `too big`, `link down`, `partition`... */
+  reason?: string;
+  /** Name of the node that sent it over this link. */
+  from: string;
+  /** Name of the node at the link's other end. */
+  to: string;
+  /** `tcp`, `udp`, `icmp`, `icmpv6`, `malformed`, or the protocol's number. */
+  protocol: string;
+  source?: string;
+  destination?: string;
+  sourcePort?: number;
+  destinationPort?: number;
+  seq?: number;
+  ack?: number;
+  window?: number;
+  /** TCP control bits, letters of `SFRPAUECN`. */
+  flags?: string;
+  /** Bytes of its payload. */
+  length?: number;
+  /** The whole IP packet. */
+  bytes: Buffer;
+}
+/** The events of a network. */
+export interface NetworkEvents {
+  /** Something happened to a packet. Emitted once the program is told of what it brought about. */
+  packet: [
+    event: PacketEvent
+  ];
+}
+/** One way of a connection, as its sender put it on the network. */
+export interface ConnectionWay {
+  segments: number;
+  /** Of data, each byte once. */
+  bytes: number;
+  /** Segments that were sent again. */
+  retransmits: number;
+  resets: number;
+  fins: number;
+  /** Segments that the network did away with. */
+  lost: number;
+}
+/** What became of a TCP connection. */
+export interface ConnectionRecord {
+  /** Names of its hosts; null for a server's address that is nobody's. */
+  client: string;
+  server: string | null;
+  clientAddress: string;
+  serverAddress: string;
+  clientPort: number;
+  serverPort: number;
+  /** When its first SYN was sent, ms. */
+  at: number;
+  /** Whether both ends reached ESTABLISHED. */
+  established: boolean;
+  /** From client to server. */
+  sent: ConnectionWay;
+  /** From server to client. */
+  received: ConnectionWay;
+}
+/** What `run()` takes. */
+export interface RunOptions {
+  /** Most virtual time it may take, ms. Default a day. */
+  limit?: number;
+}
+/** What `until()` takes. */
+export interface UntilOptions {
+  /** Most virtual time it may take, ms. Default an hour; with `clock: 'real'`, 10 s. */
+  limit?: number;
+  /** What is waited for, for the message when it does not come. */
+  what?: string;
+}
+/** A network of hosts and links. Made by `createNetwork()`. */
+export declare class Network extends TypedEventEmitter<NetworkEvents> {
+  #private;
+  readonly seed: number;
+  /** The network's time, ms since it began. */
+  get now(): number;
+  /** Its hosts by name. */
+  get hosts(): ReadonlyMap<string, Host>;
+  /** Adds a host. Others find it by its name. */
+  host(name: string, options?: HostOptions): Host;
+  /** Adds a router: it forwards packets along a shortest path and says by ICMP why it cannot forward one. */
+  router(name: string): NodeRef;
+  /** Adds a learning switch. */
+  switch(name: string): NodeRef;
+  /** Adds a NAT box. Link its outside with `uplink()` and its inside with `link()`. */
+  nat(name: string, options?: NativeNatOptions): NodeRef;
+  /** Links two nodes. */
+  link(a: NodeRef, b: NodeRef, options?: LinkOptions): Link;
+  /** Links the outside of a NAT box with a node. */
+  uplink(nat: NodeRef, to: NodeRef, options?: LinkOptions): Link;
+  /** Parts every node of `a` from every node of `b`: nothing one sends reaches the other, whichever way it takes. */
+  partition(a: readonly NodeRef[], b: readonly NodeRef[]): void;
+  /** Ends every partition. */
+  heal(): void;
+  /** Adds a rule on packets: "the third data segment from client to server is dropped". */
+  rule(match: RuleMatch, action: RuleAction): Rule;
+  /** Hands a packet to a host as if it had come over its link. It need not be valid. */
+  inject(host: Host, packet: Uint8Array): void;
+  /** Captures packets from now on, into a pcapng file if one is named. */
+  capture(file?: string | null, options?: CaptureOptions): Capture;
+  /**
+   * The last packets, one line each, oldest first: time, nodes, ports, control bits, relative numbers, options, and what
+   * the network did to the packet. The same for the same seed and calls, so that it can be compared with a snapshot.
+   */
+  trace(): string;
+  /** What became of each TCP connection, oldest first: at most the last 65,536. */
+  connections(): ConnectionRecord[];
+  /** How many packets the network did away with, by reason. */
+  drops(): Record<string, number>;
+  /**
+   * Lets time go on until nothing is left to happen: no packet is under way, no timeout of the program is pending, and
+   * what goes on by itself (probes of idle connections, intervals) brings about nothing new. Rejects with
+   * `ERR_NETWORK_BUSY` at the limit. With a function or promise: until that settles, whose outcome is the run's.
+   */
+  run(options?: RunOptions): Promise<void>;
+  run<T>(body: Promise<T> | (() => Promise<T> | T), options?: RunOptions): Promise<T>;
+  /** Lets that much time go on, ms. */
+  advance(ms: number): Promise<void>;
+  /**
+   * Lets time go on until the condition is true, which is asked whenever the program is idle. Rejects with
+   * `ERR_NETWORK_STALLED` at the limit, or when nothing is left to happen.
+   */
+  until(condition: () => unknown, options?: UntilOptions): Promise<void>;
+  /** Sockets and servers that are open, with the lines that made them. */
+  leaks(): Leak[];
+  /**
+   * A message for a failure: `text`, the seed, the last packets and where the pcap is. Writes one to the directory for
+   * temporary files where no capture has a file.
+   */
+  explain(text: string): string;
+  /** Ends the network: its hosts' sockets are destroyed, captures written, the program gets its own time back. */
+  close(): Promise<void>;
+  /** As `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+/** Makes a network. */
+export declare function createNetwork(options?: NetworkOptions): Network;
+/** Makes a network for the time of a function, which uses it; closes it in any case. Resolves as the function does. */
+export declare function withNetwork<T>(options: NetworkOptions, body: (network: Network) => Promise<T> | T): Promise<T>;
+/** Which connections an assertion is about: those for which all of it holds. */
+export interface ConnectionFilter {
+  /** The host that connected, or its name. */
+  client?: string | {
+    readonly name: string;
+  };
+  /** The host it connected to, or its name. */
+  server?: string | {
+    readonly name: string;
+  };
+  /** The server's port. */
+  port?: number;
+}
+/** Throws unless segments were retransmitted: at least `least` of them. */
+export declare function assertRetransmitted(network: Network, filter?: ConnectionFilter, least?: number): void;
+/** Throws if a segment was retransmitted. */
+export declare function assertNotRetransmitted(network: Network, filter?: ConnectionFilter): void;
+/** Throws unless a RST was sent. */
+export declare function assertReset(network: Network, filter?: ConnectionFilter): void;
+/** Throws if a RST was sent. */
+export declare function assertNoReset(network: Network, filter?: ConnectionFilter): void;
+/** Throws unless connections reached ESTABLISHED at both ends: at least `least` of them. */
+export declare function assertEstablished(network: Network, filter?: ConnectionFilter, least?: number): void;
+/** Throws if a connection reached ESTABLISHED at both ends. */
+export declare function assertNotEstablished(network: Network, filter?: ConnectionFilter): void;
+/** Throws if sockets or servers are open; names the lines that made them. */
+export declare function assertNoLeaks(network: Network): void;
+/** What a Jest matcher gives back. */
+export interface MatcherResult {
+  pass: boolean;
+  message: () => string;
+}
+/**
+ * Matchers for Jest (and Vitest): `expect.extend(matchers)`, then `expect(network).toHaveRetransmitted({ client })`,
+ * `.not.toHaveSentReset()`, `.toHaveEstablished({ server, port })`, `.not.toHaveLeaks()`.
+ */
+export declare const matchers: {
+  toHaveRetransmitted: (network: Network, filter?: ConnectionFilter | undefined, least?: number | undefined) => MatcherResult;
+  toHaveSentReset: (network: Network, filter?: ConnectionFilter | undefined) => MatcherResult;
+  toHaveEstablished: (network: Network, filter?: ConnectionFilter | undefined, least?: number | undefined) => MatcherResult;
+  toHaveLeaks: (network: Network) => MatcherResult;
+};
+
+export {
+  NativeNatOptions as NatOptions,
+};
+
+export {};
