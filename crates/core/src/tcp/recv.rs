@@ -322,6 +322,8 @@ impl Receiver {
         }
         if self.fin_at.is_some_and(|at| at.le(self.acks.nxt)) {
             self.acks.nxt += 1;
+            // A FIN takes no buffer: the window stays what it was, as in Linux and FreeBSD.
+            self.acks.edge += 1;
             self.ooo.clear();
             self.acks.ack_now();
             result.fin = true;
