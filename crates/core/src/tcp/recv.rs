@@ -347,8 +347,12 @@ impl Receiver {
     fn new_edge(&self, free: usize, buffer: usize) -> SeqNumber {
         // What the window field can say bounds it too (RFC 7323 §2.3).
         let edge = self.acks.nxt + free.min(0xffff << self.acks.wscale) as u32;
-        let least = (buffer as u32 / 2).min(self.rcv_mss).max(1);
-        if edge.gt(self.acks.edge) && edge.since(self.acks.edge) >= least {
+        let half = buffer as u32 / 2;
+        let least = half.min(self.rcv_mss).max(1);
+        // What is silly is a small window; one of at least half the buffer moves on by any number of bytes, as in Linux
+        // and FreeBSD.
+        let wide = edge.since(self.acks.nxt) >= half.min(0xffff << self.acks.wscale).max(1);
+        if edge.gt(self.acks.edge) && (wide || edge.since(self.acks.edge) >= least) {
             // A multiple of the scale's unit, so that what the peer computes is what we mean.
             edge - (edge.since(self.acks.nxt) & ((1 << self.acks.wscale) - 1))
         } else {

@@ -1,0 +1,46 @@
+//! What packetdrill asks of libc and not of us; it comes here when the object is in `LD_PRELOAD` too. Three of these
+//! spare a test run what only a run in real time needs: real-time priority, locked memory, and 100 ms of spinning.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::abi;
+
+/// getsockopt(2) for descriptors of ours (packetdrill reads `TCP_INFO` through it), the system's for others.
+///
+/// # Safety
+/// As getsockopt(2): `value` has room for `*len` bytes.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn getsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    len: *mut libc::socklen_t,
+) -> c_int {
+    if abi::is_ours(fd) {
+        // SAFETY: the caller keeps getsockopt(2)'s contract.
+        return unsafe { abi::getsockopt(std::ptr::null_mut(), fd, level, name, value, len) };
+    }
+    // SAFETY: the system call of that name, with its arguments.
+    unsafe { libc::syscall(libc::SYS_getsockopt, fd, level, name, value, len) as c_int }
+}
+
+/// sched_setscheduler(2) that does nothing: virtual time needs no priority, and a shared machine no such guest.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn sched_setscheduler(_pid: c_int, _policy: c_int, _param: *const c_void) -> c_int {
+    0
+}
+
+/// mlockall(2) that does nothing, so that no privilege is needed.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn mlockall(_flags: c_int) -> c_int {
+    0
+}
+
+/// times(2) that ticks at each call: packetdrill spins for ten ticks before it starts. It looks at the result alone.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn times(_buffer: *mut c_void) -> c_long {
+    static TICKS: AtomicI64 = AtomicI64::new(1);
+    TICKS.fetch_add(1, Ordering::Relaxed) as c_long
+}
