@@ -122,6 +122,7 @@ function makeTools(directory) {
   *) exec ${execFileSync('which', ['python3'], { encoding: 'utf8' }).trim()} "$@";;
 esac`,
   );
+  tool('sockstat', 'cat "$USERNET_PACKETDRILL_SYSCTL.sockets" 2>/dev/null');
   for (const name of ['ip', 'tc', 'ifconfig', 'kldload', 'nstat', 'ethtool', 'iptables', 'route']) tool(name, 'exit 0');
   return tools;
 }
@@ -177,6 +178,7 @@ function run(suite, script, context) {
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       rmSync(sysctl, { force: true });
+      rmSync(`${sysctl}.sockets`, { force: true });
       rmSync(`/tmp/sysctl_restore_${child.pid}.sh`, { force: true });
       settle(code === 0 ? null : output.trim() || `ended by ${signal ?? code}`);
     });

@@ -37,6 +37,8 @@ pub(crate) struct Host {
     pub(crate) descriptors: BTreeMap<i32, Descriptor>,
     /// How much of the file of sysctls was read.
     sysctl_read: usize,
+    /// The states of the connections as they were last written out.
+    states: String,
 }
 
 impl Host {
@@ -51,6 +53,7 @@ impl Host {
             sent: VecDeque::new(),
             descriptors: BTreeMap::new(),
             sysctl_read: 0,
+            states: String::new(),
         }
     }
 
@@ -62,6 +65,28 @@ impl Host {
             self.settings.set(line);
         }
         self.sysctl_read = text.len();
+    }
+
+    /// Writes the states of all connections beside the file of sysctls when they changed, in the words of FreeBSD's
+    /// sockstat(1): the runner's stand-in for it prints them.
+    pub(crate) fn write_states(&mut self) {
+        let Some(mut path) = std::env::var_os("USERNET_PACKETDRILL_SYSCTL") else { return };
+        let Some((stack, _)) = &self.stack else { return };
+        let mut text = String::new();
+        for (_, local, remote, state) in stack.tcp_connections() {
+            let state = match state.as_str() {
+                "SYN-RECEIVED" => "SYN_RCVD".to_owned(),
+                name => name.replace('-', "_"),
+            };
+            let family = if local.is_ipv4() { 4 } else { 6 };
+            text += &format!("root packetdril 1 3 tcp{family} {local} {remote} {state}\n");
+        }
+        if text != self.states {
+            path.push(".sockets");
+            // Without the file the scripts that ask see no connection, and fail.
+            let _ = std::fs::write(path, &text);
+            self.states = text;
+        }
     }
 
     /// The stack, made now if it was not.

@@ -206,6 +206,9 @@ pub(crate) fn gettimeofday() -> u64 {
     // Either thread asks until a moment has come.
     let target = g.host.now_usecs() + 1;
     guard = advance(guard, target);
+    if let Some(g) = guard.as_mut() {
+        g.host.write_states();
+    }
     guard.as_ref().map_or(target, |g| g.host.now_usecs())
 }
 
