@@ -57,8 +57,7 @@ pub(crate) struct PacketdrillInterface {
     shutdown: unsafe extern "C" fn(Data, c_int, c_int) -> c_int,
     getsockopt:
         unsafe extern "C" fn(Data, c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int,
-    setsockopt:
-        unsafe extern "C" fn(Data, c_int, c_int, c_int, *const c_void, socklen_t) -> c_int,
+    setsockopt: unsafe extern "C" fn(Data, c_int, c_int, c_int, *const c_void, socklen_t) -> c_int,
     poll: unsafe extern "C" fn(Data, *mut pollfd, nfds_t, c_int) -> c_int,
     netdev_send: unsafe extern "C" fn(Data, *const c_void, size_t) -> c_int,
     netdev_receive: unsafe extern "C" fn(Data, *mut c_void, *mut size_t, *mut c_longlong) -> c_int,
@@ -298,12 +297,7 @@ unsafe extern "C" fn listen(_: Data, fd: c_int, backlog: c_int) -> c_int {
     at_once(|host| host.listen(fd, backlog))
 }
 
-unsafe extern "C" fn accept(
-    _: Data,
-    fd: c_int,
-    addr: *mut sockaddr,
-    len: *mut socklen_t,
-) -> c_int {
+unsafe extern "C" fn accept(_: Data, fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int {
     let result = shared::call(|host| step(host.accept(fd, 0)));
     if let Ok(new) = result
         && let Some(Ok(peer)) = shared::with(|host| host.peer_of(new as c_int))
@@ -454,8 +448,7 @@ pub(crate) unsafe extern "C" fn getsockopt(
     value: *mut c_void,
     len: *mut socklen_t,
 ) -> c_int {
-    let bytes =
-        shared::with(|host| host.get_option(fd, level, name)).unwrap_or(Err(libc::EBADF));
+    let bytes = shared::with(|host| host.get_option(fd, level, name)).unwrap_or(Err(libc::EBADF));
     answer_int(bytes.map(|bytes| {
         // SAFETY: see above: `value` has room for `*len` bytes.
         unsafe {

@@ -103,7 +103,12 @@ impl Host {
         }
     }
 
-    pub(crate) fn open_socket(&mut self, domain: i32, kind: i32, protocol: i32) -> Result<isize, i32> {
+    pub(crate) fn open_socket(
+        &mut self,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<isize, i32> {
         if kind & 0xf != libc::SOCK_STREAM || ![0, libc::IPPROTO_TCP].contains(&protocol) {
             return Err(libc::EPROTONOSUPPORT);
         }
@@ -218,7 +223,12 @@ impl Host {
     }
 
     /// connect(2): begins, or tells how it goes.
-    pub(crate) fn connect(&mut self, fd: i32, remote: SocketAddr, first: bool) -> Result<Step, i32> {
+    pub(crate) fn connect(
+        &mut self,
+        fd: i32,
+        remote: SocketAddr,
+        first: bool,
+    ) -> Result<Step, i32> {
         let now = self.now();
         let socket = self.socket(fd)?;
         let nonblocking = socket.nonblocking;
@@ -253,7 +263,9 @@ impl Host {
         let options = overrides.apply(self.settings.socket_options());
         let connect = ConnectOptions {
             remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
-            local_addr: bound.map(|a| a.ip().to_canonical()).filter(|a: &IpAddr| !a.is_unspecified()),
+            local_addr: bound
+                .map(|a| a.ip().to_canonical())
+                .filter(|a: &IpAddr| !a.is_unspecified()),
             local_port: bound.map(|a| a.port()),
             options: Some(options),
         };

@@ -199,23 +199,27 @@ impl Host {
 
 /// A stack with one interface that leads everywhere.
 fn make_stack(settings: &Settings) -> (Stack, InterfaceId) {
-    let mut config = Config { loopback: false, socket: settings.socket_options(), ..Config::default() };
+    let mut config =
+        Config { loopback: false, socket: settings.socket_options(), ..Config::default() };
     if let Some(seconds) = settings.number("time_wait") {
         config.time_wait = std::time::Duration::from_secs(seconds);
     }
     let mut stack = Stack::new(config, Secrets::from_bytes(&[7; 64]), 1);
     let addresses = settings.addresses();
     let interface = stack
-        .add_interface(Instant::ZERO, InterfaceConfig {
-            name: "tun0".into(),
-            medium: Medium::Ip,
-            mtu: settings.mtu(),
-            offload: Offload { tx_checksum: false, tso4: settings.tso(), tso6: settings.tso() },
-            addresses: addresses
-                .iter()
-                .filter_map(|a| IpCidr::new(*a, if a.is_ipv4() { 16 } else { 48 }))
-                .collect(),
-        })
+        .add_interface(
+            Instant::ZERO,
+            InterfaceConfig {
+                name: "tun0".into(),
+                medium: Medium::Ip,
+                mtu: settings.mtu(),
+                offload: Offload { tx_checksum: false, tso4: settings.tso(), tso6: settings.tso() },
+                addresses: addresses
+                    .iter()
+                    .filter_map(|a| IpCidr::new(*a, if a.is_ipv4() { 16 } else { 48 }))
+                    .collect(),
+            },
+        )
         .expect("the flags' MTU and addresses are an interface's");
     for any in [IpAddr::from([0u8; 4]), IpAddr::from([0u8; 16])] {
         if addresses.iter().any(|a| a.is_ipv4() == any.is_ipv4())

@@ -28,7 +28,11 @@ pub(crate) unsafe extern "C" fn getsockopt(
 
 /// sched_setscheduler(2) that does nothing: virtual time needs no priority, and a shared machine no such guest.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn sched_setscheduler(_pid: c_int, _policy: c_int, _param: *const c_void) -> c_int {
+pub(crate) extern "C" fn sched_setscheduler(
+    _pid: c_int,
+    _policy: c_int,
+    _param: *const c_void,
+) -> c_int {
     0
 }
 

@@ -90,12 +90,16 @@ impl Host {
             }
             (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => over.keep_alive = number != 0,
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
-                let seconds = value.get(4..8).map_or(0, |s| i32::from_ne_bytes([s[0], s[1], s[2], s[3]]));
+                let seconds =
+                    value.get(4..8).map_or(0, |s| i32::from_ne_bytes([s[0], s[1], s[2], s[3]]));
                 over.linger = (number != 0).then_some(seconds);
             }
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => {
                 let part = |at: usize| {
-                    value.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
+                    value
+                        .get(at..at + 8)
+                        .and_then(|b| b.try_into().ok())
+                        .map_or(0, u64::from_ne_bytes)
                 };
                 over.receive_timeout = Some(part(0) * 1_000_000 + part(8)).filter(|t| *t > 0);
             }
@@ -104,7 +108,10 @@ impl Host {
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {
                 let bounds = if flavour == Flavour::Linux { 88..=32767 } else { 1..=65535 };
                 over.max_segment = Some(
-                    u16::try_from(number).ok().filter(|n| bounds.contains(n)).ok_or(libc::EINVAL)?,
+                    u16::try_from(number)
+                        .ok()
+                        .filter(|n| bounds.contains(n))
+                        .ok_or(libc::EINVAL)?,
                 );
             }
             (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
@@ -118,7 +125,8 @@ impl Host {
                 over.keep.get_or_insert_default().idle = Duration::from_secs(positive()?.into());
             }
             (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => {
-                over.keep.get_or_insert_default().interval = Duration::from_secs(positive()?.into());
+                over.keep.get_or_insert_default().interval =
+                    Duration::from_secs(positive()?.into());
             }
             (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => {
                 over.keep.get_or_insert_default().count = positive()?.min(127) as u8;

@@ -42,7 +42,8 @@ impl Host {
             return Err(libc::EINVAL);
         }
         let stack = self.stack();
-        let result = if flags.peek { stack.tcp_peek(id, buf) } else { stack.tcp_recv(now, id, buf) };
+        let result =
+            if flags.peek { stack.tcp_peek(id, buf) } else { stack.tcp_recv(now, id, buf) };
         match result {
             Ok(n) => Ok(Step::Done(Ok(n as isize))),
             Err(RecvError::NoSuchSocket) => Err(libc::EBADF),

@@ -475,10 +475,16 @@ impl Connection {
                 if hs.fin == Fin::Open =>
             {
                 hs.buf.push(data);
+                if !more {
+                    hs.buf.end_write();
+                }
             }
             State::Established(super::state::Established { snd, .. })
             | State::CloseWait(super::state::CloseWait { snd, .. }) => {
                 snd.buf.push(data);
+                if !more {
+                    snd.buf.end_write();
+                }
                 snd.corked = more;
             }
             _ => return Err(SendError::BrokenPipe),

@@ -154,7 +154,11 @@ impl Connection {
                 let blocks = if max == 0 { None } else { Some(rcv.sack_blocks(max)) };
                 (rcv.advertise(free, buffer), blocks)
             }
-            Rcv::Closed(acks) => (acks.advertise(acks.nxt), None),
+            // Nothing can come any more; what is shown is the room there is, as in Linux and FreeBSD.
+            Rcv::Closed(acks) => {
+                let room = free.min(0xffff << acks.wscale) as u32;
+                (acks.advertise(acks.nxt + room), None)
+            }
         };
         let ack = rcv.acks().nxt;
         let ts_recent = rcv.acks().ts_recent();

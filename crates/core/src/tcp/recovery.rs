@@ -435,7 +435,7 @@ impl Sender {
         self.board.retransmitted(now, tail.seq);
         self.loss.probe = Some(LossProbe { end: tail.end(), retransmit: true });
         let len = tail.len - u32::from(tail.fin);
-        Some(Outgoing { seq: tail.seq, len, fin: tail.fin, push: true, retransmit: true })
+        Some(Outgoing { seq: tail.seq, len, fin: tail.fin, push: false, retransmit: true })
     }
 
     /// RFC 8985 §7.4.2: what became of the probe.

@@ -294,6 +294,11 @@ impl Receiver {
         } else if fin {
             self.fin_at = Some(end);
         }
+        // What is held already and came again, in part or in whole, is reported (RFC 2883 §4.1, §4.2).
+        let again = self.ooo.overlap(seq, seq + data.len() as u32);
+        if self.sack && self.dsack.is_none() {
+            self.dsack = again;
+        }
         if seq == nxt {
             let len = data.len() as u32;
             self.acks.nxt += len;
@@ -312,18 +317,15 @@ impl Receiver {
             }
             self.delay_ack(now, len, segment_size, delay);
         } else {
-            let (from, to) = (seq, seq + data.len() as u32);
-            let held = data.is_empty() || self.ooo.insert(seq, data, limit);
-            if !held && self.sack {
-                self.dsack = Some((from, to));
+            self.ooo.insert(seq, data, limit);
+            if let Some((from, _)) = again {
+                self.ooo.touch(from);
             }
             // RFC 5681 §4.2: out of order, so the sender hears of it at once.
             self.acks.ack_now();
         }
         if self.fin_at.is_some_and(|at| at.le(self.acks.nxt)) {
             self.acks.nxt += 1;
-            // A FIN takes no buffer: the window stays what it was, as in Linux and FreeBSD.
-            self.acks.edge += 1;
             self.ooo.clear();
             self.acks.ack_now();
             result.fin = true;

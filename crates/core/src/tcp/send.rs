@@ -237,12 +237,17 @@ impl Sender {
     ) -> Option<Outgoing> {
         let max = (max / self.mss).max(1) * self.mss;
         let idle = self.board.is_empty();
-        let out = self
+        let mut out = self
             .next_probe(now)
             .or_else(|| self.next_retransmission(now, max))
             .or_else(|| self.next_new(now, fin, nagle, max));
-        match out {
+        match &mut out {
             Some(out) => {
+                // A write that ends is pushed; so is what the device cuts into segments, so that the peer's device need
+                // not wait for more (both as in Linux).
+                let offset = out.seq.since(self.una) as usize;
+                out.push |= out.len > self.mss || self.buf.write_ends_in(offset, out.len as usize);
+                let out = *out;
                 // RFC 6298 §5.1: the timer runs while anything is in flight.
                 if idle {
                     self.unacked_since = now;
@@ -275,7 +280,7 @@ impl Sender {
         self.loss.force_retransmit = false;
         self.board.retransmitted(now, sent.seq);
         let len = sent.len - u32::from(sent.fin);
-        Some(Outgoing { seq: sent.seq, len, fin: sent.fin, push: true, retransmit: true })
+        Some(Outgoing { seq: sent.seq, len, fin: sent.fin, push: false, retransmit: true })
     }
 
     fn next_new(&mut self, now: Instant, fin: Fin, nagle: bool, max: u32) -> Option<Outgoing> {
