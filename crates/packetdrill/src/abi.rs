@@ -248,6 +248,9 @@ unsafe fn pieces<'a>(iov: *const iovec, count: usize) -> &'a [iovec] {
 /// # Safety
 /// Each piece is memory that can be written, or null with `MSG_TRUNC` (then what is read is thrown away).
 unsafe fn scatter(fd: c_int, iov: &[iovec], flags: c_int) -> isize {
+    if flags & libc::MSG_TRUNC == 0 && iov.iter().any(|p| p.iov_base.is_null() && p.iov_len > 0) {
+        return answer(Err(libc::EFAULT));
+    }
     let total = iov.iter().map(|piece| piece.iov_len).sum();
     let mut buf = vec![0u8; total];
     let result = shared::call(|host| step(host.read(fd, &mut buf, ReadFlags::from_bits(flags))));
@@ -268,8 +271,11 @@ unsafe fn scatter(fd: c_int, iov: &[iovec], flags: c_int) -> isize {
 /// # Safety
 /// Each piece is memory that can be read.
 unsafe fn gather(fd: c_int, iov: &[iovec], flags: c_int) -> isize {
+    if iov.iter().any(|piece| piece.iov_base.is_null() && piece.iov_len > 0) {
+        return answer(Err(libc::EFAULT));
+    }
     let mut data = Vec::new();
-    for piece in iov.iter().filter(|piece| !piece.iov_base.is_null()) {
+    for piece in iov.iter().filter(|piece| piece.iov_len > 0) {
         // SAFETY: memory of the caller of that length.
         data.extend(unsafe { std::slice::from_raw_parts(piece.iov_base.cast(), piece.iov_len) });
     }
@@ -359,9 +365,35 @@ unsafe extern "C" fn recvmsg(_: Data, fd: c_int, msg: *mut msghdr, flags: c_int)
     // SAFETY: see above.
     unsafe {
         let n = scatter(fd, pieces((*msg).msg_iov, (*msg).msg_iovlen as usize), flags);
-        (*msg).msg_controllen = 0;
         (*msg).msg_flags = 0;
+        let left = (n >= 0).then(|| shared::with(|host| host.queue_left(fd))).flatten().flatten();
+        write_control(&mut *msg, left);
         n
+    }
+}
+
+/// The control message of `TCP_INQ` (`TCP_CM_INQ`: how much is left to read), or none.
+///
+/// # Safety
+/// The message's control buffer has the length it says.
+unsafe fn write_control(msg: &mut msghdr, left: Option<i32>) {
+    // SAFETY: CMSG_SPACE and CMSG_FIRSTHDR only compute, from a valid header; what they point to was checked to have room.
+    unsafe {
+        let space = libc::CMSG_SPACE(size_of::<c_int>() as c_uint) as usize;
+        let (Some(left), false) = (left, msg.msg_control.is_null()) else {
+            msg.msg_controllen = 0;
+            return;
+        };
+        if (msg.msg_controllen as usize) < space {
+            msg.msg_controllen = 0;
+            return;
+        }
+        let header = libc::CMSG_FIRSTHDR(msg);
+        (*header).cmsg_level = libc::IPPROTO_TCP;
+        (*header).cmsg_type = libc::TCP_CM_INQ;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<c_int>() as c_uint) as _;
+        libc::CMSG_DATA(header).cast::<c_int>().write_unaligned(left);
+        msg.msg_controllen = space as _;
     }
 }
 

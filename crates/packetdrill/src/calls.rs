@@ -40,6 +40,7 @@ pub(crate) struct Socket {
     /// Counts what happened, for edge-triggered epoll.
     pub(crate) happened: u64,
     pub(crate) write_shut: bool,
+    backlog: i32,
 }
 
 impl Socket {
@@ -55,6 +56,7 @@ impl Socket {
             error_taken: false,
             happened: 0,
             write_shut: false,
+            backlog: 0,
         }
     }
 }
@@ -144,6 +146,7 @@ impl Host {
             Kind::Listener(_) => return Ok(0),
             Kind::Stream(_) => return Err(libc::EINVAL),
         }
+        socket.backlog = backlog;
         let (v6, bound) = (socket.v6, socket.bound);
         let overrides = socket.overrides.clone();
         let address = match bound.map(|a| a.ip()) {
@@ -164,6 +167,20 @@ impl Host {
         })?;
         self.socket(fd)?.kind = Kind::Listener(id);
         Ok(0)
+    }
+
+    /// A listener's options changed: as the stack's listeners keep theirs, it is made anew. Half-open connections are lost,
+    /// which no script minds.
+    pub(crate) fn listen_again(&mut self, fd: i32, id: ListenerId) -> Result<isize, i32> {
+        let now = self.now();
+        if !self.socket(fd)?.queue.is_empty() {
+            return Ok(0);
+        }
+        let _ = self.stack().tcp_close_listener(now, id);
+        let socket = self.socket(fd)?;
+        socket.kind = Kind::Idle;
+        let backlog = socket.backlog;
+        self.listen(fd, backlog)
     }
 
     /// A listener's connection is ready.

@@ -8,7 +8,7 @@ use usernet_core::{
     Route, RxFrame, Secrets, SocketId, Stack,
 };
 
-use crate::calls::Socket;
+use crate::calls::{Kind, Socket};
 use crate::layout;
 use crate::ready::Epoll;
 use crate::settings::{Flavour, Settings};
@@ -184,16 +184,20 @@ impl Host {
         let space = self.settings.receive_space();
         let flavour = self.settings.flavour();
         let now = self.now();
+        let set = self.descriptors.values().any(|d| {
+            matches!(d, Descriptor::Socket(s) if s.kind == Kind::Stream(id) && s.overrides.receive_buffer.is_some())
+        });
         let stack = self.stack();
         let Ok(info) = stack.tcp_info(id) else { return };
-        if flavour != Flavour::FreeBsd {
-            return;
+        let buffer = match flavour {
+            // FreeBSD rounds its buffer up to whole segments (tcp_mss_update).
+            Flavour::FreeBsd => space.next_multiple_of(usize::from(info.mss).max(1)),
+            // Linux begins with a window of 64 KiB and widens it when much comes in.
+            Flavour::Linux => space.min(65_535),
+        };
+        if !set {
+            let _ = stack.tcp_set_options(now, id, |options| options.recv_buffer = buffer);
         }
-        // FreeBSD rounds its buffer up to whole segments (tcp_mss_update).
-        let mss = usize::from(info.mss).max(1);
-        let _ = stack.tcp_set_options(now, id, |options| {
-            options.recv_buffer = space.next_multiple_of(mss);
-        });
     }
 }
 

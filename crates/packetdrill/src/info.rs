@@ -63,7 +63,7 @@ fn fill(bytes: &mut [u8], info: &Info) {
         (16, mss),
         (20, mss),
         (24, segments(outstanding)),
-        (32, lost),
+        (32, segments(lost)),
         (60, u32::from(info.pmtu)),
         (68, micros(info.srtt)),
         (72, micros(info.rttvar)),

@@ -37,6 +37,7 @@ impl Host {
             Kind::Stream(id) => id,
         };
         let peer_closed = self.peer_closed(fd);
+        let limit = self.unsent_limit(fd);
         let stack = self.stack();
         let info = stack.tcp_info(id).map_err(|_| libc::EBADF)?;
         let room = stack.tcp_send_room(id).unwrap_or(0);
@@ -51,7 +52,7 @@ impl Host {
         if peer_closed {
             ready |= libc::POLLRDHUP as u32;
         }
-        if shut || info.state == StateName::Closed || room > 0 {
+        if shut || info.state == StateName::Closed || (room > 0 && info.unsent < limit) {
             ready |= pollout;
         }
         if info.state == StateName::Closed || (shut && peer_closed) {

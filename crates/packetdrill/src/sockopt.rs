@@ -9,7 +9,7 @@ use crate::settings::Flavour;
 /// What setsockopt(2) changed on a socket; the rest is the settings'.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Overrides {
-    receive_buffer: Option<usize>,
+    pub(crate) receive_buffer: Option<usize>,
     send_buffer: Option<usize>,
     no_delay: bool,
     pub(crate) cork: bool,
@@ -24,6 +24,10 @@ pub(crate) struct Overrides {
     pub(crate) linger: Option<i32>,
     /// `SO_RCVTIMEO`, microseconds.
     pub(crate) receive_timeout: Option<u64>,
+    /// `TCP_NOTSENT_LOWAT`, bytes.
+    unsent_low: Option<u32>,
+    /// `TCP_INQ`: reads tell how much is left.
+    pub(crate) tell_queue: bool,
     /// Options that only have to be remembered.
     plain: Vec<(i32, i32, i32)>,
 }
@@ -49,12 +53,13 @@ impl Overrides {
 }
 
 /// Options that are remembered and change nothing here.
-const REMEMBERED: [(i32, i32); 11] = [
+const REMEMBERED: [(i32, i32); 12] = [
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_SOCKET, libc::SO_REUSEPORT),
     (libc::SOL_SOCKET, libc::SO_PRIORITY),
     (libc::SOL_SOCKET, libc::SO_BUSY_POLL),
     (libc::SOL_SOCKET, libc::SO_MARK),
+    (libc::SOL_SOCKET, libc::SO_ZEROCOPY),
     (libc::IPPROTO_IP, libc::IP_FREEBIND),
     (libc::IPPROTO_TCP, libc::TCP_QUICKACK),
     (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
@@ -137,6 +142,14 @@ impl Host {
             (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
                 over.hop_limit = u8::try_from(number).ok().filter(|n| *n > 0);
             }
+            (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => over.unsent_low = Some(number as u32),
+            (libc::IPPROTO_TCP, libc::TCP_INQ) => {
+                over.tell_queue = match number {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(libc::EINVAL),
+                };
+            }
             plain if REMEMBERED.contains(&plain) => {
                 over.plain.retain(|(l, n, _)| (*l, *n) != plain);
                 over.plain.push((level, name, number));
@@ -144,6 +157,9 @@ impl Host {
             _ => return Err(libc::ENOPROTOOPT),
         }
         let (over, kind) = (over.clone(), &socket.kind);
+        if let Kind::Listener(id) = *kind {
+            return self.listen_again(fd, id);
+        }
         if let Kind::Stream(id) = *kind {
             let now = self.now();
             let _ = self.stack().tcp_set_options(now, id, |options| {
@@ -157,6 +173,13 @@ impl Host {
             }
         }
         Ok(0)
+    }
+
+    /// How much unsent data makes a socket unwritable: `TCP_NOTSENT_LOWAT` or its sysctl; 0 counts as unset.
+    pub(crate) fn unsent_limit(&mut self, fd: i32) -> u32 {
+        let default = self.settings.number("net.ipv4.tcp_notsent_lowat").map_or(u32::MAX, |n| n as u32);
+        let own = self.socket(fd).ok().and_then(|s| s.overrides.unsent_low);
+        own.filter(|n| *n > 0).unwrap_or(default)
     }
 
     /// getsockopt(2); the answer's bytes.
@@ -201,6 +224,8 @@ impl Host {
             (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => keep.idle.as_secs() as usize,
             (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => keep.interval.as_secs() as usize,
             (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => usize::from(keep.count),
+            (libc::IPPROTO_TCP, libc::TCP_INQ) => usize::from(over.tell_queue),
+            (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => over.unsent_low.unwrap_or(0) as usize,
             (libc::IPPROTO_TCP, libc::TCP_CC_INFO) => return Ok(Vec::new()),
             (libc::SOL_SOCKET, libc::SO_MEMINFO) => {
                 let info = info.ok_or(libc::ENOTCONN)?;

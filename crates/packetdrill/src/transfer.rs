@@ -86,7 +86,10 @@ impl Host {
                 Err(libc::EAGAIN)
             };
         }
-        match self.stack().tcp_send(now, id, &data[*done..], more) {
+        // What was not sent yet holds further writes back (Linux `sk_stream_memory_free`).
+        let held = self.unsent_limit(fd);
+        let full = self.stack().tcp_info(id).is_ok_and(|info| info.unsent >= held);
+        match self.stack().tcp_send(now, id, if full { &[] } else { &data[*done..] }, more) {
             Ok(n) => *done += n,
             Err(SendError::NoSuchSocket) => return Err(libc::EBADF),
             Err(SendError::BrokenPipe) if *done > 0 => return Ok(Step::Done(Ok(*done as isize))),
@@ -113,6 +116,16 @@ impl Host {
             libc::TIOCOUTQ => Ok(info.send_queue as i32),
             _ => Err(libc::EINVAL),
         }
+    }
+
+    /// What `TCP_INQ` tells: bytes left to read; 1 when only the end of the stream is left.
+    pub(crate) fn queue_left(&mut self, fd: i32) -> Option<i32> {
+        if !self.socket(fd).ok()?.overrides.tell_queue {
+            return None;
+        }
+        let id = self.stream(fd).ok()?;
+        let left = self.stack().tcp_info(id).ok()?.recv_queue as i32;
+        Some(if left == 0 && self.peer_closed(fd) { 1 } else { left })
     }
 
     /// Whether the peer sent all it has.

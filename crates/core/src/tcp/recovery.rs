@@ -474,8 +474,8 @@ impl Sender {
         let mut timeout =
             if self.rtt.srtt.is_zero() { Duration::from_secs(1) } else { 2 * self.rtt.srtt };
         timeout += if self.board.pipe() <= self.mss { MAX_ACK_DELAY } else { MIN_PROBE_TIMEOUT };
-        let at = now + timeout;
-        self.timer = if at < self.rto_at { Timer::LossProbe { at } } else { Timer::Retransmit };
+        // A timeout that is due before makes way for the probe at its own time (RFC 8985 §7.2, TLP_calc_PTO).
+        self.timer = Timer::LossProbe { at: (now + timeout).min(self.rto_at) };
     }
 
     // --- the timer ---
@@ -509,7 +509,7 @@ impl Sender {
         match self.timer {
             Timer::Persist { .. } => self.on_persist(now, options),
             Timer::Reorder { .. } if now < self.rto_at => self.on_reorder(now),
-            Timer::LossProbe { .. } if now < self.rto_at => {
+            Timer::LossProbe { .. } => {
                 // RFC 8985 §7.3: new data if there is any, else the last segment again.
                 if self.unsent() > 0 && self.nxt.lt(self.una + self.wnd) {
                     self.loss.force_new = true;
