@@ -1,7 +1,7 @@
 //! `TCP_INFO` as the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), for what the stack knows; the rest is zero.
 
 use usernet_core::Duration;
-use usernet_core::tcp::{Info, StateName};
+use usernet_core::tcp::{CaState, Info, StateName};
 
 use crate::calls::Kind;
 use crate::host::Host;
@@ -34,19 +34,27 @@ impl Host {
             Kind::Listener(_) => bytes[0] = state_number(StateName::Listen),
             Kind::Stream(id) => {
                 let info = self.stack().tcp_info(id).map_err(|_| libc::EBADF)?;
-                fill(&mut bytes, &info);
+                let v6 = self.stack().tcp_addrs(id).is_ok_and(|(local, _)| local.is_ipv6());
+                let room = info.pmtu.saturating_sub(if v6 { 60 } else { 40 });
+                let cap = self.stack().tcp_options(id).ok().and_then(|o| o.max_segment_size);
+                fill(&mut bytes, &info, cap.map_or(room, |cap| room.min(cap)));
             }
         }
         Ok(bytes)
     }
 }
 
-fn fill(bytes: &mut [u8], info: &Info) {
+fn fill(bytes: &mut [u8], info: &Info, advertised: u16) {
     let micros = |d: Duration| u32::try_from(d.as_micros()).unwrap_or(u32::MAX);
     let mss = u32::from(info.mss).max(1);
     let segments = |n: u32| n.div_ceil(mss);
     let lost = info.lost;
-    let ca_state = if info.backoff > 0 { 4 } else { 3 * u8::from(lost > 0) };
+    let ca_state = match info.ca_state {
+        CaState::Open => 0,
+        CaState::Disorder => 1,
+        CaState::Recovery => 3,
+        CaState::Loss => 4,
+    };
     bytes[0] = state_number(info.state);
     bytes[1] = ca_state;
     bytes[2] = info.backoff;
@@ -57,19 +65,20 @@ fn fill(bytes: &mut [u8], info: &Info) {
     bytes[6] = info.snd_wscale.unwrap_or(0) | info.rcv_wscale.unwrap_or(0) << 4;
     let outstanding = info.send_queue - info.unsent.min(info.send_queue);
     let ssthresh = if info.ssthresh == u32::MAX { 0x7fff_ffff } else { info.ssthresh / mss };
-    let words: [(usize, u32); 22] = [
+    let words: [(usize, u32); 23] = [
         (8, micros(info.rto)),
         (12, 40_000),
         (16, mss),
         (20, mss),
         (24, segments(outstanding)),
+        (28, segments(info.sacked)),
         (32, segments(lost)),
         (60, u32::from(info.pmtu)),
         (68, micros(info.srtt)),
         (72, micros(info.rttvar)),
         (76, ssthresh),
         (80, info.cwnd / mss),
-        (84, u32::from(info.peer_mss)),
+        (84, u32::from(advertised)),
         (88, 3),
         (96, info.rcv_wnd),
         (100, info.retrans as u32),

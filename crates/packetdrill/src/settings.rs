@@ -127,6 +127,8 @@ impl Settings {
             syn_retries: retries("net.ipv4.tcp_syn_retries", 6),
             synack_retries: retries("net.ipv4.tcp_synack_retries", 5),
             delayed_ack: millis("net.inet.tcp.delacktime", 40),
+            // FreeBSD delays from the start.
+            quick_acks: if self.flavour() == Flavour::Linux { 16 } else { 0 },
             ..SocketOptions::default()
         }
     }

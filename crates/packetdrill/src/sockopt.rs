@@ -177,7 +177,8 @@ impl Host {
 
     /// How much unsent data makes a socket unwritable: `TCP_NOTSENT_LOWAT` or its sysctl; 0 counts as unset.
     pub(crate) fn unsent_limit(&mut self, fd: i32) -> u32 {
-        let default = self.settings.number("net.ipv4.tcp_notsent_lowat").map_or(u32::MAX, |n| n as u32);
+        let default =
+            self.settings.number("net.ipv4.tcp_notsent_lowat").map_or(u32::MAX, |n| n as u32);
         let own = self.socket(fd).ok().and_then(|s| s.overrides.unsent_low);
         own.filter(|n| *n > 0).unwrap_or(default)
     }

@@ -731,7 +731,9 @@ impl Connection {
             segs_in: self.counters.segs_in,
             retrans: self.counters.retrans,
             timeouts: self.counters.timeouts,
-            lost: snd.map_or(0, |s| s.board.lost()),
+            lost: snd.map_or(0, |s| s.board.deemed_lost()),
+            sacked: snd.map_or(0, |s| s.board.sacked()),
+            ca_state: snd.map_or(super::CaState::Open, |s| s.ca_state()),
             dup_acks: self.counters.dup_acks,
             congestion: snd.map_or("", |s| s.cc.name()),
         }

@@ -145,6 +145,9 @@ impl Connection {
         };
         let (window, sack) = match &mut rcv {
             Rcv::Open(rcv) => {
+                if sent.is_some_and(|(out, ..)| out.len > 0 && !out.retransmit) {
+                    rcv.on_answer(ctx.now, self.options.delayed_ack);
+                }
                 // SACK blocks ride on pure acknowledgements: four fit, three beside timestamps (RFC 2018 §3).
                 let max = match sent {
                     Some(_) => 0,

@@ -5,6 +5,7 @@
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
 
+use super::CaState;
 use super::congestion::AckSample;
 use super::scoreboard::{DUP_THRESH, Delivered};
 use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
@@ -421,6 +422,16 @@ impl Sender {
         result.undone = true;
         if result.recovery != Some(true) {
             result.recovery = Some(false);
+        }
+    }
+
+    /// What recovery is doing.
+    pub(super) fn ca_state(&self) -> CaState {
+        match self.loss.recovery {
+            Recovery::Fast { .. } => CaState::Recovery,
+            Recovery::Timeout { .. } => CaState::Loss,
+            Recovery::Open if self.board.sacked() > 0 => CaState::Disorder,
+            Recovery::Open => CaState::Open,
         }
     }
 

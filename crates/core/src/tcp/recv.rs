@@ -46,6 +46,8 @@ pub(super) struct RecvParams {
     pub(super) sack: bool,
     /// Expected size of the peer's full segments.
     pub(super) mss: u32,
+    /// See [`SocketOptions::quick_acks`](crate::SocketOptions).
+    pub(super) quick_acks: u8,
 }
 
 /// What every synchronised state needs to acknowledge: also those in which the peer sends no more.
@@ -222,6 +224,13 @@ pub(super) struct Receiver {
     rcv_mss: u32,
     /// Bytes since the last acknowledgement.
     unacked: u32,
+    /// Acknowledgements that are still to go at once, and how many a loss brings back.
+    quick: u8,
+    quick_acks: u8,
+    /// When data came last.
+    last_data: Instant,
+    /// The application answers what it gets: an acknowledgement can ride on the answer.
+    interactive: bool,
 }
 
 impl Receiver {
@@ -243,7 +252,22 @@ impl Receiver {
             dsack: None,
             rcv_mss: params.mss,
             unacked: 0,
+            quick: params.quick_acks,
+            quick_acks: params.quick_acks,
+            last_data: now,
+            interactive: false,
         }
+    }
+
+    /// New data of ours goes out: when it follows the peer's at once, the two take turns.
+    pub(super) fn on_answer(&mut self, now: Instant, delay: Duration) {
+        self.interactive |= self.unacked > 0 && now.since(self.last_data) < delay;
+    }
+
+    /// Something is amiss on the path: the peer should hear of all that arrives.
+    fn quicken(&mut self) {
+        self.quick = self.quick_acks;
+        self.interactive = false;
     }
 
     /// Takes the data and FIN of an acceptable segment. `segment_size` is the size of the wire's segments, `delay` the
@@ -273,6 +297,7 @@ impl Receiver {
             }
             data.narrow(dup as usize..data.len());
             seq += dup;
+            self.quicken();
             self.acks.ack_now();
             if seq.lt(nxt) || (data.is_empty() && !fin) {
                 return result;
@@ -322,6 +347,7 @@ impl Receiver {
                 self.ooo.touch(from);
             }
             // RFC 5681 §4.2: out of order, so the sender hears of it at once.
+            self.quicken();
             self.acks.ack_now();
         }
         if self.fin_at.is_some_and(|at| at.le(self.acks.nxt)) {
@@ -337,7 +363,9 @@ impl Receiver {
     fn delay_ack(&mut self, now: Instant, len: u32, segment_size: u32, delay: Duration) {
         self.rcv_mss = if segment_size > self.rcv_mss { segment_size } else { self.rcv_mss };
         self.unacked = self.unacked.saturating_add(len);
-        if delay.is_zero() || self.unacked >= 2 * self.rcv_mss {
+        self.last_data = now;
+        let quick = self.quick > 0 && !self.interactive;
+        if delay.is_zero() || quick || self.unacked >= 2 * self.rcv_mss {
             self.acks.ack_now();
         } else {
             self.acks.ack_by(now + delay);
@@ -365,6 +393,9 @@ impl Receiver {
     /// A segment goes out: gives its window field.
     pub(super) fn advertise(&mut self, free: usize, buffer: usize) -> u16 {
         let edge = self.new_edge(free, buffer);
+        if self.unacked > 0 {
+            self.quick = self.quick.saturating_sub(1);
+        }
         self.unacked = 0;
         self.acks.advertise(edge)
     }

@@ -246,7 +246,8 @@ impl Sender {
                 // A write that ends is pushed; so is new data that the device cuts into segments, so that the peer's
                 // device need not wait for more (both as in Linux).
                 let offset = out.seq.since(self.una) as usize;
-                out.push |= (out.len > self.mss && !out.retransmit) || self.buf.write_ends_in(offset, out.len as usize);
+                out.push |= (out.len > self.mss && !out.retransmit)
+                    || self.buf.write_ends_in(offset, out.len as usize);
                 let out = *out;
                 // RFC 6298 §5.1: the timer runs while anything is in flight.
                 if idle {
