@@ -356,7 +356,8 @@ impl Sender {
             self.cc.on_ack(&AckSample {
                 now,
                 acked,
-                in_flight,
+                // What a window of data took at most, for an acknowledgement may come when much of it has left already.
+                in_flight: in_flight.max(self.usage.0),
                 mss: self.mss,
                 rtt,
                 srtt: self.rtt.srtt,

@@ -155,6 +155,8 @@ pub(super) struct Sender {
     last_sent: Instant,
     /// End of the last segment below an MSS (Minshall's variant of Nagle, as Linux has it).
     small_until: SeqNumber,
+    /// The most bytes that were in flight in this window of data, and where the window ends (Linux `max_packets_out`).
+    pub(super) usage: (u32, SeqNumber),
     /// More follows at once: hold partial segments back.
     pub(super) corked: bool,
 }
@@ -191,6 +193,7 @@ impl Sender {
             unacked_since: now,
             last_sent: now,
             small_until: una,
+            usage: (0, una),
             corked: false,
         }
     }
@@ -255,6 +258,10 @@ impl Sender {
                     self.rto_at = now + self.rtt.rto();
                 }
                 self.loss.on_sent(now, out);
+                let flight = self.in_flight();
+                if self.usage.1.le(self.una) || flight > self.usage.0 {
+                    self.usage = (flight, self.nxt);
+                }
                 self.arm_timer(now, !out.retransmit);
                 self.last_sent = now;
             }
