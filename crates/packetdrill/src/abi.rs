@@ -266,6 +266,12 @@ unsafe fn scatter(fd: c_int, iov: &[iovec], flags: c_int) -> isize {
     answer(result)
 }
 
+/// Sends bytes, as write(2).
+pub(crate) fn send_bytes(fd: c_int, data: &[u8]) -> isize {
+    let mut done = 0;
+    answer(shared::call(|host| step(host.write(fd, data, 0, &mut done))))
+}
+
 /// Writes what lies in pieces of memory.
 ///
 /// # Safety

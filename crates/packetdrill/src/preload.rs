@@ -48,3 +48,39 @@ pub(crate) extern "C" fn times(_buffer: *mut c_void) -> c_long {
     static TICKS: AtomicI64 = AtomicI64::new(1);
     TICKS.fetch_add(1, Ordering::Relaxed) as c_long
 }
+
+/// sendfile(2): packetdrill sends a file through a socket of ours. The rest is the system's.
+///
+/// # Safety
+/// As sendfile(2): `offset` is null or points to an offset.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendfile(
+    out: c_int,
+    file: c_int,
+    offset: *mut libc::off_t,
+    count: usize,
+) -> isize {
+    if !abi::is_ours(out) {
+        // SAFETY: the system call of that name, with its arguments.
+        return unsafe { libc::syscall(libc::SYS_sendfile, out, file, offset, count) as isize };
+    }
+    let mut data = vec![0u8; count];
+    // SAFETY: the buffer has room for `count` bytes, and the caller keeps sendfile(2)'s contract for `offset`.
+    let read = unsafe {
+        if offset.is_null() {
+            libc::read(file, data.as_mut_ptr().cast(), count)
+        } else {
+            libc::pread(file, data.as_mut_ptr().cast(), count, *offset)
+        }
+    };
+    if read < 0 {
+        return read;
+    }
+    data.truncate(read as usize);
+    let sent = abi::send_bytes(out, &data);
+    if sent > 0 && !offset.is_null() {
+        // SAFETY: as above.
+        unsafe { *offset += sent as libc::off_t };
+    }
+    sent
+}

@@ -654,6 +654,12 @@ impl Connection {
         self.transition(ctx, |_| State::Closed);
     }
 
+    /// The timestamps of a RST of ours, once both ends agreed on them.
+    pub(crate) fn reset_timestamps(&self, now: Instant) -> Option<wire::Timestamps> {
+        let ecr = self.state.acks()?.ts_recent()?;
+        Some(wire::Timestamps { val: self.ts_now(now), ecr })
+    }
+
     /// The sequence and acknowledgement numbers of a RST of ours.
     pub(crate) fn reset_numbers(&self) -> (SeqNumber, Option<SeqNumber>) {
         let ack = match &self.state {
