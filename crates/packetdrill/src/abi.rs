@@ -370,7 +370,7 @@ unsafe extern "C" fn recvfrom(
 unsafe extern "C" fn recvmsg(_: Data, fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
     // SAFETY: see above.
     unsafe {
-        let n = scatter(fd, pieces((*msg).msg_iov, (*msg).msg_iovlen as usize), flags);
+        let n = scatter(fd, pieces((*msg).msg_iov, (*msg).msg_iovlen), flags);
         (*msg).msg_flags = 0;
         let left = (n >= 0).then(|| shared::with(|host| host.queue_left(fd))).flatten().flatten();
         write_control(&mut *msg, left);
@@ -390,7 +390,7 @@ unsafe fn write_control(msg: &mut msghdr, left: Option<i32>) {
             msg.msg_controllen = 0;
             return;
         };
-        if (msg.msg_controllen as usize) < space {
+        if msg.msg_controllen < space {
             msg.msg_controllen = 0;
             return;
         }
@@ -439,7 +439,7 @@ unsafe extern "C" fn sendto(
 
 unsafe extern "C" fn sendmsg(_: Data, fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
     // SAFETY: see above.
-    unsafe { gather(fd, pieces((*msg).msg_iov, (*msg).msg_iovlen as usize), flags) }
+    unsafe { gather(fd, pieces((*msg).msg_iov, (*msg).msg_iovlen), flags) }
 }
 
 unsafe extern "C" fn fcntl(_: Data, fd: c_int, command: c_int, argument: c_long) -> c_int {

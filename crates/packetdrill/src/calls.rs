@@ -121,7 +121,7 @@ impl Host {
         };
         self.stack();
         let socket = Socket::new(v6, kind & libc::SOCK_NONBLOCK != 0);
-        self.hand_out(Descriptor::Socket(socket))
+        self.hand_out(Descriptor::Socket(Box::new(socket)))
     }
 
     pub(crate) fn bind(&mut self, fd: i32, addr: SocketAddr) -> Result<isize, i32> {
@@ -230,7 +230,7 @@ impl Host {
         socket.overrides = self.socket(fd)?.overrides.clone();
         socket.kind = Kind::Stream(id);
         socket.connected = true;
-        Ok(Step::Done(self.hand_out(Descriptor::Socket(socket))))
+        Ok(Step::Done(self.hand_out(Descriptor::Socket(Box::new(socket)))))
     }
 
     /// The peer's address.

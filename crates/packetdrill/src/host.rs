@@ -1,6 +1,7 @@
 //! The stack with its virtual clock, the packets it sent, and the table of descriptors.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use usernet_core::{
@@ -22,7 +23,7 @@ const MAX_STEPS: usize = 1_000_000;
 /// What a descriptor stands for.
 #[derive(Debug)]
 pub(crate) enum Descriptor {
-    Socket(Socket),
+    Socket(Box<Socket>),
     Epoll(Epoll),
 }
 
@@ -79,7 +80,7 @@ impl Host {
                 name => name.replace('-', "_"),
             };
             let family = if local.is_ipv4() { 4 } else { 6 };
-            text += &format!("root packetdril 1 3 tcp{family} {local} {remote} {state}\n");
+            let _ = writeln!(text, "root packetdril 1 3 tcp{family} {local} {remote} {state}");
         }
         if text != self.states {
             path.push(".sockets");
