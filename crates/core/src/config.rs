@@ -137,6 +137,10 @@ pub struct SocketOptions {
     pub nagle: bool,
     /// Longest delay of an acknowledgement (RFC 9293 §3.8.6.3: below 500 ms). Zero acknowledges every segment at once.
     pub delayed_ack: Duration,
+    /// Acknowledgements of data that are not delayed at the start of a connection and after a loss, so that the sender's
+    /// slow start is not held up (as Linux, whose `TCP_MAX_QUICKACKS` is 16); they end early when the application answers
+    /// what it gets. 0 delays from the start.
+    pub quick_acks: u8,
     /// Probes on an idle connection (RFC 9293 §3.8.4); off by default.
     pub keep_alive: Option<KeepAlive>,
     /// How long sent data may stay unacknowledged before the connection is given up (RFC 5482); `None` leaves it to
@@ -220,6 +224,7 @@ impl Default for SocketOptions {
             send_buffer: 1 << 20,
             nagle: true,
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
             keep_alive: None,
             user_timeout: None,
             retries: 15,

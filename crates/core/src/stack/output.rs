@@ -364,7 +364,7 @@ impl Stack {
     }
 
     /// A RST of a connection of ours.
-    pub(super) fn send_reset_of(&mut self, id: SocketId) {
+    pub(super) fn send_reset_of(&mut self, now: Instant, id: SocketId) {
         let Some(conn) = self.connections.get(id) else { return };
         let (seq, ack) = conn.reset_numbers();
         let (tuple, interface) = (conn.tuple, conn.path.interface);
@@ -373,6 +373,8 @@ impl Stack {
             reset.flags |= Flags::ACK;
             reset.ack = ack;
         }
+        // RFC 7323 §3.2: a RST may carry them too; Linux's do, and a peer that checks them believes it the more.
+        reset.options.timestamps = conn.reset_timestamps(now);
         self.send_reset(interface, &tuple, reset);
     }
 

@@ -513,7 +513,7 @@ impl Stack {
     }
 
     fn reset_and_finish(&mut self, now: Instant, id: SocketId) {
-        self.send_reset_of(id);
+        self.send_reset_of(now, id);
         self.with(now, id, Connection::finish_abort);
     }
 

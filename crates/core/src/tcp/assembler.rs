@@ -82,6 +82,23 @@ impl Assembler {
         added
     }
 
+    /// The first bytes of `seq..end` that are held already.
+    pub(crate) fn overlap(&self, seq: SeqNumber, end: SeqNumber) -> Option<SackBlock> {
+        let run = self.runs.get(self.runs.partition_point(|run| run.end.le(seq)))?;
+        let block = (run.start.max(seq), run.end.min(end));
+        block.0.lt(block.1).then_some(block)
+    }
+
+    /// The run that holds `seq` is reported first from now on (RFC 2883 §4.1.2: a duplicate is followed by the block it
+    /// lies in).
+    pub(crate) fn touch(&mut self, seq: SeqNumber) {
+        let at = self.runs.partition_point(|run| run.end.le(seq));
+        if let Some(run) = self.runs.get_mut(at).filter(|run| run.start.le(seq)) {
+            self.clock += 1;
+            run.touched = self.clock;
+        }
+    }
+
     /// Puts a piece that overlaps nothing in its place, joining runs it touches; the index of the run it is in.
     fn place(&mut self, mut at: usize, seq: SeqNumber, piece: Payload) -> usize {
         // A small piece is copied: it must not keep its slab from being used again.

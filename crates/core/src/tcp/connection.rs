@@ -475,10 +475,16 @@ impl Connection {
                 if hs.fin == Fin::Open =>
             {
                 hs.buf.push(data);
+                if !more {
+                    hs.buf.end_write();
+                }
             }
             State::Established(super::state::Established { snd, .. })
             | State::CloseWait(super::state::CloseWait { snd, .. }) => {
                 snd.buf.push(data);
+                if !more {
+                    snd.buf.end_write();
+                }
                 snd.corked = more;
             }
             _ => return Err(SendError::BrokenPipe),
@@ -648,6 +654,12 @@ impl Connection {
         self.transition(ctx, |_| State::Closed);
     }
 
+    /// The timestamps of a RST of ours, once both ends agreed on them.
+    pub(crate) fn reset_timestamps(&self, now: Instant) -> Option<wire::Timestamps> {
+        let ecr = self.state.acks()?.ts_recent()?;
+        Some(wire::Timestamps { val: self.ts_now(now), ecr })
+    }
+
     /// The sequence and acknowledgement numbers of a RST of ours.
     pub(crate) fn reset_numbers(&self) -> (SeqNumber, Option<SeqNumber>) {
         let ack = match &self.state {
@@ -725,7 +737,9 @@ impl Connection {
             segs_in: self.counters.segs_in,
             retrans: self.counters.retrans,
             timeouts: self.counters.timeouts,
-            lost: snd.map_or(0, |s| s.board.lost()),
+            lost: snd.map_or(0, |s| s.board.deemed_lost()),
+            sacked: snd.map_or(0, |s| s.board.sacked()),
+            ca_state: snd.map_or(super::CaState::Open, |s| s.ca_state()),
             dup_acks: self.counters.dup_acks,
             congestion: snd.map_or("", |s| s.cc.name()),
         }

@@ -162,6 +162,7 @@ impl Connection {
             // An estimate that grows with what arrives (as Linux's): options take their part of every segment, so what was
             // announced is never reached, and the peer may know of a narrower path.
             mss: u32::from(self.announced_mss().min(536)),
+            quick_acks: self.options.quick_acks,
         };
         let options = std::sync::Arc::clone(&self.options);
         let now = ctx.now;

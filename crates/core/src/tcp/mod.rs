@@ -75,6 +75,20 @@ impl fmt::Display for StateName {
     }
 }
 
+/// What loss recovery is doing, under the kernel's names (`TCP_CA_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CaState {
+    /// Nothing is amiss.
+    #[default]
+    Open,
+    /// Something was SACKed ahead of a gap; it may be reordering.
+    Disorder,
+    /// Fast recovery.
+    Recovery,
+    /// Recovery after a retransmission timeout.
+    Loss,
+}
+
 /// What `ss -ti` would show of a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Info {
@@ -138,8 +152,12 @@ pub struct Info {
     pub retrans: u64,
     /// Retransmission timeouts.
     pub timeouts: u64,
-    /// Segments deemed lost and not sent again yet.
+    /// Bytes deemed lost and not acknowledged yet, sent again or not.
     pub lost: u32,
+    /// Bytes the peer holds ahead of a gap, as its SACKs say.
+    pub sacked: u32,
+    /// What recovery is doing.
+    pub ca_state: CaState,
     /// Duplicate acknowledgements received.
     pub dup_acks: u64,
     /// Congestion control.

@@ -145,6 +145,9 @@ impl Connection {
         };
         let (window, sack) = match &mut rcv {
             Rcv::Open(rcv) => {
+                if sent.is_some_and(|(out, ..)| out.len > 0 && !out.retransmit) {
+                    rcv.on_answer(ctx.now, self.options.delayed_ack);
+                }
                 // SACK blocks ride on pure acknowledgements: four fit, three beside timestamps (RFC 2018 §3).
                 let max = match sent {
                     Some(_) => 0,
@@ -154,7 +157,11 @@ impl Connection {
                 let blocks = if max == 0 { None } else { Some(rcv.sack_blocks(max)) };
                 (rcv.advertise(free, buffer), blocks)
             }
-            Rcv::Closed(acks) => (acks.advertise(acks.nxt), None),
+            // Nothing can come any more; what is shown is the room there is, as in Linux and FreeBSD.
+            Rcv::Closed(acks) => {
+                let room = free.min(0xffff << acks.wscale) as u32;
+                (acks.advertise(acks.nxt + room), None)
+            }
         };
         let ack = rcv.acks().nxt;
         let ts_recent = rcv.acks().ts_recent();

@@ -5,6 +5,7 @@
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
 
+use super::CaState;
 use super::congestion::AckSample;
 use super::scoreboard::{DUP_THRESH, Delivered};
 use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
@@ -355,7 +356,8 @@ impl Sender {
             self.cc.on_ack(&AckSample {
                 now,
                 acked,
-                in_flight,
+                // What a window of data took at most, for an acknowledgement may come when much of it has left already.
+                in_flight: in_flight.max(self.usage.0),
                 mss: self.mss,
                 rtt,
                 srtt: self.rtt.srtt,
@@ -424,6 +426,16 @@ impl Sender {
         }
     }
 
+    /// What recovery is doing.
+    pub(super) fn ca_state(&self) -> CaState {
+        match self.loss.recovery {
+            Recovery::Fast { .. } => CaState::Recovery,
+            Recovery::Timeout { .. } => CaState::Loss,
+            Recovery::Open if self.board.sacked() > 0 => CaState::Disorder,
+            Recovery::Open => CaState::Open,
+        }
+    }
+
     // --- tail loss probes (RFC 8985 §7) ---
 
     /// The probe that repeats the last segment.
@@ -435,7 +447,7 @@ impl Sender {
         self.board.retransmitted(now, tail.seq);
         self.loss.probe = Some(LossProbe { end: tail.end(), retransmit: true });
         let len = tail.len - u32::from(tail.fin);
-        Some(Outgoing { seq: tail.seq, len, fin: tail.fin, push: true, retransmit: true })
+        Some(Outgoing { seq: tail.seq, len, fin: tail.fin, push: false, retransmit: true })
     }
 
     /// RFC 8985 §7.4.2: what became of the probe.
@@ -474,8 +486,8 @@ impl Sender {
         let mut timeout =
             if self.rtt.srtt.is_zero() { Duration::from_secs(1) } else { 2 * self.rtt.srtt };
         timeout += if self.board.pipe() <= self.mss { MAX_ACK_DELAY } else { MIN_PROBE_TIMEOUT };
-        let at = now + timeout;
-        self.timer = if at < self.rto_at { Timer::LossProbe { at } } else { Timer::Retransmit };
+        // A timeout that is due before makes way for the probe at its own time (RFC 8985 §7.2, TLP_calc_PTO).
+        self.timer = Timer::LossProbe { at: (now + timeout).min(self.rto_at) };
     }
 
     // --- the timer ---
@@ -509,7 +521,7 @@ impl Sender {
         match self.timer {
             Timer::Persist { .. } => self.on_persist(now, options),
             Timer::Reorder { .. } if now < self.rto_at => self.on_reorder(now),
-            Timer::LossProbe { .. } if now < self.rto_at => {
+            Timer::LossProbe { .. } => {
                 // RFC 8985 §7.3: new data if there is any, else the last segment again.
                 if self.unsent() > 0 && self.nxt.lt(self.una + self.wnd) {
                     self.loss.force_new = true;

@@ -46,6 +46,8 @@ pub(super) struct RecvParams {
     pub(super) sack: bool,
     /// Expected size of the peer's full segments.
     pub(super) mss: u32,
+    /// See [`SocketOptions::quick_acks`](crate::SocketOptions).
+    pub(super) quick_acks: u8,
 }
 
 /// What every synchronised state needs to acknowledge: also those in which the peer sends no more.
@@ -222,6 +224,13 @@ pub(super) struct Receiver {
     rcv_mss: u32,
     /// Bytes since the last acknowledgement.
     unacked: u32,
+    /// Acknowledgements that are still to go at once, and how many a loss brings back.
+    quick: u8,
+    quick_acks: u8,
+    /// When data came last.
+    last_data: Instant,
+    /// The application answers what it gets: an acknowledgement can ride on the answer.
+    interactive: bool,
 }
 
 impl Receiver {
@@ -243,7 +252,22 @@ impl Receiver {
             dsack: None,
             rcv_mss: params.mss,
             unacked: 0,
+            quick: params.quick_acks,
+            quick_acks: params.quick_acks,
+            last_data: now,
+            interactive: false,
         }
+    }
+
+    /// New data of ours goes out: when it follows the peer's at once, the two take turns.
+    pub(super) fn on_answer(&mut self, now: Instant, delay: Duration) {
+        self.interactive |= self.unacked > 0 && now.since(self.last_data) < delay;
+    }
+
+    /// Something is amiss on the path: the peer should hear of all that arrives.
+    fn quicken(&mut self) {
+        self.quick = self.quick_acks;
+        self.interactive = false;
     }
 
     /// Takes the data and FIN of an acceptable segment. `segment_size` is the size of the wire's segments, `delay` the
@@ -273,6 +297,7 @@ impl Receiver {
             }
             data.narrow(dup as usize..data.len());
             seq += dup;
+            self.quicken();
             self.acks.ack_now();
             if seq.lt(nxt) || (data.is_empty() && !fin) {
                 return result;
@@ -294,6 +319,11 @@ impl Receiver {
         } else if fin {
             self.fin_at = Some(end);
         }
+        // What is held already and came again, in part or in whole, is reported (RFC 2883 §4.1, §4.2).
+        let again = self.ooo.overlap(seq, seq + data.len() as u32);
+        if self.sack && self.dsack.is_none() {
+            self.dsack = again;
+        }
         if seq == nxt {
             let len = data.len() as u32;
             self.acks.nxt += len;
@@ -312,12 +342,12 @@ impl Receiver {
             }
             self.delay_ack(now, len, segment_size, delay);
         } else {
-            let (from, to) = (seq, seq + data.len() as u32);
-            let held = data.is_empty() || self.ooo.insert(seq, data, limit);
-            if !held && self.sack {
-                self.dsack = Some((from, to));
+            self.ooo.insert(seq, data, limit);
+            if let Some((from, _)) = again {
+                self.ooo.touch(from);
             }
             // RFC 5681 §4.2: out of order, so the sender hears of it at once.
+            self.quicken();
             self.acks.ack_now();
         }
         if self.fin_at.is_some_and(|at| at.le(self.acks.nxt)) {
@@ -333,7 +363,9 @@ impl Receiver {
     fn delay_ack(&mut self, now: Instant, len: u32, segment_size: u32, delay: Duration) {
         self.rcv_mss = if segment_size > self.rcv_mss { segment_size } else { self.rcv_mss };
         self.unacked = self.unacked.saturating_add(len);
-        if delay.is_zero() || self.unacked >= 2 * self.rcv_mss {
+        self.last_data = now;
+        let quick = self.quick > 0 && !self.interactive;
+        if delay.is_zero() || quick || self.unacked >= 2 * self.rcv_mss {
             self.acks.ack_now();
         } else {
             self.acks.ack_by(now + delay);
@@ -345,8 +377,12 @@ impl Receiver {
     fn new_edge(&self, free: usize, buffer: usize) -> SeqNumber {
         // What the window field can say bounds it too (RFC 7323 §2.3).
         let edge = self.acks.nxt + free.min(0xffff << self.acks.wscale) as u32;
-        let least = (buffer as u32 / 2).min(self.rcv_mss).max(1);
-        if edge.gt(self.acks.edge) && edge.since(self.acks.edge) >= least {
+        let half = buffer as u32 / 2;
+        let least = half.min(self.rcv_mss).max(1);
+        // What is silly is a small window; one of at least half the buffer moves on by any number of bytes, as in Linux
+        // and FreeBSD.
+        let wide = edge.since(self.acks.nxt) >= half.min(0xffff << self.acks.wscale).max(1);
+        if edge.gt(self.acks.edge) && (wide || edge.since(self.acks.edge) >= least) {
             // A multiple of the scale's unit, so that what the peer computes is what we mean.
             edge - (edge.since(self.acks.nxt) & ((1 << self.acks.wscale) - 1))
         } else {
@@ -357,6 +393,9 @@ impl Receiver {
     /// A segment goes out: gives its window field.
     pub(super) fn advertise(&mut self, free: usize, buffer: usize) -> u16 {
         let edge = self.new_edge(free, buffer);
+        if self.unacked > 0 {
+            self.quick = self.quick.saturating_sub(1);
+        }
         self.unacked = 0;
         self.acks.advertise(edge)
     }

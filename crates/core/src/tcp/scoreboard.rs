@@ -114,6 +114,11 @@ impl Scoreboard {
         self.lost - self.retransmitted
     }
 
+    /// Bytes deemed lost, sent again or not (`lost_out` in Linux).
+    pub(crate) fn deemed_lost(&self) -> u32 {
+        self.lost
+    }
+
     /// Bytes the peer has above a gap.
     pub(crate) fn sacked(&self) -> u32 {
         self.sacked

@@ -155,6 +155,8 @@ pub(super) struct Sender {
     last_sent: Instant,
     /// End of the last segment below an MSS (Minshall's variant of Nagle, as Linux has it).
     small_until: SeqNumber,
+    /// The most bytes that were in flight in this window of data, and where the window ends (Linux `max_packets_out`).
+    pub(super) usage: (u32, SeqNumber),
     /// More follows at once: hold partial segments back.
     pub(super) corked: bool,
 }
@@ -191,6 +193,7 @@ impl Sender {
             unacked_since: now,
             last_sent: now,
             small_until: una,
+            usage: (0, una),
             corked: false,
         }
     }
@@ -237,18 +240,28 @@ impl Sender {
     ) -> Option<Outgoing> {
         let max = (max / self.mss).max(1) * self.mss;
         let idle = self.board.is_empty();
-        let out = self
+        let mut out = self
             .next_probe(now)
             .or_else(|| self.next_retransmission(now, max))
             .or_else(|| self.next_new(now, fin, nagle, max));
-        match out {
+        match &mut out {
             Some(out) => {
+                // A write that ends is pushed; so is new data that the device cuts into segments, so that the peer's
+                // device need not wait for more (both as in Linux).
+                let offset = out.seq.since(self.una) as usize;
+                out.push |= (out.len > self.mss && !out.retransmit)
+                    || self.buf.write_ends_in(offset, out.len as usize);
+                let out = *out;
                 // RFC 6298 §5.1: the timer runs while anything is in flight.
                 if idle {
                     self.unacked_since = now;
                     self.rto_at = now + self.rtt.rto();
                 }
                 self.loss.on_sent(now, out);
+                let flight = self.in_flight();
+                if self.usage.1.le(self.una) || flight > self.usage.0 {
+                    self.usage = (flight, self.nxt);
+                }
                 self.arm_timer(now, !out.retransmit);
                 self.last_sent = now;
             }
@@ -275,7 +288,7 @@ impl Sender {
         self.loss.force_retransmit = false;
         self.board.retransmitted(now, sent.seq);
         let len = sent.len - u32::from(sent.fin);
-        Some(Outgoing { seq: sent.seq, len, fin: sent.fin, push: true, retransmit: true })
+        Some(Outgoing { seq: sent.seq, len, fin: sent.fin, push: false, retransmit: true })
     }
 
     fn next_new(&mut self, now: Instant, fin: Fin, nagle: bool, max: u32) -> Option<Outgoing> {

@@ -8,6 +8,9 @@ const BLOCK: usize = 64 * 1024;
 /// A block this small is kept when the queue drains, so that small messages allocate nothing.
 const KEEP: usize = 4 * 1024;
 
+/// Most ends of writes that are kept; beyond it the newest writes count as one.
+const MAX_ENDS: usize = 256;
+
 /// A queue of bytes, addressed by their offset from the first unacknowledged one.
 #[derive(Debug, Default)]
 pub(crate) struct SendBuffer {
@@ -16,6 +19,10 @@ pub(crate) struct SendBuffer {
     /// Bytes of the first block that are gone.
     head: usize,
     len: usize,
+    /// Bytes that are gone altogether.
+    gone: u64,
+    /// Where the application's writes end, counted from the first byte there ever was; at most `MAX_ENDS`.
+    ends: VecDeque<u64>,
 }
 
 impl SendBuffer {
@@ -39,11 +46,34 @@ impl SendBuffer {
         }
     }
 
+    /// The application's write ends here: what was queued by now is to be pushed to the peer's application.
+    pub(crate) fn end_write(&mut self) {
+        let end = self.gone + self.len as u64;
+        if self.len == 0 || self.ends.back() == Some(&end) {
+            return;
+        }
+        if self.ends.len() == MAX_ENDS {
+            self.ends.pop_back();
+        }
+        self.ends.push_back(end);
+    }
+
+    /// Whether a write ends within the `len` bytes at `offset`, at their end included.
+    pub(crate) fn write_ends_in(&self, offset: usize, len: usize) -> bool {
+        let from = self.gone + offset as u64;
+        let at = self.ends.partition_point(|end| *end <= from);
+        self.ends.get(at).is_some_and(|end| *end <= from + len as u64)
+    }
+
     /// Drops the first `n` bytes.
     pub(crate) fn consume(&mut self, n: usize) {
         debug_assert!(n <= self.len);
         self.len -= n;
         self.head += n;
+        self.gone += n as u64;
+        while self.ends.front().is_some_and(|end| *end <= self.gone) {
+            self.ends.pop_front();
+        }
         while self.head >= BLOCK {
             self.blocks.pop_front();
             self.head -= BLOCK;
@@ -83,6 +113,24 @@ impl SendBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_of_writes_move_with_the_queue() {
+        let mut buf = SendBuffer::default();
+        for len in [10, 20] {
+            buf.push(&vec![0; len]);
+            buf.end_write();
+        }
+        assert!(buf.write_ends_in(0, 10) && !buf.write_ends_in(0, 9) && !buf.write_ends_in(10, 19));
+        buf.consume(10);
+        assert!(!buf.write_ends_in(0, 19) && buf.write_ends_in(0, 20));
+        for _ in 0..1000 {
+            buf.push(&[0]);
+            buf.end_write();
+        }
+        assert_eq!(buf.ends.len(), MAX_ENDS);
+        assert!(buf.write_ends_in(buf.len() - 1, 1), "the last end is never lost");
+    }
 
     #[test]
     fn bytes_come_out_at_their_offsets() {

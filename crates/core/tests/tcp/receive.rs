@@ -358,6 +358,49 @@ script!(
 );
 
 script!(
+    first_acknowledgements_are_not_delayed,
+    "
+    option quick_acks 2
+    @server
+    < P. 1:101(100) ack 1
+    > . 1:1(0) ack 101
+    < P. 101:201(100) ack 1
+    > . 1:1(0) ack 201
+    < P. 201:301(100) ack 1
+    +40ms > . 1:1(0) ack 301
+"
+);
+
+script!(
+    a_gap_brings_quick_acknowledgements_back,
+    "
+    option quick_acks 1
+    @server <mss 1460>
+    < P. 1:101(100) ack 1
+    > . 1:1(0) ack 101
+    < P. 201:301(100) ack 1
+    > . 1:1(0) ack 101
+    < P. 101:201(100) ack 1
+    > . 1:1(0) ack 301
+    < P. 301:401(100) ack 1
+    +40ms > . 1:1(0) ack 401
+"
+);
+
+script!(
+    partly_duplicate_data_is_reported,
+    "
+    @server <mss 1460,sackOK>
+    < P. 201:301(100) ack 1
+    > . 1:1(0) ack 1 <nop,nop,sack 201:301>
+    < P. 251:401(150) ack 1
+    > . 1:1(0) ack 1 <nop,nop,sack 251:301 201:401>
+    < P. 1:251(250) ack 1
+    > . 1:1(0) ack 401 <nop,nop,sack 201:251>
+"
+);
+
+script!(
     no_delay_acknowledges_every_segment,
     "
     option delayed_ack 0ms

@@ -40,10 +40,10 @@ pub(crate) struct AckSample {
 
 impl AckSample {
     /// Whether the window is what limits the sender: only then may it grow (RFC 7661 §4.3, in Linux's form: while it
-    /// doubles, half of it in use is enough).
+    /// doubles, more than half of it in use is enough).
     fn is_cwnd_limited(&self, cwnd: u32, slow_start: bool) -> bool {
         if slow_start {
-            self.in_flight.saturating_mul(2) >= cwnd
+            self.in_flight.saturating_mul(2) > cwnd
         } else {
             self.in_flight.saturating_add(self.mss) >= cwnd
         }

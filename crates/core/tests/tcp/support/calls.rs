@@ -352,6 +352,7 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         "window_scaling" => options.window_scaling = on()?,
         "recv_buffer" => options.recv_buffer = parse(one()?)?,
         "send_buffer" => options.send_buffer = parse(one()?)?,
+        "quick_acks" => options.quick_acks = parse(one()?)?,
         "delayed_ack" => options.delayed_ack = duration(one()?)?,
         "keep_alive" => {
             options.keep_alive = match value {
