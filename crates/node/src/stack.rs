@@ -438,6 +438,7 @@ impl Stack {
         if let Some(Backend::Shard(shard)) = self.backend.take() {
             let closed = caught(move || {
                 shard.set_doorbell(None);
+                let mut stats = shard.lock().stats();
                 shard.close();
                 // What is counted up stays as it was; of what there is at a time nothing is left.
                 (stats.connections, stats.time_wait) = (0, 0);
