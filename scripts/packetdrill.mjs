@@ -39,7 +39,9 @@ const { values: options } = parseArgs({
 });
 
 if (!options.packetdrill || !(options.google || options.freebsd)) {
-  console.error('usage: node scripts/packetdrill.mjs --packetdrill <binary> [--google <checkout>] [--freebsd <checkout>]');
+  console.error(
+    'usage: node scripts/packetdrill.mjs --packetdrill <binary> [--google <checkout>] [--freebsd <checkout>]',
+  );
   process.exit(2);
 }
 
@@ -190,7 +192,10 @@ function summary(output) {
   if (output === null) return null;
   const lines = output.split('\n');
   const line = lines.find((l) => /\.pkt:\d+: |error|Error|assert|timed out/.test(l)) ?? lines[0];
-  return line.replace(/^.*\.pkt:/, 'line ').trim().slice(0, 200);
+  return line
+    .replace(/^.*\.pkt:/, 'line ')
+    .trim()
+    .slice(0, 200);
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'usernet-packetdrill-'));

@@ -151,6 +151,8 @@ impl Host {
             match event {
                 Event::Socket(id, ready) => self.note(id, ready),
                 Event::Acceptable(id) => self.take_accepted(id),
+                // The scripts are TCP's: no other sockets are made.
+                _ => {}
             }
         }
         let now = self.now;
@@ -223,6 +225,7 @@ fn make_stack(settings: &Settings) -> (Stack, InterfaceId) {
                     .iter()
                     .filter_map(|a| IpCidr::new(*a, if a.is_ipv4() { 16 } else { 48 }))
                     .collect(),
+                ..InterfaceConfig::default()
             },
         )
         .expect("the flags' MTU and addresses are an interface's");
