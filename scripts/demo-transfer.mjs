@@ -32,8 +32,9 @@ async function serve(stack, folder) {
   const waiting = [];
   const server = httpFileServer(stack.net, folder);
   server.on('connection', (socket) => {
-    const { remoteAddress, remotePort, remoteFamily } = socket;
-    const remote = remoteFamily === 'IPv6' ? `[${remoteAddress}]:${remotePort}` : `${remoteAddress}:${remotePort}`;
+    // A listener on `::` shows IPv4 peers as `::ffff:a.b.c.d`, as net does; the trace names them as they are.
+    const address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+    const remote = `${address.includes(':') ? `[${address}]` : address}:${socket.remotePort}`;
     let info = null;
     // Taken while the connection lives: after 'close' nobody knows it any more.
     const look = () => {
