@@ -21,6 +21,8 @@ const GREETER = 9001;
 let stack: Stack | null = null;
 const seen = {
   requests: 0,
+  /** Connections of the stack at the moment the last gate opened. */
+  together: 0,
   errors: [] as string[],
   resets: [] as string[],
   greeted: [] as Array<{ length: number; sha256: string }>,
@@ -90,6 +92,7 @@ function serveHttp(on: Stack): Promise<void> {
     } else if (kind === 'gate') {
       barrier.push(() => send(Number(rest[1]), Number(rest[2])));
       if (barrier.length < Number(rest[0])) return;
+      seen.together = on.stats().connections;
       for (const open of barrier.splice(0)) open();
     } else {
       response.writeHead(404).end();
@@ -148,6 +151,7 @@ serveCalls(
     seen: () => ({ ...seen }),
     forget: () => {
       seen.requests = 0;
+      seen.together = 0;
       seen.errors = [];
       seen.resets = [];
       seen.greeted = [];
