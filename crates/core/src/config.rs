@@ -43,6 +43,11 @@ pub struct Config {
     pub ephemeral_ports: (u16, u16),
     /// Most connections at once, TIME-WAIT and half-open ones included.
     pub max_connections: usize,
+    /// Most half-open connections of one listener (Linux `tcp_max_syn_backlog`): its backlog, 128 at least, up to this.
+    /// What happens beyond is `syn_cookies`' to say.
+    pub max_syn_backlog: usize,
+    /// What answers a SYN when nothing more can be remembered of it.
+    pub syn_cookies: SynCookies,
     /// Most connections in TIME-WAIT at once; beyond it the oldest ends early.
     pub max_time_wait: usize,
     /// How long TIME-WAIT lasts: 2 MSL, 60 s as in Linux (RFC 9293 §3.4.2).
@@ -108,6 +113,8 @@ impl Default for Config {
             loopback: true,
             ephemeral_ports: (32768, 60999),
             max_connections: 262_144,
+            max_syn_backlog: 4096,
+            syn_cookies: SynCookies::default(),
             max_time_wait: 32_768,
             time_wait: Duration::from_secs(60),
             max_receive_memory: 256 << 20,
@@ -124,6 +131,20 @@ impl Default for Config {
             socket: SocketOptions::default(),
         }
     }
+}
+
+/// When a listener answers SYNs by cookies (RFC 4987 §3.6; Linux `tcp_syncookies`). A connection that a cookie opened has
+/// window scaling and SACK only when the peer has timestamps, an MSS of one of eight values, and a SYN-ACK that is not sent
+/// again when it is lost (the peer's SYN is).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SynCookies {
+    /// Never: a SYN beyond the bound is dropped, and the peer tries again.
+    Off,
+    /// While the listener's SYN queue is full.
+    #[default]
+    WhenFull,
+    /// Always: for tests, and for who wants no half-open connections at all.
+    Always,
 }
 
 /// Settings of a socket. A listener's are inherited by the connections it accepts.

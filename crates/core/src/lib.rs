@@ -23,7 +23,9 @@ pub mod tcp;
 mod time;
 mod udp;
 
-pub use config::{Config, Congestion, KeepAlive, ReassemblyLimits, Secrets, SocketOptions};
+pub use config::{
+    Config, Congestion, KeepAlive, ReassemblyLimits, Secrets, SocketOptions, SynCookies,
+};
 pub use error::{
     BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,
     ListenError, MembershipError, NoSuchSocket, RecvError, SendError,

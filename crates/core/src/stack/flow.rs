@@ -586,7 +586,7 @@ impl Stack {
 }
 
 /// A SYN to keep. Data that it carries is sent again by its peer (RFC 9293 §3.4).
-fn without_data(syn: &Segment) -> Segment {
+pub(super) fn without_data(syn: &Segment) -> Segment {
     Segment { header: syn.header.clone(), payload: Payload::from(Vec::new()), gso_size: 0 }
 }
 

@@ -128,7 +128,7 @@ impl Stack {
     }
 
     /// A segment of a connection that we have.
-    fn tcp_segment(
+    pub(super) fn tcp_segment(
         &mut self,
         now: Instant,
         interface: InterfaceId,
@@ -196,6 +196,7 @@ impl Stack {
                 }
             }
             Some(_) if !segment.has(Flags::ACK) => {}
+            Some(id) if self.take_cookie(now, interface, tuple, segment, id) => {}
             _ => self.refuse(interface, &tuple, &segment.header, segment.len()),
         }
     }
@@ -203,10 +204,7 @@ impl Stack {
     /// Whether a SYN between these ends would be taken now, or held for a decision.
     fn would_listen(&self, interface: InterfaceId, tuple: &Tuple) -> bool {
         match self.listener_for(tuple.local, tuple.local_port) {
-            Some(id) => {
-                let listener = &self.listeners[id];
-                !listener.is_full() && listener.half_open < listener.max_half_open()
-            }
+            Some(id) => !self.listeners[id].is_full(),
             None => self.holds(interface),
         }
     }
@@ -222,21 +220,30 @@ impl Stack {
         after: Option<SeqNumber>,
     ) {
         let listener = &self.listeners[listener_id];
+        // What takes the place of a connection in TIME-WAIT adds nothing, and its number must lie above the old ones.
+        let replaces = after.is_some();
+        let cookie = !replaces && self.wants_cookie(listener_id);
         if listener.is_full()
-            || listener.half_open >= listener.max_half_open()
             || self.connections.len() >= self.config.max_connections
+            || (!replaces && !cookie && listener.syn_queue_full(&self.config))
         {
             // Dropped, so that the peer tries again when there is room.
             self.stats.listen_drops += 1;
             return;
         }
+        if cookie {
+            return self.send_cookie(now, interface, tuple, syn, listener_id);
+        }
         let options = Arc::clone(&listener.options);
         self.listeners[listener_id].half_open += 1;
         let owner = Owner::Listener(listener_id);
-        self.open_passively(now, interface, tuple, syn, options, owner, after);
+        // RFC 9293 §3.6.1: above what the connection before it used.
+        let iss = after.map(|nxt| nxt + 65_537);
+        self.open_passively(now, interface, tuple, syn, options, owner, iss);
     }
 
-    /// Answers a SYN: a listener's connection, or one that a program accepted itself.
+    /// Answers a SYN: a listener's connection, or one that a program accepted itself. `iss` is our initial sequence number
+    /// when it is not free to choose.
     pub(super) fn open_passively(
         &mut self,
         now: Instant,
@@ -245,13 +252,9 @@ impl Stack {
         syn: &Segment,
         options: Arc<SocketOptions>,
         owner: Owner,
-        after: Option<SeqNumber>,
+        iss: Option<SeqNumber>,
     ) -> SocketId {
-        // RFC 9293 §3.6.1: above what the connection before it used.
-        let iss = match after {
-            Some(nxt) => nxt + 65_537,
-            None => self.initial_sequence_number(now, &tuple),
-        };
+        let iss = iss.unwrap_or_else(|| self.initial_sequence_number(now, &tuple));
         let ts_offset = self.timestamp_offset(&tuple);
         let path = self.path_to(now, interface, tuple.remote);
         let listener = match owner {

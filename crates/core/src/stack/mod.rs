@@ -14,6 +14,7 @@ mod raw;
 mod route;
 mod sockets;
 mod stats;
+mod syn_cookies;
 mod udp;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -51,6 +52,7 @@ use pmtu::PathMtus;
 use raw::RawSocket;
 use route::Interface;
 use sockets::Listener;
+use syn_cookies::SynCookieKey;
 
 /// Most timers that run in one call.
 const TIMERS_PER_CALL: usize = 256;
@@ -102,6 +104,7 @@ pub struct Stack {
     default_options: Arc<SocketOptions>,
     isn_key: KeyedHash,
     port_key: KeyedHash,
+    syn_cookie_key: SynCookieKey,
     rng: ChaCha8Rng,
     interfaces: SlotMap<InterfaceId, Interface>,
     loopback: Option<InterfaceId>,
@@ -156,6 +159,7 @@ impl Stack {
             default_options: Arc::new(config.socket.clone()),
             isn_key: KeyedHash(secrets.isn),
             port_key: KeyedHash(secrets.port),
+            syn_cookie_key: SynCookieKey::new(secrets.cookie),
             rng: ChaCha8Rng::seed_from_u64(seed),
             interfaces: SlotMap::with_key(),
             loopback: None,

@@ -378,17 +378,29 @@ impl Stack {
         self.send_reset(interface, &tuple, reset);
     }
 
-    fn send_reset(&mut self, interface: InterfaceId, tuple: &Tuple, mut reset: Repr) {
+    fn send_reset(&mut self, interface: InterfaceId, tuple: &Tuple, reset: Repr) {
         self.stats.tcp_out_rsts += 1;
-        reset.src_port = tuple.local_port;
-        reset.dst_port = tuple.remote_port;
-        let tcp_len = reset.header_len();
+        self.send_bare(interface, tuple, reset, self.default_options.hop_limit, 0);
+    }
+
+    /// A segment without data that belongs to no connection.
+    pub(super) fn send_bare(
+        &mut self,
+        interface: InterfaceId,
+        tuple: &Tuple,
+        mut header: Repr,
+        hop_limit: u8,
+        traffic_class: u8,
+    ) {
+        header.src_port = tuple.local_port;
+        header.dst_port = tuple.remote_port;
+        let tcp_len = header.header_len();
         let ip = IpRepr {
             src: tuple.local,
             dst: tuple.remote,
             protocol: Protocol::TCP,
-            hop_limit: self.default_options.hop_limit,
-            traffic_class: 0,
+            hop_limit,
+            traffic_class,
             ident: 0,
             dont_fragment: true,
             flow_label: 0,
@@ -398,7 +410,7 @@ impl Stack {
         let mut bytes = vec![0; ip_len + tcp_len];
         let (ip_header, tcp_header) = bytes.split_at_mut(ip_len);
         ip.emit(ip_header);
-        reset.emit(tcp_header);
+        header.emit(tcp_header);
         Repr::fill_checksum(tcp_header, &[], tuple.local, tuple.remote);
         let class = Class::Control;
         self.send_packet(Outgoing { interface, bytes, checksum: None, gso: None, class });

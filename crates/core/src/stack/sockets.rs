@@ -9,7 +9,7 @@ use usernet_wire::SeqNumber;
 
 use super::route::RouteResult;
 use super::{Queued, Stack};
-use crate::config::SocketOptions;
+use crate::config::{Config, SocketOptions};
 use crate::error::{
     ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
 };
@@ -104,6 +104,8 @@ pub(super) struct Listener {
     /// Connections in SYN-RECEIVED.
     pub(super) half_open: usize,
     pub(super) event_queued: bool,
+    /// Until when a SYN cookie that was sent may come back.
+    pub(super) cookies_until: Option<Instant>,
 }
 
 impl Listener {
@@ -112,9 +114,10 @@ impl Listener {
         self.queue.len() > self.backlog
     }
 
-    /// Most half-open connections: they are cheap, and their number must not be the backlog's when that is small.
-    pub(super) fn max_half_open(&self) -> usize {
-        self.backlog.max(128)
+    /// Whether no more half-open connections fit: they are cheap, and their number must not be the backlog's when that is
+    /// small.
+    pub(super) fn syn_queue_full(&self, config: &Config) -> bool {
+        self.half_open >= self.backlog.max(128).min(config.max_syn_backlog)
     }
 }
 
@@ -150,6 +153,7 @@ impl Stack {
             queue: VecDeque::new(),
             half_open: 0,
             event_queued: false,
+            cookies_until: None,
         };
         let id = self.listeners.insert(listener);
         self.ports.entry(port).or_default().push(id);

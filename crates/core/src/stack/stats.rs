@@ -121,6 +121,12 @@ stats! {
     listen_drops,
     /// Handshakes held back because an accept queue was full (`TcpExtListenOverflows`).
     listen_overflows,
+    /// SYN cookies sent (`TcpExtSyncookiesSent`).
+    syncookies_sent,
+    /// SYN cookies that came back (`TcpExtSyncookiesRecv`).
+    syncookies_recv,
+    /// Acknowledgements to a listener that sent cookies which were none, or too old (`TcpExtSyncookiesFailed`).
+    syncookies_failed,
     /// Segments refused by PAWS (`TcpExtPAWSEstab`).
     paws_estab,
     /// Challenge acknowledgements (`TcpExtTCPChallengeACK`).

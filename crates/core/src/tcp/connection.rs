@@ -93,6 +93,7 @@ pub(crate) enum Owner {
 }
 
 /// A segment that came in.
+#[derive(Clone)]
 pub(crate) struct Segment {
     pub(crate) header: wire::Repr,
     pub(crate) payload: Payload,
@@ -311,6 +312,24 @@ impl Connection {
             State::SynReceived(SynReceived { hs, peer, window, ack_due: false, passive: true })
         });
         conn
+    }
+
+    /// The SYN-ACK that answers `syn` when no connection is to be kept for it: with our initial sequence number `iss`, and
+    /// `ts_val` as our timestamp if it has one.
+    pub(crate) fn stateless_syn_ack(
+        tuple: Tuple,
+        options: Arc<SocketOptions>,
+        path: Path,
+        iss: SeqNumber,
+        ts_val: u32,
+        syn: &Segment,
+    ) -> wire::Repr {
+        let peer = peer_syn(syn, tuple.local.is_ipv6());
+        Self::new(tuple, options, path, Owner::Orphan, 0, Instant::ZERO).syn_header(
+            iss,
+            Some(peer),
+            ts_val,
+        )
     }
 
     /// The window in our SYN, never scaled (RFC 7323 §2.2).

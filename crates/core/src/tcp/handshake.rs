@@ -125,10 +125,11 @@ impl Connection {
     /// RTT by the handshake, unless a SYN of ours was sent twice (Karn).
     fn time_handshake(&mut self, ctx: &Ctx<'_>) {
         if let Some(hs) = self.state.handshake_mut() {
-            if hs.sent == 1 {
-                hs.rtt.sample(ctx.now.since(hs.first_sent));
-            } else {
-                hs.rtt.syn_was_lost();
+            match hs.sent {
+                // A SYN cookie: nobody knows when it was sent.
+                0 => {}
+                1 => hs.rtt.sample(ctx.now.since(hs.first_sent)),
+                _ => hs.rtt.syn_was_lost(),
             }
             hs.rtt.backoff = 0;
         }

@@ -29,7 +29,7 @@ mod state;
 
 use std::fmt;
 
-pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdict};
+pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdict, default_mss};
 
 use crate::time::Duration;
 

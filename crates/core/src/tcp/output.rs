@@ -5,7 +5,8 @@ use usernet_wire::tcp::{Flags, Options, Repr, Timestamps};
 
 use super::connection::{Connection, Ctx};
 use super::send::{Outgoing, TimerOutcome};
-use super::state::{Rcv, Snd, State, SynReceived};
+use super::state::{PeerSyn, Rcv, Snd, State, SynReceived};
+use crate::config::SocketOptions;
 use crate::error::ConnectionError;
 use crate::event::Trace;
 use crate::time::Instant;
@@ -54,18 +55,39 @@ impl Connection {
         ctx.stats.tcp_out_segs += segments;
     }
 
+    /// Our SYN, or the SYN-ACK that answers a peer's: what is offered, and in a SYN-ACK what the peer offered too.
+    pub(super) fn syn_header(&self, iss: SeqNumber, peer: Option<PeerSyn>, ts_val: u32) -> Repr {
+        let SocketOptions { timestamps, sack, window_scaling, .. } = *self.options;
+        let mut header = self.header(iss, Flags::SYN);
+        header.window = self.syn_window();
+        header.options = Options {
+            mss: Some(self.announced_mss()),
+            window_scale: (window_scaling && peer.is_none_or(|p| p.wscale.is_some()))
+                .then_some(self.wscale),
+            sack_permitted: sack && peer.is_none_or(|p| p.sack),
+            timestamps: match peer {
+                None => timestamps.then_some(Timestamps { val: ts_val, ecr: 0 }),
+                Some(p) => p.ts.filter(|_| timestamps).map(|ecr| Timestamps { val: ts_val, ecr }),
+            },
+            ..Options::default()
+        };
+        if let Some(p) = peer {
+            header.flags |= Flags::ACK;
+            header.ack = p.irs + 1;
+        }
+        header
+    }
+
     fn poll_handshake(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
         let ts_now = self.ts_now(ctx.now);
-        let announced_mss = self.announced_mss();
         let window = self.syn_window();
-        let mut header = self.header(SeqNumber(0), Flags::SYN);
-        let (timestamps, sack, scaling) =
-            (self.options.timestamps, self.options.sack, self.options.window_scaling);
+        let bare = self.header(SeqNumber(0), Flags::ACK);
+        let timestamps = self.options.timestamps;
         let peer = match &mut self.state {
             State::SynReceived(SynReceived { peer, ack_due, hs, .. }) => {
                 if std::mem::take(ack_due) && !hs.due {
                     // A bare acknowledgement: the peer sent something unacceptable.
-                    header.flags = Flags::ACK;
+                    let mut header = bare;
                     header.seq = hs.iss + 1;
                     header.ack = peer.irs + 1;
                     header.window = window >> if peer.wscale.is_some() { self.wscale } else { 0 };
@@ -79,7 +101,6 @@ impl Connection {
             }
             _ => None,
         };
-        let wscale = self.wscale;
         let hs = self.state.handshake_mut()?;
         if !std::mem::take(&mut hs.due) {
             return None;
@@ -89,24 +110,8 @@ impl Connection {
             hs.timer = ctx.now + hs.rtt.rto();
         }
         hs.sent = hs.sent.saturating_add(1);
-        let again = hs.sent > 1;
-        header.seq = hs.iss;
-        header.window = window;
-        // What is offered in a SYN, and in a SYN-ACK what the peer offered too.
-        header.options = Options {
-            mss: Some(announced_mss),
-            window_scale: (scaling && peer.is_none_or(|p| p.wscale.is_some())).then_some(wscale),
-            sack_permitted: sack && peer.is_none_or(|p| p.sack),
-            timestamps: match peer {
-                None => timestamps.then_some(Timestamps { val: ts_now, ecr: 0 }),
-                Some(p) => p.ts.filter(|_| timestamps).map(|ecr| Timestamps { val: ts_now, ecr }),
-            },
-            ..Options::default()
-        };
-        if let Some(p) = peer {
-            header.flags |= Flags::ACK;
-            header.ack = p.irs + 1;
-        }
+        let (iss, again) = (hs.iss, hs.sent > 1);
+        let header = self.syn_header(iss, peer, ts_now);
         if again {
             self.counters.retrans += 1;
             ctx.stats.tcp_retrans_segs += 1;

@@ -13,6 +13,7 @@ mod reset;
 mod retransmit;
 mod send;
 mod support;
+mod syn_cookies;
 mod tester;
 mod time_wait;
 mod timeouts;

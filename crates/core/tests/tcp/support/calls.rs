@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use usernet_core::tcp::{Info, StateName};
 use usernet_core::{
-    ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions,
+    ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions, SynCookies,
 };
 
 use super::language::{duration, number};
@@ -31,6 +31,18 @@ impl Tester {
             }
             ["config", "max_receive_memory", n] => {
                 number(n).map(|n| self.config.max_receive_memory = n as usize)
+            }
+            ["config", "max_syn_backlog", n] => {
+                number(n).map(|n| self.config.max_syn_backlog = n as usize)
+            }
+            ["config", "syn_cookies", when] => {
+                self.config.syn_cookies = match when {
+                    "off" => SynCookies::Off,
+                    "full" => SynCookies::WhenFull,
+                    "always" => SynCookies::Always,
+                    _ => return Err("syn_cookies off|full|always".into()),
+                };
+                Ok(())
             }
             _ => Err("no such setting".into()),
         }

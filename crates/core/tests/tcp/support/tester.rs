@@ -7,7 +7,8 @@ use std::time::Duration;
 use usernet_core::tcp::StateName;
 use usernet_core::{
     Config, ConnectOptions, Event, Instant, InterfaceConfig, InterfaceId, ListenAddress,
-    ListenOptions, ListenerId, Medium, Offload, Ready, RxFrame, Secrets, SocketId, Stack, Trace,
+    ListenOptions, ListenerId, Medium, Offload, Ready, RxFrame, Secrets, SocketId, Stack,
+    SynCookies, Trace,
 };
 use usernet_wire::tcp::Flags;
 
@@ -199,6 +200,8 @@ impl Tester {
         let sample = |at: Instant| {
             let mut tester = Self::new(self.family, Isn::Natural, self.active);
             tester.config = self.config.clone();
+            // A cookie is no function of time alone.
+            tester.config.syn_cookies = SynCookies::Off;
             tester.mtu = self.mtu;
             (tester.now, tester.start) = (at, at);
             tester.run(if self.active {
