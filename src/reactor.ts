@@ -1,7 +1,7 @@
 // Between the native stack and the objects JavaScript holds: drains events, hands them to handles one turn each, keeps
 // the process alive while there is something to wait for.
 import { AsyncResource } from 'node:async_hooks';
-import { markAsUntransferable } from 'node:worker_threads';
+import * as workers from 'node:worker_threads';
 import { stackClosed } from './errors';
 import { type NativeBinding, type NativeStack, type NativeStackOptions, RECORD_SIZE, RecordKind } from './native';
 
@@ -15,6 +15,16 @@ const LINGER_LOOKS = 20;
 
 /** The async context of what no socket asked for, such as an accepted connection: that of the program's start. */
 const root = new AsyncResource('USERNET', { requireManualDestroy: true });
+
+/**
+ * Keeps a slab from being transferred to another thread, which would take it from under the views of other sockets.
+ * External buffers are marked so by Node; marking one again gives it a key without which Node 24 cannot detach it at
+ * exit, and aborts. Older than Node 21 cannot tell, and has no such keys.
+ */
+function keepFromTransfer(slab: ArrayBuffer): void {
+  const { isMarkedAsUntransferable } = workers as { isMarkedAsUntransferable?: (object: object) => boolean };
+  if (isMarkedAsUntransferable?.(slab) !== true) workers.markAsUntransferable(slab);
+}
 
 /** What the reactor tells a connection's handle. Runs in the handle's async context. */
 export interface SocketSink extends AsyncResource {
@@ -137,7 +147,7 @@ export class Reactor {
     if (slab !== this.#slabIndex || this.#slab === null) {
       this.#slab = this.native.slab(slab);
       this.#slabIndex = slab;
-      markAsUntransferable(this.#slab.buffer);
+      keepFromTransfer(this.#slab.buffer as ArrayBuffer);
     }
     if (length < Buffer.poolSize >>> 1) {
       const copy = Buffer.allocUnsafe(length);

@@ -35,6 +35,10 @@ function isSecure(options: Record<string, unknown>): boolean {
 export function createAgent(net: Net, options?: Options): StackAgent {
   const https = require('node:https') as typeof realHttps;
   const agent = new https.Agent(options) as unknown as { createConnection: CreateConnection };
+  // From Node 22 on, node:https's agents set a protocol and a port among their options, which win over a request's own.
+  const { options: own } = agent as unknown as { options: Record<string, unknown> };
+  delete own.protocol;
+  delete own.defaultPort;
   const secure = (https.Agent.prototype as unknown as { createConnection: CreateConnection }).createConnection;
   Object.defineProperties(agent, {
     // None of its own: a request of either protocol may use it.

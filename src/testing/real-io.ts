@@ -40,6 +40,10 @@ export class RealIo {
     this.#pending = pending;
     this.#limit = limit;
     this.#allowed = allowed;
+    // Node opens the standard streams when they are first used: opened here, they belong to the beginning, and what a
+    // program prints into a pipe while the network runs is not taken for a pipe of its own.
+    void process.stdout;
+    void process.stderr;
     const names = activeResources();
     for (const name of names) this.#baseline.set(name, (this.#baseline.get(name) ?? 0) + 1);
     this.#known = names.filter((name) => REFUSED[name] !== undefined).length;
