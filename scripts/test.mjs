@@ -8,6 +8,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
+import { ensureNodes } from './nodes.mjs';
 import { ensureCargo, ensureNodeModules, ensurePrograms, fail, isCi, must, root, run, say, tool } from './support.mjs';
 
 const args = process.argv.slice(2);
@@ -47,6 +48,11 @@ if (rustOnly) process.exit(0);
 
 const missing = process.platform === 'linux' ? ensurePrograms(programs, 'the tests against real clients') : [];
 if (missing.length > 0 && isCi) fail(`CI runs skip nothing, and these programs are missing: ${missing.join(', ')}`);
+const absent = ensureNodes();
+if (absent.length > 0) {
+  say(`not to be had here: Node ${absent.join(', ')}; the tests across Node versions run without`);
+  if (isCi) fail('CI runs skip nothing');
+}
 
 must(process.execPath, ['scripts/build.mjs']);
 process.exit(jest());
