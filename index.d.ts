@@ -381,7 +381,7 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   removeInterface(name: string): Promise<void>;
   /** Adds a route. */
   addRoute(options: RouteOptions): void;
-  /** Removes the route to a prefix. */
+  /** Removes the route to a prefix; `default`: those of both families, as far as there are any. */
   removeRoute(to: string): void;
   /** The stack's counters by name: what `nstat` would show, and how many connections and listeners there are. */
   stats(): NativeStats;

@@ -503,6 +503,12 @@ declare class Reactor {
   defer(resource: AsyncResource, callback: () => void): void;
   /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
   view(slab: number, offset: number, length: number): Buffer;
+  /** Lets go of every socket, telling nobody: the process ends. */
+  letGo(): void;
+  /** Bytes handed to the stack that peers have not acknowledged. */
+  unacknowledged(): number;
+  /** Ends the native stack with the process, telling nobody. */
+  leave(): void;
   /** Ends every handle and the native stack. Idempotent. */
   close(): void;
 }

@@ -126,6 +126,19 @@ describe.each(testedNets())('$name', ({ net, close }) => {
       });
     });
 
+    test("a port of zero is nobody's, an address of the other family cannot be bound", async () => {
+      const fail = async (options: object): Promise<NodeJS.ErrnoException> => {
+        const [error] = await once(net.connect({ host: '127.0.0.1', port: 0, ...options }), 'error');
+        return error as NodeJS.ErrnoException;
+      };
+      expect((await fail({})).message).toBe('connect ECONNREFUSED 127.0.0.1');
+      expect(await fail({ localAddress: '::1' })).toMatchObject({
+        code: 'EINVAL',
+        syscall: 'bind',
+        message: 'bind EINVAL ::1',
+      });
+    });
+
     test('nobody listens: ECONNREFUSED', async () => {
       const server = net.createServer();
       const free = await listening(server);

@@ -61,6 +61,21 @@ test('an interface and a route can be added and removed later', async () => {
   expect(await echo(server, client, '192.0.2.1')).toBe('over 192.0.2.1');
   client.removeRoute('192.0.2.0/24');
   await expect(once(client.net.connect(7, '192.0.2.1'), 'connect')).rejects.toMatchObject({ code: 'ENETUNREACH' });
+  client.addRoute({ to: 'default', via: '198.18.0.2' });
+  client.removeRoute('default');
+  // Nor is there a way to groups and broadcasts.
+  for (const host of ['203.0.113.1', '224.0.0.1', 'ff02::1', '255.255.255.255', '198.18.0.255']) {
+    await expect(once(client.net.connect(7, host), 'connect')).rejects.toMatchObject({ code: 'ENETUNREACH' });
+  }
+  for (const to of ['default', '192.0.2.0/24']) {
+    expect(() => client.removeRoute(to)).toThrow(
+      expect.objectContaining({ code: 'ESRCH', message: expect.stringContaining(to) }),
+    );
+  }
+  expect(() => client.removeRoute('192.0.2.0')).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }));
+  expect(() => client.addRoute({ to: '192.0.2.0/24', via: '203.0.113.1', interface: 'late' })).toThrow(
+    expect.objectContaining({ code: 'EHOSTUNREACH', message: expect.stringContaining('203.0.113.1') }),
+  );
   await client.removeInterface('late');
   await expect(client.removeInterface('late')).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
   await Promise.all([client.close(), server.close()]);

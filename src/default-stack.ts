@@ -1,11 +1,10 @@
 // The stack that `usernet/net` is on: one per thread, made when it is first needed, with loopback only until it is given
 // more.
 import { codedError } from './errors';
-import { loadBinding } from './native';
 import { bindNet, type Net } from './net/bind';
 import { NetContext } from './net/context';
 import type { StackOptions } from './options';
-import { kReactor, Stack } from './stack';
+import { kReactor, openStack, type Stack } from './stack';
 
 let stack: Stack | null = null;
 
@@ -14,7 +13,7 @@ let stack: Stack | null = null;
  * process.
  */
 export function defaultStack(): Stack {
-  if (stack === null || stack.closed) stack = new Stack(loadBinding());
+  if (stack === null || stack.closed) stack = openStack();
   return stack;
 }
 
@@ -30,7 +29,7 @@ export function configureDefaultStack(options: StackOptions): Stack {
       'The default stack is in use already. Configure it before the first connect or listen, or give it interfaces with defaultStack().addInterface().',
     );
   }
-  stack = new Stack(loadBinding(), options);
+  stack = openStack(options);
   return stack;
 }
 

@@ -45,11 +45,12 @@ export const EADDRINUSE = errnoOf('EADDRINUSE');
 export const EADDRNOTAVAIL = errnoOf('EADDRNOTAVAIL');
 export const EAFNOSUPPORT = errnoOf('EAFNOSUPPORT');
 export const ENETUNREACH = errnoOf('ENETUNREACH');
+export const ENODEV = errnoOf('ENODEV');
 
-/** `${syscall} ${code}`, as `read ECONNRESET`. `errno` is negative. */
-export function errnoException(errno: number, syscall: string): SystemError {
+/** `${syscall} ${code}`, as `read ECONNRESET`, with what is wrong and the remedy where given. `errno` is negative. */
+export function errnoException(errno: number, syscall: string, remedy?: string): SystemError {
   const code = getSystemErrorName(errno);
-  const error = new Error(`${syscall} ${code}`) as SystemError;
+  const error = new Error(`${syscall} ${code}${remedy === undefined ? '' : `: ${remedy}`}`) as SystemError;
   error.errno = errno;
   error.code = code;
   error.syscall = syscall;

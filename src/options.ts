@@ -212,6 +212,13 @@ export function routeOptions(options: RouteOptions): { to: string; via: string |
   return { to: prefix, via: via ?? null, interface: options.interface ?? null };
 }
 
+/** The prefixes that `to` of a route to remove stands for: both families' for `default`. */
+export function routePrefixes(to: string): string[] {
+  if (to === 'default') return ['0.0.0.0/0', '::/0'];
+  cidr(to, 'route.to', true);
+  return [to];
+}
+
 /** Whether `address` is in the network of `prefix`. */
 export function contains(prefix: string, address: string): boolean {
   const [network, length] = prefix.split('/') as [string, string];

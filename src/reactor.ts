@@ -3,6 +3,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import * as workers from 'node:worker_threads';
 import { stackClosed } from './errors';
+import { hasLeft } from './exit';
 import { type NativeBinding, type NativeStack, type NativeStackOptions, RECORD_SIZE, RecordKind } from './native';
 
 /** Records a `drain` can report at once. */
@@ -157,10 +158,30 @@ export class Reactor {
     return this.#slab.subarray(offset, offset + length);
   }
 
+  /** Lets go of every socket, telling nobody: the process ends. */
+  letGo(): void {
+    for (const id of this.#sockets.keys()) this.native.close(id);
+  }
+
+  /** Bytes handed to the stack that peers have not acknowledged. */
+  unacknowledged(): number {
+    let queued = 0;
+    for (const id of new Set([...this.#sockets.keys(), ...this.#lingering])) {
+      queued += Math.max(0, this.native.sendQueueSize(id));
+    }
+    return queued;
+  }
+
+  /** Ends the native stack with the process, telling nobody. */
+  leave(): void {
+    this.native.shutdownStack();
+  }
+
   /** Ends every handle and the native stack. Idempotent. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    hasLeft(this);
     for (const sink of [...this.#listeners.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
     for (const sink of [...this.#sockets.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
     this.#sockets.clear();

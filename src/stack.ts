@@ -8,8 +8,9 @@ import { attach } from './adapters/attach';
 import { createDispatcher, type DispatcherOptions, type UndiciDispatcher } from './adapters/dispatcher';
 import { createHttp, createHttps, type Http, type Https } from './adapters/http';
 import { createTls, type Tls } from './adapters/tls';
-import { errnoException, invalidArgValue } from './errors';
+import { ENODEV, errnoException, invalidArgValue } from './errors';
 import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
+import { leavesWithProcess } from './exit';
 import { loadBinding, type NativeBinding, type NativeStats } from './native';
 import { bindNet, type Net } from './net/bind';
 import { NetContext } from './net/context';
@@ -22,6 +23,7 @@ import {
   linkOptions,
   type RouteOptions,
   routeOptions,
+  routePrefixes,
   type StackOptions,
   stackOptions,
 } from './options';
@@ -145,8 +147,10 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   async removeInterface(name: string): Promise<void> {
     this.#reactor.check();
     const id = this.#interfaceId(name);
-    throwErrno(this.#reactor.native.removeInterface(id), 'removeInterface');
+    const errno = this.#reactor.native.removeInterface(id);
     this.#ids.delete(name);
+    // Its device may have failed before, and have been removed then.
+    if (errno < 0 && errno !== ENODEV) throw errnoException(errno, 'removeInterface');
   }
 
   /** Adds a route. */
@@ -155,10 +159,17 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     this.#addRoute(options);
   }
 
-  /** Removes the route to a prefix. */
+  /** Removes the route to a prefix; `default`: those of both families, as far as there are any. */
   removeRoute(to: string): void {
     this.#reactor.check();
-    throwErrno(this.#reactor.native.removeRoute(to), 'removeRoute');
+    const removed = routePrefixes(to).map((prefix) => this.#reactor.native.removeRoute(prefix));
+    if (!removed.includes(0)) {
+      throw errnoException(
+        removed[0] as number,
+        'removeRoute',
+        `the stack has no route to '${to}'; write it as it was added`,
+      );
+    }
   }
 
   /** The stack's counters by name: what `nstat` would show, and how many connections and listeners there are. */
@@ -202,7 +213,15 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   #addRoute(options: RouteOptions): void {
     const { to, via, interface: name } = routeOptions(options);
     const id = name === null ? this.#interfaceToward(via as string) : this.#interfaceId(name);
-    throwErrno(this.#reactor.native.addRoute(to, via, id), 'addRoute');
+    const errno = this.#reactor.native.addRoute(to, via, id);
+    if (errno < 0) {
+      const what = via === null ? to : `${to} via ${via}`;
+      throw errnoException(
+        errno,
+        'addRoute',
+        `no route '${what}' on this interface: its link has to hold the next hop`,
+      );
+    }
   }
 
   #interfaceToward(via: string): number {
@@ -254,10 +273,6 @@ function emitByType(stack: Stack, event: TraceEvent): void {
   }
 }
 
-function throwErrno(errno: number, syscall: string): void {
-  if (errno < 0) throw errnoException(errno, syscall);
-}
-
 /**
  * Makes a stack. Rejects, with a `code` and the remedy, where options are wrong or a device cannot be had.
  *
@@ -269,7 +284,14 @@ function throwErrno(errno: number, syscall: string): void {
  */
 export async function createStack(options: StackOptions = {}): Promise<Stack> {
   stackOptions(options);
-  return new Stack(loadBinding(), options);
+  return openStack(options);
+}
+
+/** Makes a stack that ends with its process or worker, however that ends. */
+export function openStack(options?: StackOptions): Stack {
+  const stack = new Stack(loadBinding(), options);
+  leavesWithProcess(stack[kReactor]);
+  return stack;
 }
 
 /** The two ends of a link within the process: one for each of two stacks. */

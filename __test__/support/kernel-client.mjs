@@ -1,6 +1,7 @@
 // The kernel's side where curl, nc and socat cannot do it: plain node:net, run inside the namespace.
 //   pause <host> <port> <path> <ms>   GETs, stops reading for that long after the first bytes, then reads to the end
 //   listen-to-fin <host> <port>       reads to the peer's FIN, and only then sends 100,000 bytes and its own FIN
+//   to-the-end <host> <port>          says hello, reads until the connection is over, however that comes about
 //   serve <host> <length>             serves one connection: reads to its FIN, then sends that many bytes; prints its port
 // Prints one JSON line.
 
@@ -59,6 +60,26 @@ async function listenToFin() {
   print({ greeting, sent: socket.bytesWritten });
 }
 
+async function toTheEnd() {
+  const socket = net.connect({ host, port: Number(rest[0]) });
+  let length = 0;
+  let how = 'neither end nor error';
+  socket.on('data', (chunk) => {
+    if (length === 0) print({ begun: true });
+    length += chunk.length;
+  });
+  socket.on('end', () => {
+    how = 'end';
+  });
+  socket.on('error', (error) => {
+    how = error.code;
+  });
+  socket.write('hello');
+  // Without a word from the peer this does not come before the kernel gives up, minutes later.
+  await new Promise((resolve) => socket.on('close', resolve));
+  print({ how, length });
+}
+
 async function serve() {
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     let request = '';
@@ -75,4 +96,4 @@ async function serve() {
   server.listen(0, host, () => print({ port: server.address().port }));
 }
 
-await { pause, 'listen-to-fin': listenToFin, serve }[mode]();
+await { pause, 'listen-to-fin': listenToFin, 'to-the-end': toTheEnd, serve }[mode]();

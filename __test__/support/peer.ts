@@ -17,6 +17,9 @@ const ECHO = 7;
 const COLLECT = 9000;
 /** Greets and ends at once, then goes on reading to the end. */
 const GREETER = 9001;
+/** Sends and leaves: more than the initial window, less than the send buffer. */
+const LAST_WORDS = 9002;
+const LAST_WORDS_LENGTH = 100_000;
 
 let stack: Stack | null = null;
 const seen = {
@@ -106,7 +109,7 @@ function serveHttp(on: Stack): Promise<void> {
   });
 }
 
-/** Opens and closes `count` stacks on a TUN of their own. */
+/** Opens and closes `count` stacks on a TUN, un1: theirs, or, much faster, one that stays. */
 async function cycle(count: number): Promise<void> {
   for (let round = 0; round < count; round++) {
     const other = await createStack({
@@ -115,6 +118,23 @@ async function cycle(count: number): Promise<void> {
     const server = other.net.createServer();
     await new Promise<void>((resolve) => server.listen(80, resolve));
     await other.close();
+  }
+}
+
+/** Ends this process with live sockets: by `process.exit()`, by an error, or with the last bytes just handed over. */
+function leave(how: 'exit' | 'throw' | 'last words'): void {
+  if (how === 'last words') {
+    void listen(stack as Stack, LAST_WORDS, (socket) => {
+      socket.once('data', () => {
+        socket.end(Buffer.alloc(LAST_WORDS_LENGTH, 'z'));
+        process.exit(3);
+      });
+    });
+  } else {
+    setImmediate(() => {
+      if (how === 'exit') process.exit(3);
+      throw new Error('on purpose');
+    });
   }
 }
 
@@ -145,6 +165,7 @@ serveCalls(
     start,
     stop,
     cycle,
+    leave,
     fetchFrom,
     connectError,
     holdings,

@@ -7,6 +7,7 @@ import {
   EADDRINUSE,
   EADDRNOTAVAIL,
   ECANCELED,
+  EINVAL,
   ETIMEDOUT,
   exceptionWithHostPort,
   invalidAddressFamily,
@@ -223,7 +224,7 @@ function alternate(byFamily: Record<Family, string[]>, first: Family): Array<{ a
 /** Whether the failure was that of the local end, which Node finds in a `bind` of its own. */
 function isBindError(errno: number, target: Target): boolean {
   const asked = Boolean(target.localAddress || target.localPort);
-  return asked && (errno === EADDRINUSE || errno === EADDRNOTAVAIL);
+  return asked && (errno === EADDRINUSE || errno === EADDRNOTAVAIL || errno === EINVAL);
 }
 
 /** The local end as it goes to the stack: where only a port is given, any address of the family. */

@@ -1,11 +1,12 @@
 // What stands between a Socket and its connection in the stack: the counterpart of Node's internal TCP handle.
 import { AsyncResource } from 'node:async_hooks';
 import { isIPv6 } from 'node:net';
-import { EBADF, EINVAL, ENOTCONN, EPIPE, errnoOf } from '../errors';
+import { EBADF, EINVAL, ENETUNREACH, ENOTCONN, EPIPE, errnoOf } from '../errors';
 import { type NativeAddress, type NativeInfo, RecordKind } from '../native';
 import type { ListenerSink, Reactor, SocketSink } from '../reactor';
 
 const ECONNABORTED = errnoOf('ECONNABORTED');
+const ECONNREFUSED = errnoOf('ECONNREFUSED');
 
 const LOOPBACK = new Map([
   ['0.0.0.0', '127.0.0.1'],
@@ -136,11 +137,24 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     const local = localAddress === undefined || LOOPBACK.has(localAddress) ? '' : localAddress;
     const from = MAPPED.exec(local)?.[1] ?? local;
     const id = this.#reactor.native.connect(to, port, from, localPort ?? 0);
+    if (id === EINVAL) return this.#connectToNobody(to, port, from, done);
     if (id < 0) return id;
     this.#id = id;
     this.#connecting = done;
     this.#reactor.addSocket(id, this);
     this.#update();
+    return 0;
+  }
+
+  /** What the stack calls invalid (RFC 9293 section 3.10.1, MUST-46), as Linux and so Node tell it. */
+  #connectToNobody(to: string, port: number, from: string, done: (errno: number) => void): number {
+    // An address of the other family cannot be bound.
+    if (from !== '' && isIPv6(from) !== isIPv6(to)) return EINVAL;
+    // No way to groups and broadcasts.
+    if (port !== 0) return ENETUNREACH;
+    this.#reactor.defer(this, () => {
+      if (!this.#closed) done(ECONNREFUSED);
+    });
     return 0;
   }
 
