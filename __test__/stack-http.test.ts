@@ -1,15 +1,12 @@
 // node:http, node:https, node:tls and node:http2 over a stack, client and server.
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import tls from 'node:tls';
 import { createStack, type Stack } from '../src/index';
+import { makeCertificate } from './support/certificate';
 
 let stack: Stack;
 let key: Buffer;
@@ -17,15 +14,7 @@ let cert: Buffer;
 
 beforeAll(async () => {
   stack = await createStack();
-  const folder = mkdtempSync(path.join(tmpdir(), 'usernet-tls-'));
-  const [keyFile, certFile] = [path.join(folder, 'key.pem'), path.join(folder, 'cert.pem')];
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  execFileSync('openssl', [...request, '-subj', '/CN=localhost', '-keyout', keyFile, '-out', certFile], {
-    stdio: 'ignore',
-  });
-  key = readFileSync(keyFile);
-  cert = readFileSync(certFile);
-  rmSync(folder, { recursive: true });
+  ({ key, cert } = makeCertificate());
 });
 
 afterAll(() => stack.close());

@@ -11,7 +11,8 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { httpFileServer, httpGet } from '../examples/http-server.ts';
 import { createLink, createStack, tun } from '../src/index.ts';
-import { root, which } from './support.mjs';
+import { findProgram } from './programs.cjs';
+import { root } from './support.mjs';
 
 const MIB = 1 << 20;
 const PORT = 80;
@@ -77,7 +78,7 @@ async function overTun() {
   execFileSync('ip', ['address', 'add', 'fd00::1/64', 'dev', 'un0', 'nodad']);
   execFileSync('ip', ['link', 'set', 'un0', 'up']);
   say('stack: 198.18.0.2/24 and fd00::2/64 on un0; kernel: 198.18.0.1 and fd00::1, the other end of un0');
-  const curl = which('curl') !== null;
+  const curl = findProgram('curl') !== null;
   const client = curl ? 'curl' : "Node's http over the kernel's TCP (curl is not installed)";
   const fetchFile = async (host, name) => {
     const url = `http://${host.includes(':') ? `[${host}]` : host}:${PORT}/${name}`;

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findProgram } from './programs.cjs';
 
 /** The repository's root. */
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -70,18 +71,6 @@ export function mustTool(name, args, options) {
   must(process.execPath, [tool(name), ...args], { ...options, quiet: true });
 }
 
-/** The path of a program on the PATH, or null. */
-export function which(program) {
-  for (const folder of (process.env.PATH ?? '').split(path.delimiter)) {
-    if (folder === '') continue;
-    for (const extension of process.platform === 'win32' ? ['.exe', '.cmd', ''] : ['']) {
-      const file = path.join(folder, program + extension);
-      if (existsSync(file) && statSync(file).isFile()) return file;
-    }
-  }
-  return null;
-}
-
 /** Installs the npm packages of package-lock.json when node_modules is missing or older than the lock. */
 export function ensureNodeModules() {
   const marker = path.join(root, 'node_modules', '.package-lock.json');
@@ -110,10 +99,10 @@ function sameVersions(lockFile, markerFile) {
 /** Ends the process with a remedy when cargo is missing. */
 export function ensureCargo() {
   const cargoHome = process.env.CARGO_HOME ?? path.join(process.env.HOME ?? process.env.USERPROFILE ?? '', '.cargo');
-  if (which('cargo') === null && existsSync(path.join(cargoHome, 'bin'))) {
+  if (findProgram('cargo') === null && existsSync(path.join(cargoHome, 'bin'))) {
     process.env.PATH = `${path.join(cargoHome, 'bin')}${path.delimiter}${process.env.PATH}`;
   }
-  if (which('cargo') === null) {
+  if (findProgram('cargo') === null) {
     fail('cargo is not on the PATH: install Rust (https://rustup.rs), then run this again');
   }
 }
@@ -129,12 +118,13 @@ export function ensurePrograms(programs, why) {
   if (before.length === 0) return [];
   const packages = [...new Set(before.map((program) => programs[program]))];
   if (process.platform !== 'linux') return before;
-  if (process.getuid?.() !== 0 || which('apt-get') === null) {
+  if (process.getuid?.() !== 0 || findProgram('apt-get') === null) {
     say(`missing for ${why}: ${before.join(', ')}. On Debian: sudo apt-get install -y ${packages.join(' ')}`);
     return before;
   }
   say(`${why} need ${before.join(', ')}: installing the Debian packages ${packages.join(' ')}`);
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  // With a run level of 1 Debian starts no service of what it installs: the tests start their own.
+  const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   const install = ['install', '-y', '-q', '--no-install-recommends', ...packages];
   if (run('apt-get', install, { env, stdio: ['ignore', 'ignore', 'inherit'] }) !== 0) {
     // The package lists may be missing or too old: fetch them and try once more.
@@ -146,10 +136,7 @@ export function ensurePrograms(programs, why) {
 
 /** Whether the program is there; `nc` counts only when it is OpenBSD's, the one with -N. */
 function hasProgram(program) {
-  for (const folder of ['/usr/sbin', '/sbin']) {
-    if (existsSync(path.join(folder, program))) return true;
-  }
-  if (which(program) === null) return false;
+  if (findProgram(program) === null) return false;
   if (program !== 'nc') return true;
   const help = spawnSync('nc', ['-h'], { encoding: 'utf8' });
   return `${help.stdout}${help.stderr}`.includes('OpenBSD');

@@ -21,7 +21,7 @@ const rustOnly = flag('--rust');
 // A pattern is meant for Jest: the crates need not run then.
 const jsOnly = flag('--js') || args.length > 0;
 
-/** The programs that the tests against a real kernel use, and the Debian packages that hold them. */
+/** The programs that the tests against real kernels and servers use, and the Debian packages that hold them. */
 const programs = {
   curl: 'curl',
   nc: 'netcat-openbsd',
@@ -30,6 +30,12 @@ const programs = {
   unshare: 'util-linux',
   nsenter: 'util-linux',
   openssl: 'openssl',
+  setpriv: 'util-linux',
+  postgres: 'postgresql',
+  initdb: 'postgresql',
+  'redis-server': 'redis-server',
+  mariadbd: 'mariadb-server-core',
+  'mariadb-install-db': 'mariadb-server-core',
 };
 
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -46,7 +52,7 @@ if (!jsOnly) {
 }
 if (rustOnly) process.exit(0);
 
-const missing = process.platform === 'linux' ? ensurePrograms(programs, 'the tests against real clients') : [];
+const missing = process.platform === 'linux' ? ensurePrograms(programs, 'the tests against real programs') : [];
 if (missing.length > 0 && isCi) fail(`CI runs skip nothing, and these programs are missing: ${missing.join(', ')}`);
 const absent = ensureNodes();
 if (absent.length > 0) {
