@@ -64,12 +64,9 @@ describe.each(hosts)('echo over %s', (host) => {
       socket.end();
     })();
     // Nobody reads: the two receive queues and the two send queues fill, and then nothing moves.
-    let before = -1;
-    await until('the writer stalls', async () => {
-      const still = stalled && before === accepted;
-      before = accepted;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      return still && before === accepted;
+    await until('the writer stalls', () => {
+      const { snd_wnd, mss, unsent } = socket.info() as Record<string, number>;
+      return stalled && unsent! > 0 && snd_wnd! < mss!;
     });
     expect(accepted).toBeLessThan(24 << 20);
     const received = await readAll(socket);

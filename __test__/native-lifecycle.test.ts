@@ -93,21 +93,12 @@ test('timers have their turn while a stack floods JavaScript', async () => {
   };
   stack.native.readStart(server);
   flood();
-  const start = Date.now();
+  // A stack that let nobody else in would report a gibibyte before the first of these (see `DRAINS_IN_A_ROW`).
+  const received = (): number => stack.native.info(server)!.bytes_received as number;
   let ticks = 0;
-  let longest = 0;
-  for (let last = start; last - start < 500; ) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    const now = Date.now();
-    longest = Math.max(longest, now - last);
-    last = now;
-    ticks++;
-  }
-  const received = stack.native.info(server)!.bytes_received;
+  for (; received() < 256 << 20; ticks++) await new Promise((resolve) => setTimeout(resolve, 1));
   stack.close();
-  expect(received).toBeGreaterThan(50 << 20);
-  expect(ticks).toBeGreaterThan(10);
-  expect(longest).toBeLessThan(200);
+  expect(ticks).toBeGreaterThan(5);
 });
 
 test('shutdown resets peers, answers nothing any more, and is idempotent', async () => {
@@ -164,11 +155,16 @@ test('what the doorbell throws is an uncaught exception, and the stack goes on',
     process.on('uncaughtException', (e) => {
       console.log(e.message);
       st.connect('127.0.0.1', 9, '', 0);
-      setTimeout(() => { console.log(rings > 1); st.shutdownStack(); }, 50);
+      const look = () => {
+        if (rings < 2) return setTimeout(look, 1);
+        console.log('again');
+        st.shutdownStack();
+      };
+      look();
     });
     st.connect('127.0.0.1', 9, '', 0);
   `);
-  expect(out).toBe('mine\ntrue\n');
+  expect(out).toBe('mine\nagain\n');
 });
 
 test('a stack that nobody holds is closed by the garbage collector, unless it has sockets', async () => {

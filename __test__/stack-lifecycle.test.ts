@@ -9,6 +9,7 @@ import {
   type TraceEvent,
 } from '../src/index';
 import usernet, { Socket } from '../src/net';
+import { until } from './support/stacks';
 
 async function twoStacks(options = {}): Promise<[Stack, Stack]> {
   const [left, right] = createLink();
@@ -130,9 +131,7 @@ test('nothing is left over', async () => {
     }),
   );
   await new Promise((resolve) => server.close(resolve));
-  for (let tries = 0; stack.stats().connections !== 0 && tries < 500; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await until('every connection is gone', () => stack.stats().connections === 0);
   expect(stack.stats()).toMatchObject({ connections: 0, listeners: 0 });
   await stack.close();
 });
