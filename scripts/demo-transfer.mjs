@@ -131,7 +131,7 @@ async function show(family, host, name, expected, story, fetchFile) {
   const scale =
     info?.snd_wscale == null ? 'no window scaling' : `windows scaled by 2^${info.snd_wscale} and 2^${info.rcv_wscale}`;
   say(
-    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${info?.mss} bytes, ${scale}, round trip ${duration(info?.srtt ?? 0)}`,
+    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${info?.mss} bytes, ${scale}, round trip ${info?.srtt ? duration(info.srtt) : 'too short to tell'}`,
   );
   const rate = (length * 8) / seconds / 1e6;
   const speed = rate >= 1000 ? `${digits(rate / 1000)} Gbit/s` : `${digits(rate)} Mbit/s`;

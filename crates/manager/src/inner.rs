@@ -275,8 +275,10 @@ impl Inner {
             }
         }
         for _ in 0..budget {
-            // The only device has no room: what the stack would send stays in its queues, in order, uncopied.
+            // No device has room: what the stack would send stays in its queues, in order, uncopied. To ourselves there
+            // is always a way.
             if blocked > 0 && blocked == self.ports.len() {
+                self.stack.poll_loopback(now);
                 return false;
             }
             let Some(transmit) = self.stack.poll_transmit(now) else { return false };

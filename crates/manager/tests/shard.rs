@@ -197,6 +197,17 @@ fn frames_wait_in_order_while_a_device_has_no_room() {
             assert!(Instant::now() < end, "{:?}", a.shard().stats());
             thread::yield_now();
         }
+        // That is nothing to those who stay at home.
+        let home = a.bind(82).unwrap();
+        for address in ["127.0.0.1:82", "[::1]:82", "198.18.0.1:82"] {
+            let mut near = a.connect_timeout(address.parse().unwrap(), LONG).unwrap();
+            let (mut far, _) = home.accept().unwrap();
+            far.set_read_timeout(Some(LONG)).unwrap();
+            near.write_all(&sent[..50_000]).unwrap();
+            let mut got = vec![0; 50_000];
+            far.read_exact(&mut got).unwrap();
+            assert!(got == sent[..50_000], "{address}");
+        }
         wire.set(Mode::Up);
         let mut got = Vec::new();
         theirs.read_to_end(&mut got).unwrap();

@@ -96,6 +96,22 @@ impl OutQueue {
         Some(packet)
     }
 
+    /// The first packet of any class that goes to that interface.
+    fn pop_to(&mut self, interface: InterfaceId) -> Option<Outgoing> {
+        let there = |packet: &Outgoing| packet.interface == interface;
+        if let Some(at) = self.control.iter().position(there) {
+            let packet = self.control.remove(at)?;
+            self.control_bytes -= packet.bytes.len();
+            return Some(packet);
+        }
+        let at = self.datagrams.iter().position(there)?;
+        let packet = self.datagrams.remove(at)?;
+        if packet.class == Class::Forward {
+            self.forward_bytes -= packet.bytes.len();
+        }
+        Some(packet)
+    }
+
     fn pop_datagram(&mut self) -> Option<Outgoing> {
         let packet = self.datagrams.pop_front()?;
         if packet.class == Class::Forward {
@@ -148,7 +164,7 @@ impl Stack {
                 });
             }
             self.out.segment_next = false;
-            let Some(frame) = self.next_segment(now) else {
+            let Some(frame) = self.next_segment(now, None) else {
                 if self.out.datagrams.is_empty() {
                     return None;
                 }
@@ -247,8 +263,37 @@ impl Stack {
         fits
     }
 
-    /// The next segment of a connection, its headers written to `self.header`.
-    fn next_segment(&mut self, now: Instant) -> Option<Frame> {
+    /// Does of `poll_transmit` only what goes to ourselves: for a driver whose devices have no room, and who leaves the
+    /// rest where it is.
+    pub fn poll_loopback(&mut self, now: Instant) {
+        let Some(loopback) = self.loopback else { return };
+        loop {
+            if let Some((interface, frame)) = self.looped.pop_front() {
+                self.stats.frames_in += 1;
+                self.ip_input(now, interface, frame, true);
+            } else if let Some(packet) = self.out.pop_to(loopback) {
+                self.stats.frames_out += 1;
+                self.sent(packet.class, packet.bytes.len());
+                self.loop_back(loopback, Payload::from(packet.bytes));
+            } else {
+                let next = self.tx.iter().position(|id| {
+                    self.connections.get(*id).is_some_and(|conn| conn.path.interface == loopback)
+                });
+                let Some(id) = next.and_then(|at| self.tx.remove(at)) else { return };
+                self.tx.push_front(id);
+                self.tx_burst = 0;
+                while let Some(frame) = self.next_segment(now, Some(loopback)) {
+                    self.stats.frames_out += 1;
+                    let bytes = self.transmit(&frame).to_vec();
+                    self.loop_back(loopback, Payload::from(bytes));
+                }
+            }
+        }
+    }
+
+    /// The next segment of a connection, its headers written to `self.header`; where `only` is given, of the connection
+    /// whose turn it is, if it is on that interface.
+    fn next_segment(&mut self, now: Instant, only: Option<InterfaceId>) -> Option<Frame> {
         loop {
             let id = *self.tx.front()?;
             let Some(conn) = self.connections.get_mut(id) else {
@@ -256,6 +301,9 @@ impl Stack {
                 self.tx_burst = 0;
                 continue;
             };
+            if only.is_some_and(|interface| interface != conn.path.interface) {
+                return None;
+            }
             let mut ctx = Ctx {
                 now,
                 id,
