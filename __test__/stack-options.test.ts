@@ -45,9 +45,9 @@ test.each<[string, () => StackOptions, string, string]>([
   ],
   [
     'an MTU that is too small',
-    () => withInterface({ mtu: 10 }),
+    () => withInterface({ mtu: 575 }),
     'ERR_OUT_OF_RANGE',
-    'The value of "interface.mtu" is out of range. It must be an integer >= 68 (RFC 791) && <= 65535. Received 10',
+    'The value of "interface.mtu" is out of range. It must be an integer >= 576 (RFC 791) && <= 65535. Received 575',
   ],
   [
     'a name that is too long',

@@ -243,6 +243,18 @@ describeTun('a stack on a TUN and the kernel', () => {
   });
 });
 
+describeTun('an interface that is deleted under the stack', () => {
+  test('is counted, costs the others nothing, and makes room for another', async () => {
+    const ns = await Namespace.start();
+    expect(await ns.call('loseDevice')).toEqual({
+      near: 'ECONNREFUSED',
+      far: 'ENETUNREACH',
+      again: ['198.18.2.2/24'],
+    });
+    expect(await ns.stop()).toBe(0);
+  });
+});
+
 describeTun('a process that ends with live sockets', () => {
   let ns: Namespace;
 

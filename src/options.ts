@@ -35,7 +35,7 @@ export interface TunOptions {
 
 /** What `createLink()` takes. */
 export interface LinkOptions extends Impairment {
-  /** Largest packet, bytes. Default 1,500. */
+  /** Largest packet, bytes. Default 1,500, at least 576; for IPv6 1,280. */
   mtu?: number;
   /** Packets in flight each way before the next is lost (impaired) or waits. Default 512, impaired 65,536. */
   capacity?: number;
@@ -73,7 +73,7 @@ export interface InterfaceOptions {
   addresses: string[];
   /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
   name?: string;
-  /** Largest packet, bytes. Default: the device's. At least 68 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
+  /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
 }
 
@@ -110,7 +110,8 @@ export interface StackOptions {
 /** Longest name of an interface, bytes: Linux's IFNAMSIZ without the terminator. */
 const MAX_NAME = 15;
 const MAX_MTU = 65535;
-const MIN_MTU_IPV4 = 68;
+/** What every host has to take whole (RFC 791 section 3.1). */
+const MIN_MTU_IPV4 = 576;
 const MIN_MTU_IPV6 = 1280;
 const MIN_BUFFER = 2048;
 const MAX_BUFFER = 1 << 30;

@@ -172,7 +172,11 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     }
   }
 
-  /** The stack's counters by name: what `nstat` would show, and how many connections and listeners there are. */
+  /**
+   * The stack's counters by name: what `nstat` would show, how many connections and listeners there are, and of the
+   * devices `tx_blocked` (times one had no room), `tx_dropped` (packets given up for that) and `devices_lost` (removed
+   * because they failed, as a TUN that was deleted).
+   */
   stats(): NativeStats {
     this.#reactor.check();
     return this.#reactor.native.stats();

@@ -121,6 +121,25 @@ async function cycle(count: number): Promise<void> {
   }
 }
 
+/** Deletes the interface of a stack under it; what the stack has to say, and whether its name is free again. */
+async function loseDevice(): Promise<{ near: string; far: string; again: string[] }> {
+  const device = tun({ name: 'un2' });
+  const other = await createStack({ interfaces: [{ device, addresses: ['198.18.2.2/24'] }] });
+  execFileSync('ip', ['link', 'delete', 'un2']);
+  while (other.stats().devices_lost === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const attempt = (host: string): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = other.net.connect({ host, port: 9 });
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    });
+  const near = await attempt('127.0.0.1');
+  const far = await attempt('198.18.2.1');
+  await other.removeInterface('un2');
+  const { addresses } = await other.addInterface({ device, addresses: ['198.18.2.2/24'] });
+  await other.close();
+  return { near, far, again: [...addresses] };
+}
+
 /** Ends this process with live sockets: by `process.exit()`, by an error, or with the last bytes just handed over. */
 function leave(how: 'exit' | 'throw' | 'last words'): void {
   if (how === 'last words') {
@@ -166,6 +185,7 @@ serveCalls(
     stop,
     cycle,
     leave,
+    loseDevice,
     fetchFrom,
     connectError,
     holdings,

@@ -120,7 +120,10 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
             type_of_service(stack, js.to_f64(id, "id")?)
         }),
         method!("info", |js, stack, [id]| info(js, stack, id)),
-        method!("stats", |js, stack, []| Ok(OrNull(Some(convert::stats(js, &stack.stats())?)))),
+        method!("stats", |js, stack, []| {
+            let devices = stack.with_shard(|shard| shard.stats()).unwrap_or_default();
+            Ok(OrNull(Some(convert::stats(js, &stack.stats(), devices)?)))
+        }),
         method!("drain", |js, stack, []| stack.drain(js)),
         method!("slab", |js, stack, [index]| slab(js, stack, index)),
         method!("takeTrace", |js, stack, []| Ok(OrNull(Some(convert::take_trace(js, stack)?)))),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use usernet_core::tcp::Info;
 use usernet_core::{Stats, Trace, TraceEvent};
 
+use usernet_manager::ShardStats;
+
 use crate::errno::Errno;
 use crate::js::{Js, Result, Value};
 use crate::stack::Stack;
@@ -48,12 +50,21 @@ pub(crate) fn addresses<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }
 
-/// Counters.
-pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats) -> Result<Value<'s>> {
+/// Counters: the protocols', and those of the devices.
+pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats, devices: ShardStats) -> Result<Value<'s>> {
     let object = js.object()?;
     for (name, value) in stats.iter() {
         js.set_key(object, js.string(name)?, js.number(value as f64)?)?;
     }
+    numbers(
+        js,
+        object,
+        &[
+            (c"tx_blocked", devices.tx_blocked as f64),
+            (c"tx_dropped", devices.tx_dropped as f64),
+            (c"devices_lost", devices.devices_lost as f64),
+        ],
+    )?;
     Ok(object)
 }
 
