@@ -153,7 +153,7 @@ export interface TunOptions {
 }
 /** What `createLink()` takes. */
 export interface LinkOptions extends Impairment {
-  /** Largest packet, bytes. Default 1,500. */
+  /** Largest packet, bytes. Default 1,500, at least 576; for IPv6 1,280. */
   mtu?: number;
   /** Packets in flight each way before the next is lost (impaired) or waits. Default 512, impaired 65,536. */
   capacity?: number;
@@ -189,7 +189,7 @@ export interface InterfaceOptions {
   addresses: string[];
   /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
   name?: string;
-  /** Largest packet, bytes. Default: the device's. At least 68 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
+  /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
 }
 /** A way to addresses that are on no interface's link. */
@@ -383,7 +383,11 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   addRoute(options: RouteOptions): void;
   /** Removes the route to a prefix; `default`: those of both families, as far as there are any. */
   removeRoute(to: string): void;
-  /** The stack's counters by name: what `nstat` would show, and how many connections and listeners there are. */
+  /**
+   * The stack's counters by name: what `nstat` would show, how many connections and listeners there are, and of the
+   * devices `tx_blocked` (times one had no room), `tx_dropped` (packets given up for that) and `devices_lost` (removed
+   * because they failed, as a TUN that was deleted).
+   */
   stats(): NativeStats;
   /**
    * Ends the stack: destroys its sockets, closes its servers, resets what connections are left and lets its devices go.

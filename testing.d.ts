@@ -933,7 +933,7 @@ interface InterfaceOptions {
   addresses: string[];
   /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
   name?: string;
-  /** Largest packet, bytes. Default: the device's. At least 68 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
+  /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
 }
 interface RouteOptions {
