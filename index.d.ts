@@ -2,6 +2,8 @@
 // Made by scripts/types.mjs from src/: do not edit.
 
 import * as realTls from 'node:tls';
+import * as realDgram from 'node:dgram';
+import * as realDns from 'node:dns';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import * as realNet from 'node:net';
@@ -10,6 +12,27 @@ import * as realNet from 'node:net';
 type NativeStats = Record<string, number>;
 /** What `ss -ti` would show (crates/core `Info`): durations in ms as fractions, sizes in bytes. */
 type NativeInfo = Record<string, number | string | boolean>;
+/** Counters and settings of a UDP socket. Names are `ss`'s. */
+interface NativeUdpInfo {
+  /** Datagrams received. */
+  datagrams_in: number;
+  /** Bytes of data received. */
+  bytes_in: number;
+  /** Datagrams sent. */
+  datagrams_out: number;
+  /** Bytes of data sent. */
+  bytes_out: number;
+  /** Datagrams dropped because the receive buffer was full. */
+  drops: number;
+  /** Bytes in the receive buffer, bookkeeping included. */
+  recv_queue: number;
+  /** Bytes that wait in the stack to be transmitted, headers included. */
+  send_queue: number;
+  /** Most bytes in the receive buffer. */
+  recv_buffer: number;
+  /** Most bytes in the send buffer. */
+  send_buffer: number;
+}
 /** What `new Socket` takes: Node's options, without those of descriptors and handles. */
 export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
   /** Whether the writable side stays open after the peer's FIN. Default false. */
@@ -75,6 +98,52 @@ export interface ListenOptions {
 export interface Server extends realNet.Server {
   /** Ends a server that listens; resolves once it is closed. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+/** Where a datagram came from. */
+export interface RemoteInfo {
+  address: string;
+  family: "IPv4" | "IPv6";
+  port: number;
+  size: number;
+}
+type Lookup = typeof realDns.lookup;
+type SocketType = "udp4" | "udp6";
+/** What `createSocket` takes. */
+export interface DatagramSocketOptions extends AbortOptions {
+  type: SocketType;
+  /** Whether the address may be bound although another socket that allows it too has it (`SO_REUSEADDR`). */
+  reuseAddr?: boolean;
+  /** Whether the port may be shared with sockets that allow it too; each peer's datagrams go to one (`SO_REUSEPORT`). */
+  reusePort?: boolean;
+  /** Whether a `udp6` socket leaves IPv4 alone. */
+  ipv6Only?: boolean;
+  /** Bytes of the receive buffer; datagrams that do not fit are dropped and counted. */
+  recvBufferSize?: number;
+  /** Bytes of the send buffer. */
+  sendBufferSize?: number;
+  /** Finds the addresses of names. Default: `dns.lookup`. */
+  lookup?: Lookup;
+}
+interface AbortOptions {
+  /** Closes the socket. */
+  signal?: AbortSignal;
+}
+/** A UDP socket on a stack: that of `node:dgram`, and its counters. */
+export type DatagramSocket = realDgram.Socket & {
+  /** Counters of the socket, drops among them, and its buffers and queues in bytes; null before it is bound. */
+  info(): NativeUdpInfo | null;
+};
+/** Called with a datagram and where it came from. */
+export type MessageListener = (message: Buffer, info: RemoteInfo) => void;
+/** The constructor of UDP sockets. */
+export interface DatagramSocketConstructor {
+  new (type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
+  readonly prototype: DatagramSocket;
+}
+/** `node:dgram`, on a stack. */
+export interface Dgram {
+  createSocket(type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
+  Socket: DatagramSocketConstructor;
 }
 type Callback = (...args: unknown[]) => void;
 type NormalizedArgs = [
@@ -356,6 +425,8 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   #private;
   /** Everything `node:net` exports, bound to this stack. */
   readonly net: Net;
+  /** Everything `node:dgram` exports, bound to this stack. */
+  readonly dgram: Dgram;
   /** Whether `close()` was called. */
   get closed(): boolean;
   /** The interfaces, loopback among them. */
@@ -424,6 +495,8 @@ export declare function defaultStack(): Stack;
 export declare function configureDefaultStack(options: StackOptions): Stack;
 /** `node:net` on the default stack. */
 export declare const net: Net;
+/** `node:dgram` on the default stack. */
+export declare const dgram: Dgram;
 /** An error of the operating system's kind, as `node:net` raises it. */
 export interface SystemError extends Error {
   /** The name of the error, such as `ECONNREFUSED`. */
@@ -454,6 +527,7 @@ export declare const connect: Connect, createConnection: Connect, createServer: 
 export {
   NativeInfo as SocketInfo,
   NativeStats as StackStats,
+  NativeUdpInfo as DatagramInfo,
 };
 
 export {};

@@ -19,6 +19,7 @@ module.exports = {
   moduleNameMapper: {
     '^usernet$': '<rootDir>/src/index.ts',
     '^usernet/net$': '<rootDir>/src/net.ts',
+    '^usernet/dgram$': '<rootDir>/src/dgram.ts',
     '^usernet/testing$': '<rootDir>/src/testing/index.ts',
     '^usernet/http$': '<rootDir>/src/http.ts',
   },

@@ -148,7 +148,27 @@ declare const enum RecordKind {
   /** All that was sent, FIN included, is acknowledged, or there is no more hope for it. */
   Flushed = 7,
   /** The connection is gone; the id is stale from here on. TIME-WAIT counts as gone. */
-  Closed = 8
+  Closed = 8,
+  /** A UDP socket's datagram: a = slab (-1: it is empty), b = offset, c = length. Its source follows, with its interface. */
+  Datagram = 9,
+  /** What an earlier datagram of a connected UDP socket met: a = errno (positive). */
+  UdpError = 10,
+  /** There is room in the send buffer after `udpSend` said -EAGAIN. */
+  UdpWritable = 11,
+  /** A UDP socket is gone: a = errno (positive), or 0 when it was a flow idle for too long. Its id is stale. */
+  UdpClosed = 12,
+  /** A raw socket's packet, as Datagram. Source (in place of the port the hop limit, and the interface) and destination
+   * (in place of the port the traffic class) follow. */
+  Raw = 13,
+  RawWritable = 14,
+  /** A ping's outcome: a = PingResult, b = round trip in us, c = ns of the last of them. Who spoke follows: in place of the
+   * port what the result's comment says first, then as the last number what it says second. The id is stale. */
+  Ping = 15,
+  /** A flow waits for a decision: id = its two halves, a = 0 for TCP and 1 for UDP, b = interface. Local and remote end
+   * follow. */
+  Flow = 16,
+  /** Watched frames wait: the id's first half is the interface. */
+  Frames = 17
 }
 type NativeStats = Record<string, number>;
 type NativeInfo = Record<string, number | string | boolean>;
@@ -161,6 +181,7 @@ interface NativeInterfaceOptions {
   name: string;
   mtu?: number;
   addresses: string[];
+  acceptAny?: boolean;
   device: {
     kind: "tun";
     name?: string;
@@ -196,9 +217,82 @@ interface NativeStackOptions {
   sendBuffer?: number;
   timeWait?: number;
   maxConnections?: number;
+  forwarding?: boolean;
+  maxFlows?: number;
+  flowTimeout?: number;
+  udpFlowIdle?: number;
   trace?: boolean;
 }
-interface NativeStack {
+type NativeUdpOption = "broadcast" | "ttl" | "multicastTtl" | "multicastLoopback" | "multicastInterface" | "recvBuffer" | "sendBuffer" | "trafficClass" | "dontFragment";
+interface NativeUdpInfo {
+  /** Datagrams received. */
+  datagrams_in: number;
+  /** Bytes of data received. */
+  bytes_in: number;
+  /** Datagrams sent. */
+  datagrams_out: number;
+  /** Bytes of data sent. */
+  bytes_out: number;
+  /** Datagrams dropped because the receive buffer was full. */
+  drops: number;
+  /** Bytes in the receive buffer, bookkeeping included. */
+  recv_queue: number;
+  /** Bytes that wait in the stack to be transmitted, headers included. */
+  send_queue: number;
+  /** Most bytes in the receive buffer. */
+  recv_buffer: number;
+  /** Most bytes in the send buffer. */
+  send_buffer: number;
+}
+interface NativeFrame {
+  outgoing: boolean;
+  time: number;
+  length: number;
+  data: Buffer;
+}
+interface NativeDatagrams {
+  /** flags: 1 reuseAddr, 2 reusePort, 4 ipv6Only. Returns the socket's id. */
+  udpBind(address: string, port: number, flags: number, interfaceId: number): number;
+  udpConnect(id: number, address: string, port: number): number;
+  udpDisconnect(id: number): number;
+  /** Sends to a destination, or, of a connected socket, where it is connected to (address null). Returns the length. */
+  udpSend(id: number, data: Uint8Array, port: number, address: string | null): number;
+  udpSendv(id: number, pieces: Uint8Array[], port: number, address: string | null): number;
+  udpClose(id: number): number;
+  udpAddress(id: number): NativeAddress | null;
+  udpRemoteAddress(id: number): NativeAddress | null;
+  udpSet(id: number, option: NativeUdpOption, value: number): number;
+  /** source '' means all sources. */
+  udpMembership(id: number, join: boolean, group: string, interfaceId: number, source: string): number;
+  udpInfo(id: number): NativeUdpInfo | null;
+  /** recvBuffer 0 and checksumOffset -1 leave it to the stack. Returns the socket's id. */
+  rawOpen(protocol: number, ipv6: boolean, interfaceId: number, hopLimit: number, recvBuffer: number, checksumOffset: number): number;
+  rawSend(id: number, data: Uint8Array, address: string, source: string): number;
+  rawClose(id: number): number;
+  rawDrops(id: number): number;
+  /** Returns the id of what Ping will report. timeout in ms. */
+  ping(address: string, source: string, seq: number, size: number, hopLimit: number, timeout: number, dontFragment: boolean): number;
+  pingCancel(id: number): number;
+  /** Returns the id of the TCP or UDP socket that the flow becomes; of TCP, Connect or Error follows. */
+  flowAccept(index: number, version: number): number;
+  flowDecide(index: number, version: number, how: "reject" | "prohibit" | "drop" | "pass"): number;
+  setInterface(id: number, name: "hold" | "acceptAny", on: boolean): number;
+  addAddress(interfaceId: number, cidr: string): number;
+  removeAddress(interfaceId: number, address: string): number;
+  routes(): Array<{
+    to: string;
+    via: string | null;
+    interface: number;
+  }>;
+  /** Begins to queue frames for `takeFrames`, at most so many and so many bytes; 0 frames ends it. */
+  watch(interfaceId: number, frames: number, bytes: number, snapLength: number): number;
+  takeFrames(interfaceId: number): {
+    frames: NativeFrame[];
+    dropped: number;
+    more: boolean;
+  } | null;
+}
+interface NativeStreams {
   /** Adds an interface; returns its id, or throws an error with code, errno, syscall and the remedy in its message. */
   addInterface(options: NativeInterfaceOptions): number;
   removeInterface(id: number): number;
@@ -252,6 +346,8 @@ interface NativeStack {
   unref(): void;
   /** Resets every connection, joins the packet thread, closes the devices. Idempotent, no callback afterwards. */
   shutdownStack(): void;
+}
+interface NativeStack extends NativeStreams, NativeDatagrams {
 }
 interface NativeBinding {
   NativeStack: new (options: NativeStackOptions, events: Int32Array, doorbell: () => void) => NativeStack;
@@ -461,6 +557,23 @@ interface ListenerSink extends AsyncResource {
   onAccept(id: number): void;
   onStackClose(): void;
 }
+declare class RecordEnds {
+  #private;
+  at: number;
+  constructor(events: Int32Array);
+  /** The port, or what stands in its place. */
+  port(index: number): number;
+  address(index: number): string;
+  /** The record's last number. */
+  rest(index: number): number;
+}
+interface DatagramSink extends AsyncResource {
+  /** `ends` reads the records that follow. What is not data: `a` is the errno, or the outcome. */
+  onDatagramRecord(kind: RecordKind, a: number, b: number, c: number, ends: RecordEnds): void;
+  /** The stack is closing. */
+  onStackClose(): void;
+}
+type Beside = "udp" | "raw" | "ping";
 declare class Reactor {
   #private;
   readonly native: NativeStack;
@@ -469,6 +582,12 @@ declare class Reactor {
   ontrace: (() => void) | null;
   /** Called when a program makes a socket, before it connects. */
   onhandle: ((sink: SocketSink) => void) | null;
+  /** Called with a flow that waits for a decision: the halves of its id, whether it is UDP, its interface, its ends. */
+  onflow: ((index: number, version: number, udp: boolean, interfaceId: number, ends: RecordEnds) => void) | null;
+  /** Called when frames of a watched interface wait. */
+  onframes: ((interfaceId: number) => void) | null;
+  /** The names of interfaces by their numbers. */
+  readonly interfaceNames: Map<number, string>;
   constructor(binding: NativeBinding, options: NativeStackOptions);
   /** Throws once the stack is closed. */
   check(): void;
@@ -477,6 +596,8 @@ declare class Reactor {
   removeSocket(id: number): void;
   addListener(id: number, sink: ListenerSink): void;
   removeListener(id: number): void;
+  addBeside(kind: Beside, id: number, sink: DatagramSink): void;
+  removeBeside(kind: Beside, id: number): void;
   /** Numbers of live handles, for tests and `stats()`. */
   get counts(): {
     sockets: number;

@@ -48,7 +48,7 @@ function scripted() {
       return 10;
     }
   }
-  const reactor = new Reactor({ ...fakeBinding, NativeStack: Scripted as NativeBinding['NativeStack'] }, {});
+  const reactor = new Reactor({ ...fakeBinding, NativeStack: Scripted as unknown as NativeBinding['NativeStack'] }, {});
   return {
     reactor,
     calls,

@@ -99,7 +99,7 @@ describe('the packed package', () => {
 
   test('holds what a user needs and nothing else', () => {
     const installed = path.join(folder, 'app', 'node_modules', 'usernet');
-    const types = ['index', 'net', 'http', 'testing'].flatMap((name) => [`${name}.d.ts`, `${name}.d.mts`]);
+    const types = ['index', 'net', 'dgram', 'http', 'testing'].flatMap((name) => [`${name}.d.ts`, `${name}.d.mts`]);
     const known = ['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json', ...types];
     for (const name of readdirSync(installed)) expect(known).toContain(name);
     const manifest = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Makes index.d.ts, the package's whole public type surface in one file, and what refers to it: net.d.ts, the face of
-// `usernet/net`, http.d.ts, and all of them as ES modules (.d.mts), whose default export TypeScript would otherwise take for CommonJS's.
+// Makes index.d.ts, the package's whole public type surface in one file, and what refers to it: net.d.ts and dgram.d.ts, the
+// faces of `usernet/net` and `usernet/dgram`, http.d.ts, and all of them as ES modules (.d.mts), whose default export TypeScript would otherwise take for CommonJS's.
 //   node scripts/types.mjs            writes them
 //   node scripts/types.mjs --check    fails, showing where, when what is committed differs
 
@@ -19,6 +19,8 @@ const files = [
   'index.d.mts',
   'net.d.ts',
   'net.d.mts',
+  'dgram.d.ts',
+  'dgram.d.mts',
   'http.d.ts',
   'http.d.mts',
   'testing.d.ts',
@@ -28,7 +30,8 @@ const header = (from) => `// Made by scripts/types.mjs from ${from}: do not edit
 
 makeBundle('index', 'src/index.ts', 'The public types of usernet, all of them.');
 makeBundle('testing', 'src/testing/index.ts', 'The types of `usernet/testing`.');
-makeNet();
+makeFace('net');
+makeFace('dgram');
 makeHttp();
 makeModuleFaces();
 checkThem();
@@ -62,21 +65,24 @@ function missingImports(text) {
     .join('');
 }
 
-/** src/net.ts is nearly a declaration already: its types come from index.d.ts, its values are properties of a `Net`. */
-function makeNet() {
-  const source = read(path.join(root, 'src', 'net.ts'));
+/**
+ * src/net.ts and src/dgram.ts are nearly declarations already: their types come from index.d.ts, their values are
+ * properties of a `Net` and a `Dgram`.
+ */
+function makeFace(face) {
+  const source = read(path.join(root, 'src', `${face}.ts`));
   const text = source
-    .replace(/^\/\/.*\n/, `// The types of \`usernet/net\`.\n${header('src/net.ts')}`)
+    .replace(/^\/\/.*\n/, `// The types of \`usernet/${face}\`.\n${header(`src/${face}.ts`)}`)
     .replace(/from '\.\/[\w/-]+'/g, "from './index'")
-    .replace(/export const \{([^}]*)\} = net;/, (_all, names) =>
+    .replace(/export const \{([^}]*)\} = \w+;/, (_all, names) =>
       names
         .split(',')
         .map((name) => name.trim())
         .filter((name) => name !== '')
-        .map((name) => `export declare const ${name}: typeof net.${name};`)
+        .map((name) => `export declare const ${name}: typeof ${face}.${name};`)
         .join('\n'),
     );
-  writeFileSync(path.join(output, 'net.d.ts'), text);
+  writeFileSync(path.join(output, `${face}.d.ts`), text);
 }
 
 /** `usernet/http` has the types of `node:http`. */
@@ -100,7 +106,6 @@ function makeModuleFaces() {
     'export default usernet;',
     '',
   ];
-  const net = ["import { net } from './index.js';", "export * from './net.js';", 'export default net;', ''];
   writeFileSync(path.join(output, 'index.d.mts'), header('src/index.ts') + index.join('\n'));
   const http = ["import http from 'node:http';", "export * from './http.js';", 'declare const onStack: typeof http;'];
   writeFileSync(
@@ -114,7 +119,15 @@ function makeModuleFaces() {
     '',
   ];
   writeFileSync(path.join(output, 'testing.d.mts'), header('src/testing/') + testing.join('\n'));
-  writeFileSync(path.join(output, 'net.d.mts'), header('src/net.ts') + net.join('\n'));
+  for (const face of ['net', 'dgram']) {
+    const lines = [
+      `import { ${face} } from './index.js';`,
+      `export * from './${face}.js';`,
+      `export default ${face};`,
+      '',
+    ];
+    writeFileSync(path.join(output, `${face}.d.mts`), header(`src/${face}.ts`) + lines.join('\n'));
+  }
 }
 
 /** The files as a user's strict compiler sees them. */

@@ -1,5 +1,6 @@
 // The stack that `usernet/net` is on: one per thread, made when it is first needed, with loopback only until it is given
 // more.
+import { bindDgram, type Dgram } from './dgram/bind';
 import { codedError } from './errors';
 import { bindNet, type Net } from './net/bind';
 import { NetContext } from './net/context';
@@ -38,3 +39,6 @@ export const netContext = new NetContext(() => defaultStack()[kReactor]);
 
 /** `node:net` on the default stack. */
 export const net: Net = bindNet(netContext);
+
+/** `node:dgram` on the default stack. */
+export const dgram: Dgram = bindDgram(netContext);

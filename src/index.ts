@@ -1,7 +1,10 @@
 // The package's front door: stacks, devices, and `connect` and `createServer` on the default stack.
-import { net } from './default-stack';
+import { dgram, net } from './default-stack';
 
 export { configureDefaultStack, defaultStack } from './default-stack';
+export type { DatagramSocketConstructor, Dgram, MessageListener } from './dgram/bind';
+export type { RemoteInfo } from './dgram/handle';
+export type { DatagramSocket, DatagramSocketOptions } from './dgram/socket';
 export type { CodedError, SystemError } from './errors';
 export type {
   CwndEvent,
@@ -15,7 +18,7 @@ export type {
   TraceEvent,
   TypedEmitter,
 } from './events';
-export type { NativeInfo as SocketInfo, NativeStats as StackStats } from './native';
+export type { NativeInfo as SocketInfo, NativeStats as StackStats, NativeUdpInfo as DatagramInfo } from './native';
 export type {
   Connect,
   ConnectOptions,
@@ -41,7 +44,7 @@ export {
   tun,
 } from './options';
 export { createLink, createStack, type Interface, Stack } from './stack';
-export { net };
+export { dgram, net };
 
 /** `net.connect` on the default stack: loopback, until it is given interfaces. */
 export const { connect, createConnection, createServer } = net;

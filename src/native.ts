@@ -24,6 +24,44 @@ export const enum RecordKind {
   Flushed = 7,
   /** The connection is gone; the id is stale from here on. TIME-WAIT counts as gone. */
   Closed = 8,
+
+  // What is beside TCP. Those with an end take another record each that holds it: port (with 1 << 16 for IPv6), four
+  // numbers of the address in network order (an IPv4 address in the first), and one more number.
+  /** A UDP socket's datagram: a = slab (-1: it is empty), b = offset, c = length. Its source follows, with its interface. */
+  Datagram = 9,
+  /** What an earlier datagram of a connected UDP socket met: a = errno (positive). */
+  UdpError = 10,
+  /** There is room in the send buffer after `udpSend` said -EAGAIN. */
+  UdpWritable = 11,
+  /** A UDP socket is gone: a = errno (positive), or 0 when it was a flow idle for too long. Its id is stale. */
+  UdpClosed = 12,
+  /** A raw socket's packet, as Datagram. Source (in place of the port the hop limit, and the interface) and destination
+   * (in place of the port the traffic class) follow. */
+  Raw = 13,
+  RawWritable = 14,
+  /** A ping's outcome: a = PingResult, b = round trip in us, c = ns of the last of them. Who spoke follows: in place of the
+   * port what the result's comment says first, then as the last number what it says second. The id is stale. */
+  Ping = 15,
+  /** A flow waits for a decision: id = its two halves, a = 0 for TCP and 1 for UDP, b = interface. Local and remote end
+   * follow. */
+  Flow = 16,
+  /** Watched frames wait: the id's first half is the interface. */
+  Frames = 17,
+}
+
+/** How a ping ended. */
+export const enum PingResult {
+  /** Hop limit and 1 << 8 when the data came back as it was sent; bytes of data. */
+  Reply = 0,
+  /** 1 when fragments were waited for. */
+  TimeExceeded = 1,
+  /** ICMP's code; errno (positive). */
+  Unreachable = 2,
+  /** Nothing; the next hop's MTU in bytes. */
+  TooBig = 3,
+  /** ICMP's code; the byte at fault. */
+  ParameterProblem = 4,
+  TimedOut = 5,
 }
 
 /** Int32s per record: kind, id index, id generation, a, b, c. */
@@ -45,6 +83,7 @@ export interface NativeInterfaceOptions {
   name: string;
   mtu?: number;
   addresses: string[]; // CIDR
+  acceptAny?: boolean;
   device:
     | {
         kind: 'tun';
@@ -85,10 +124,112 @@ export interface NativeStackOptions {
   sendBuffer?: number;
   timeWait?: number; // ms
   maxConnections?: number;
+  forwarding?: boolean;
+  maxFlows?: number;
+  flowTimeout?: number; // ms
+  udpFlowIdle?: number; // ms
   trace?: boolean;
 }
 
-export interface NativeStack {
+/** What can be set of a UDP socket; buffers in bytes, 1 and 0 for on and off. */
+export type NativeUdpOption =
+  | 'broadcast'
+  | 'ttl'
+  | 'multicastTtl'
+  | 'multicastLoopback'
+  | 'multicastInterface'
+  | 'recvBuffer'
+  | 'sendBuffer'
+  | 'trafficClass'
+  | 'dontFragment';
+
+/** Counters and settings of a UDP socket. Names are `ss`'s. */
+export interface NativeUdpInfo {
+  /** Datagrams received. */
+  datagrams_in: number;
+  /** Bytes of data received. */
+  bytes_in: number;
+  /** Datagrams sent. */
+  datagrams_out: number;
+  /** Bytes of data sent. */
+  bytes_out: number;
+  /** Datagrams dropped because the receive buffer was full. */
+  drops: number;
+  /** Bytes in the receive buffer, bookkeeping included. */
+  recv_queue: number;
+  /** Bytes that wait in the stack to be transmitted, headers included. */
+  send_queue: number;
+  /** Most bytes in the receive buffer. */
+  recv_buffer: number;
+  /** Most bytes in the send buffer. */
+  send_buffer: number;
+}
+
+/** A frame that passed an interface that is watched. */
+export interface NativeFrame {
+  outgoing: boolean;
+  time: number; // ms since 1970
+  length: number;
+  data: Buffer;
+}
+
+/** The part of a stack that is beside TCP. Interfaces are their numbers, loopback's is 0; -1 names none. */
+export interface NativeDatagrams {
+  /** flags: 1 reuseAddr, 2 reusePort, 4 ipv6Only. Returns the socket's id. */
+  udpBind(address: string, port: number, flags: number, interfaceId: number): number;
+  udpConnect(id: number, address: string, port: number): number;
+  udpDisconnect(id: number): number;
+  /** Sends to a destination, or, of a connected socket, where it is connected to (address null). Returns the length. */
+  udpSend(id: number, data: Uint8Array, port: number, address: string | null): number;
+  udpSendv(id: number, pieces: Uint8Array[], port: number, address: string | null): number;
+  udpClose(id: number): number;
+  udpAddress(id: number): NativeAddress | null;
+  udpRemoteAddress(id: number): NativeAddress | null;
+  udpSet(id: number, option: NativeUdpOption, value: number): number;
+  /** source '' means all sources. */
+  udpMembership(id: number, join: boolean, group: string, interfaceId: number, source: string): number;
+  udpInfo(id: number): NativeUdpInfo | null;
+
+  /** recvBuffer 0 and checksumOffset -1 leave it to the stack. Returns the socket's id. */
+  rawOpen(
+    protocol: number,
+    ipv6: boolean,
+    interfaceId: number,
+    hopLimit: number,
+    recvBuffer: number,
+    checksumOffset: number,
+  ): number;
+  rawSend(id: number, data: Uint8Array, address: string, source: string): number;
+  rawClose(id: number): number;
+  rawDrops(id: number): number;
+
+  /** Returns the id of what Ping will report. timeout in ms. */
+  ping(
+    address: string,
+    source: string,
+    seq: number,
+    size: number,
+    hopLimit: number,
+    timeout: number,
+    dontFragment: boolean,
+  ): number;
+  pingCancel(id: number): number;
+
+  /** Returns the id of the TCP or UDP socket that the flow becomes; of TCP, Connect or Error follows. */
+  flowAccept(index: number, version: number): number;
+  flowDecide(index: number, version: number, how: 'reject' | 'prohibit' | 'drop' | 'pass'): number;
+
+  setInterface(id: number, name: 'hold' | 'acceptAny', on: boolean): number;
+  addAddress(interfaceId: number, cidr: string): number;
+  removeAddress(interfaceId: number, address: string): number;
+  routes(): Array<{ to: string; via: string | null; interface: number }>;
+  /** Begins to queue frames for `takeFrames`, at most so many and so many bytes; 0 frames ends it. */
+  watch(interfaceId: number, frames: number, bytes: number, snapLength: number): number;
+  takeFrames(interfaceId: number): { frames: NativeFrame[]; dropped: number; more: boolean } | null;
+}
+
+/** The part of a stack that is interfaces, TCP, and the stack itself. */
+export interface NativeStreams {
   /** Adds an interface; returns its id, or throws an error with code, errno, syscall and the remedy in its message. */
   addInterface(options: NativeInterfaceOptions): number;
   removeInterface(id: number): number;
@@ -143,6 +284,9 @@ export interface NativeStack {
   /** Resets every connection, joins the packet thread, closes the devices. Idempotent, no callback afterwards. */
   shutdownStack(): void;
 }
+
+/** A stack of the binding. */
+export interface NativeStack extends NativeStreams, NativeDatagrams {}
 
 export interface NativeBinding {
   NativeStack: new (options: NativeStackOptions, events: Int32Array, doorbell: () => void) => NativeStack;

@@ -2,6 +2,7 @@
 // the process alive while there is something to wait for.
 import { AsyncResource } from 'node:async_hooks';
 import * as workers from 'node:worker_threads';
+import { ipv4Text, ipv6Text } from './addresses';
 import { stackClosed } from './errors';
 import { hasLeft } from './exit';
 import { type NativeBinding, type NativeStack, type NativeStackOptions, RECORD_SIZE, RecordKind } from './native';
@@ -41,6 +42,65 @@ export interface ListenerSink extends AsyncResource {
   onStackClose(): void;
 }
 
+/** Reads the ends that follow a record, while it is being reported. */
+export class RecordEnds {
+  readonly #events: Int32Array;
+  at = 0;
+
+  constructor(events: Int32Array) {
+    this.#events = events;
+  }
+
+  #number(index: number, field: number): number {
+    return this.#events[this.at + (index + 1) * RECORD_SIZE + field] as number;
+  }
+
+  /** The port, or what stands in its place. */
+  port(index: number): number {
+    return this.#number(index, 0) & 0xffff;
+  }
+
+  address(index: number): string {
+    const first = this.#number(index, 1);
+    if (this.#number(index, 0) < 0x10000) return ipv4Text(first);
+    return ipv6Text(first, this.#number(index, 2), this.#number(index, 3), this.#number(index, 4));
+  }
+
+  /** The record's last number. */
+  rest(index: number): number {
+    return this.#number(index, 5);
+  }
+}
+
+/** What the reactor tells of what is beside TCP. Runs in the sink's async context. */
+export interface DatagramSink extends AsyncResource {
+  /** `ends` reads the records that follow. What is not data: `a` is the errno, or the outcome. */
+  onDatagramRecord(kind: RecordKind, a: number, b: number, c: number, ends: RecordEnds): void;
+  /** The stack is closing. */
+  onStackClose(): void;
+}
+
+/** What is beside TCP, by kind: ids are unique within one. */
+export type Beside = 'udp' | 'raw' | 'ping';
+
+/** Kinds of records that ends follow, and how many of them. */
+const ENDS: Partial<Record<RecordKind, number>> = {
+  [RecordKind.Datagram]: 1,
+  [RecordKind.Raw]: 2,
+  [RecordKind.Ping]: 1,
+  [RecordKind.Flow]: 2,
+};
+
+const BESIDE: Partial<Record<RecordKind, Beside>> = {
+  [RecordKind.Datagram]: 'udp',
+  [RecordKind.UdpError]: 'udp',
+  [RecordKind.UdpWritable]: 'udp',
+  [RecordKind.UdpClosed]: 'udp',
+  [RecordKind.Raw]: 'raw',
+  [RecordKind.RawWritable]: 'raw',
+  [RecordKind.Ping]: 'ping',
+};
+
 interface Deferred {
   resource: AsyncResource;
   callback: () => void;
@@ -60,9 +120,18 @@ export class Reactor {
   /** Called when a program makes a socket, before it connects. */
   onhandle: ((sink: SocketSink) => void) | null = null;
 
+  /** Called with a flow that waits for a decision: the halves of its id, whether it is UDP, its interface, its ends. */
+  onflow: ((index: number, version: number, udp: boolean, interfaceId: number, ends: RecordEnds) => void) | null = null;
+  /** Called when frames of a watched interface wait. */
+  onframes: ((interfaceId: number) => void) | null = null;
+  /** The names of interfaces by their numbers. */
+  readonly interfaceNames = new Map<number, string>([[0, 'lo']]);
+
   readonly #events = new Int32Array(CAPACITY * RECORD_SIZE);
+  readonly #ends = new RecordEnds(this.#events);
   readonly #sockets = new Map<number, SocketSink>();
   readonly #listeners = new Map<number, ListenerSink>();
+  readonly #beside: Record<Beside, Map<number, DatagramSink>> = { udp: new Map(), raw: new Map(), ping: new Map() };
   // Shut down or closed, but not yet acknowledged by the peer.
   readonly #lingering = new Set<number>();
   #cursor = 0;
@@ -105,6 +174,14 @@ export class Reactor {
     this.#listeners.delete(id);
   }
 
+  addBeside(kind: Beside, id: number, sink: DatagramSink): void {
+    this.#beside[kind].set(id, sink);
+  }
+
+  removeBeside(kind: Beside, id: number): void {
+    this.#beside[kind].delete(id);
+  }
+
   /** Numbers of live handles, for tests and `stats()`. */
   get counts(): { sockets: number; listeners: number; lingering: number } {
     return { sockets: this.#sockets.size, listeners: this.#listeners.size, lingering: this.#lingering.size };
@@ -145,6 +222,7 @@ export class Reactor {
 
   /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
   view(slab: number, offset: number, length: number): Buffer {
+    if (length === 0) return Buffer.alloc(0);
     if (slab !== this.#slabIndex || this.#slab === null) {
       this.#slab = this.native.slab(slab);
       this.#slabIndex = slab;
@@ -184,6 +262,10 @@ export class Reactor {
     hasLeft(this);
     for (const sink of [...this.#listeners.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
     for (const sink of [...this.#sockets.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
+    for (const sinks of Object.values(this.#beside)) {
+      for (const sink of [...sinks.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
+      sinks.clear();
+    }
     this.#sockets.clear();
     this.#listeners.clear();
     this.#lingering.clear();
@@ -235,8 +317,13 @@ export class Reactor {
         }
         const at = this.#cursor * RECORD_SIZE;
         const kind = this.#events[at] as RecordKind;
+        if ((kind as number) === 0) {
+          // What is left where the next record and its ends did not fit.
+          this.#cursor++;
+          continue;
+        }
         if (kind !== RecordKind.Data && handled) return;
-        this.#cursor++;
+        this.#cursor += 1 + (ENDS[kind] ?? 0);
         handled = kind !== RecordKind.Data || handled;
         this.#dispatch(kind, at);
         if (kind !== RecordKind.Data) return;
@@ -290,6 +377,10 @@ export class Reactor {
     const id = idOf(events[at + 1]!, events[at + 2]!);
     const a = events[at + 3]!;
     const b = events[at + 4]!;
+    if (kind > RecordKind.Closed) {
+      this.#dispatchBeside(kind, at, id, a, b);
+      return;
+    }
     if (kind === RecordKind.Accept) {
       const accepted = idOf(a, b);
       const listener = this.#listeners.get(id);
@@ -302,6 +393,26 @@ export class Reactor {
     const sink = this.#sockets.get(id);
     if (kind === RecordKind.Closed) this.#sockets.delete(id);
     if (sink !== undefined) sink.runInAsyncScope(sink.onRecord, sink, kind, a, b, events[at + 5]!);
+  }
+
+  #dispatchBeside(kind: RecordKind, at: number, id: number, a: number, b: number): void {
+    const events = this.#events;
+    const ends = this.#ends;
+    ends.at = at;
+    if (kind === RecordKind.Flow) {
+      const [index, version] = [events[at + 1]! >>> 0, events[at + 2]! >>> 0];
+      if (this.onflow === null) this.native.flowDecide(index, version, 'pass');
+      else this.onflow(index, version, a === 1, b, ends);
+      return;
+    }
+    if (kind === RecordKind.Frames) {
+      this.onframes?.(events[at + 1]!);
+      return;
+    }
+    const sinks = this.#beside[BESIDE[kind] as Beside];
+    const sink = sinks.get(id);
+    if (kind === RecordKind.Ping || kind === RecordKind.UdpClosed) sinks.delete(id);
+    if (sink !== undefined) sink.runInAsyncScope(sink.onDatagramRecord, sink, kind, a, b, events[at + 5]!, ends);
   }
 
   #updateRef(): void {

@@ -8,6 +8,7 @@ import { attach } from './adapters/attach';
 import { createDispatcher, type DispatcherOptions, type UndiciDispatcher } from './adapters/dispatcher';
 import { createHttp, createHttps, type Http, type Https } from './adapters/http';
 import { createTls, type Tls } from './adapters/tls';
+import { bindDgram, type Dgram } from './dgram/bind';
 import { ENODEV, errnoException, invalidArgValue } from './errors';
 import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
 import { leavesWithProcess } from './exit';
@@ -49,6 +50,8 @@ export interface Interface {
 export class Stack extends TypedEventEmitter<StackEvents> {
   /** Everything `node:net` exports, bound to this stack. */
   readonly net: Net;
+  /** Everything `node:dgram` exports, bound to this stack. */
+  readonly dgram: Dgram;
   readonly #reactor: Reactor;
   readonly #context: NetContext;
   readonly #ids = new Map<string, number>();
@@ -65,6 +68,7 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     this.#reactor = new Reactor(binding, native);
     this.#context = new NetContext(() => this.#reactor);
     this.net = bindNet(this.#context);
+    this.dgram = bindDgram(this.#context);
     try {
       for (const entry of options.interfaces ?? []) this.#addInterface(entry);
       for (const route of options.routes ?? []) this.#addRoute(route);
@@ -149,6 +153,7 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     const id = this.#interfaceId(name);
     const errno = this.#reactor.native.removeInterface(id);
     this.#ids.delete(name);
+    this.#reactor.interfaceNames.delete(id);
     // Its device may have failed before, and have been removed then.
     if (errno < 0 && errno !== ENODEV) throw errnoException(errno, 'removeInterface');
   }
@@ -211,6 +216,7 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     // A name with a pattern in it (tun%d) is the system's to complete.
     const name = this.#reactor.native.addresses().find((entry) => entry.interface === id)?.name ?? native.name;
     this.#ids.set(name, id);
+    this.#reactor.interfaceNames.set(id, name);
     return name;
   }
 

@@ -6,9 +6,9 @@ import type {
   NativeInfo,
   NativeInterfaceOptions,
   NativeLinkOptions,
-  NativeStack,
   NativeStackOptions,
   NativeStats,
+  NativeStreams,
 } from '../../src/native';
 
 const RECORD_SIZE = 6;
@@ -65,7 +65,8 @@ function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.');
 }
 
-export class FakeStack implements NativeStack {
+/** Of a stack, what is TCP. */
+export class FakeStack implements NativeStreams {
   #events: Int32Array;
   #doorbell: () => void;
   #connections = new Map<number, Connection>();
@@ -578,7 +579,7 @@ export class FakeStack implements NativeStack {
 
 /** A stand-in for the native module. */
 export const fakeBinding: NativeBinding = {
-  NativeStack: FakeStack,
+  NativeStack: FakeStack as unknown as NativeBinding['NativeStack'],
   createLink(_options: NativeLinkOptions): [object, object] {
     const a = { other: {} };
     const b = { other: a };

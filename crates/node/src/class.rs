@@ -14,7 +14,7 @@ use crate::handles::Handle;
 use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
 use crate::sim::{self, Core};
 use crate::stack::{Stack, caught};
-use crate::{convert, devices, options};
+use crate::{convert, datagram_calls, devices, options};
 
 /// Most that `write` takes in one call, bytes: what it gives back has to fit an i32, with room for a sign.
 const MAX_WRITE: usize = 1 << 30;
@@ -23,7 +23,7 @@ const MAX_WRITE: usize = 1 << 30;
 ///
 /// # Safety
 /// `env` and `info` are those that Node-API gave the running callback, which is a method of the class.
-unsafe fn enter<'s, const N: usize, T: IntoJs>(
+pub(crate) unsafe fn enter<'s, const N: usize, T: IntoJs>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
     method: impl FnOnce(Js<'s>, &Stack, [Value<'s>; N]) -> Result<T>,
@@ -57,28 +57,37 @@ unsafe fn enter<'s, const N: usize, T: IntoJs>(
 macro_rules! method {
     ($name:literal, |$js:ident, $stack:ident, [$($arg:ident),*]| $body:expr) => {{
         unsafe extern "C" fn callback(
-            env: sys::napi_env,
-            info: sys::napi_callback_info,
-        ) -> sys::napi_value {
+            env: napi::sys::napi_env,
+            info: napi::sys::napi_callback_info,
+        ) -> napi::sys::napi_value {
             // SAFETY: Node-API calls this with its callback's own arguments, and it is entered as a method only.
-            unsafe { enter(env, info, |$js: Js<'_>, $stack: &Stack, [$($arg),*]| $body) }
+            unsafe {
+                crate::class::enter(
+                    env,
+                    info,
+                    |$js: crate::js::Js<'_>, $stack: &crate::stack::Stack, [$($arg),*]| $body,
+                )
+            }
         }
-        sys::napi_property_descriptor {
+        napi::sys::napi_property_descriptor {
             utf8name: concat!($name, "\0").as_ptr().cast(),
             name: std::ptr::null_mut(),
             method: Some(callback),
             getter: None,
             setter: None,
             value: std::ptr::null_mut(),
-            attributes: sys::PropertyAttributes::writable | sys::PropertyAttributes::configurable,
+            attributes: napi::sys::PropertyAttributes::writable
+                | napi::sys::PropertyAttributes::configurable,
             data: std::ptr::null_mut(),
         }
     }};
 }
 
+pub(crate) use method;
+
 /// Defines the class.
 pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
-    let methods = [
+    let mut methods = vec![
         method!("addInterface", |js, stack, [options]| devices::add_interface(js, stack, options)),
         method!("removeInterface", |js, stack, [id]| remove_interface(stack, js.to_f64(id, "id")?)),
         method!("addRoute", |js, stack, [to, via, id]| add_route(js, stack, to, via, id)),
@@ -140,6 +149,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
             Ok(())
         }),
     ];
+    methods.extend(datagram_calls::methods());
     let name = c"NativeStack";
     let mut raw = std::ptr::null_mut();
     // SAFETY: `js` is valid; the descriptors hold static names and are only read during the call.

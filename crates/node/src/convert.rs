@@ -50,6 +50,23 @@ pub(crate) fn addresses<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }
 
+/// The stack's routes: `{ to, via, interface }`; `via` is null for what is on the link.
+pub(crate) fn routes<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let routes = stack.with_core(|core| core.routes().to_vec()).unwrap_or_default();
+    let interfaces = stack.interfaces.borrow();
+    let items = routes.into_iter().map(|route| {
+        let number = interfaces.iter().find(|i| i.id == route.interface).map_or(0, |i| i.number);
+        let object = js.object()?;
+        let to = format!("{}/{}", route.to.addr, route.to.prefix_len);
+        js.set(object, c"to", js.string(&to)?)?;
+        let via = route.via.map(|via| js.string(&via.to_string()));
+        js.set(object, c"via", via.unwrap_or_else(|| js.null())?)?;
+        js.set(object, c"interface", js.number(f64::from(number))?)?;
+        Ok(object)
+    });
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
 /// Counters: the protocols', and those of the devices.
 pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats, devices: ShardStats) -> Result<Value<'s>> {
     let object = js.object()?;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use napi::sys;
@@ -17,6 +18,7 @@ use crate::errno::Errno;
 use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, check, unwrap};
 use crate::options::{bool, number, object, property, string, strings};
 use crate::stack::{Stack, caught};
+use crate::watch::{Watched, WatchedDevice};
 
 /// Least MTU with IPv4 alone (RFC 791 §3.2) and with IPv6 (RFC 8200 §5), bytes.
 const MIN_MTU: (u16, u16) = (576, 1280);
@@ -94,8 +96,11 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     }
     check_mtu(Some(config.mtu), &addresses)?;
     let (name, mtu) = (config.name.clone(), config.mtu);
+    config.accept_any = bool(js, options, c"acceptAny")?.unwrap_or(false);
+    let watched = Watched::new(Arc::clone(&stack.bell));
+    let device = Box::new(WatchedDevice { inner: device, watched: Arc::clone(&watched) });
     match stack.with_shard(|shard| shard.add_device(device, config)) {
-        Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name))),
+        Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name, Some(watched)))),
         Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
         None => {
             let message = "the stack is closed; create another";

@@ -2,7 +2,8 @@
 //! libuv's own on Windows.
 
 use usernet_core::{
-    ConnectError, ConnectionError, InterfaceError, ListenError, NoSuchSocket, RecvError, SendError,
+    BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,
+    ListenError, MembershipError, NoSuchSocket, RecvError, SendError,
 };
 
 /// An error that a call of the binding can report.
@@ -39,11 +40,13 @@ errnos! {
     ECONNABORTED = -4079;
     ECONNREFUSED = -4078;
     ECONNRESET = -4077;
+    EDESTADDRREQ = -4076;
     EEXIST = -4075;
     EHOSTUNREACH = -4073;
     EINVAL = -4071;
     EIO = -4070;
     EMFILE = -4066;
+    EMSGSIZE = -4065;
     ENAMETOOLONG = -4064;
     ENETDOWN = -4063;
     ENETUNREACH = -4062;
@@ -134,6 +137,55 @@ impl From<RecvError> for Errno {
 impl From<NoSuchSocket> for Errno {
     fn from(_: NoSuchSocket) -> Self {
         Self::EBADF
+    }
+}
+
+impl From<BindError> for Errno {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::AddressInUse => Self::EADDRINUSE,
+            BindError::AddressNotAvailable => Self::EADDRNOTAVAIL,
+            BindError::TooManySockets => Self::ENOBUFS,
+        }
+    }
+}
+
+impl From<DatagramError> for Errno {
+    fn from(error: DatagramError) -> Self {
+        match error {
+            DatagramError::NoSuchSocket => Self::EBADF,
+            DatagramError::WouldBlock => Self::EAGAIN,
+            DatagramError::DestinationRequired => Self::EDESTADDRREQ,
+            DatagramError::MessageTooLong => Self::EMSGSIZE,
+            DatagramError::PermissionDenied => Self::EACCES,
+            DatagramError::NetworkUnreachable => Self::ENETUNREACH,
+            DatagramError::AddressNotAvailable => Self::EADDRNOTAVAIL,
+            DatagramError::InvalidDestination => Self::EINVAL,
+            DatagramError::NoBufferSpace => Self::ENOBUFS,
+            DatagramError::Connection(error) => error.into(),
+        }
+    }
+}
+
+impl From<MembershipError> for Errno {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::NoSuchSocket => Self::EBADF,
+            MembershipError::InvalidGroup => Self::EINVAL,
+            MembershipError::NoSuchInterface => Self::ENODEV,
+            MembershipError::AlreadyMember => Self::EADDRINUSE,
+            MembershipError::NotMember => Self::EADDRNOTAVAIL,
+            MembershipError::TooManyMemberships => Self::ENOBUFS,
+        }
+    }
+}
+
+impl From<FlowError> for Errno {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::NoSuchFlow => Self::ENOENT,
+            FlowError::TooManySockets => Self::ENOBUFS,
+        }
     }
 }
 

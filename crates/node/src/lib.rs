@@ -17,6 +17,9 @@ mod class;
 #[cfg(not(test))]
 mod convert;
 #[cfg(not(test))]
+mod datagram_calls;
+mod datagrams;
+#[cfg(not(test))]
 mod devices;
 mod errno;
 mod handles;
@@ -38,6 +41,8 @@ mod slabs;
 #[cfg(not(test))]
 mod stack;
 mod tcp;
+#[cfg(not(test))]
+mod watch;
 
 /// Called once per environment: defines the exports.
 #[cfg(not(test))]

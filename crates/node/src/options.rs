@@ -93,6 +93,21 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     if let Some(most) = number(js, options, c"maxConnections", (1.0, 16_777_216.0))? {
         config.max_connections = most as usize;
     }
+    if let Some(on) = bool(js, options, c"forwarding")? {
+        config.forwarding = on;
+    }
+    if let Some(most) = number(js, options, c"maxFlows", (1.0, 1_048_576.0))? {
+        config.max_flows = most as usize;
+    }
+    if let Some(ms) = number(js, options, c"flowTimeout", (1.0, 3_600_000.0))? {
+        config.flow_timeout = Duration::from_secs_f64(ms / 1e3);
+    }
+    if let Some(ms) = number(js, options, c"udpFlowIdle", (1.0, 86_400_000.0))? {
+        config.udp_flow_idle = Duration::from_secs_f64(ms / 1e3);
+    }
+    if let Some(most) = number(js, options, c"maxUdpSockets", (1.0, 1_048_576.0))? {
+        config.max_udp_sockets = most as usize;
+    }
     if let Some(on) = bool(js, options, c"trace")? {
         config.trace = on;
     }

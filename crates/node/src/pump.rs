@@ -26,6 +26,16 @@ pub(crate) enum Kind {
     Accept = 6,
     Flushed = 7,
     Closed = 8,
+    // Of what is beside TCP, see `datagrams`: records that others follow.
+    Datagram = 9,
+    UdpError = 10,
+    UdpWritable = 11,
+    UdpClosed = 12,
+    Raw = 13,
+    RawWritable = 14,
+    Ping = 15,
+    Flow = 16,
+    Frames = 17,
 }
 
 /// Numbers a record (`RECORD_SIZE` in src/native.ts): kind, index, generation, a, b, c.
@@ -87,12 +97,35 @@ impl<'a> Records<'a> {
         self.used / RECORD_SIZE
     }
 
+    /// How many there is room for, those written included.
+    pub(crate) fn capacity(&self) -> usize {
+        self.out.len() / RECORD_SIZE
+    }
+
     fn is_full(&self) -> bool {
         self.out.len() - self.used < RECORD_SIZE
     }
 
+    /// Whether there is room for so many. If not, the rest is filled with records that say nothing: what is full is
+    /// drained again at once.
+    pub(crate) fn make_room(&mut self, count: usize) -> bool {
+        let room = self.out.len() - self.used >= count * RECORD_SIZE;
+        while !room && !self.is_full() {
+            self.put([0; RECORD_SIZE]);
+        }
+        room
+    }
+
+    /// Writes a record for which there is room.
+    pub(crate) fn put(&mut self, record: [i32; RECORD_SIZE]) {
+        if !self.is_full() {
+            self.out[self.used..self.used + RECORD_SIZE].copy_from_slice(&record);
+            self.used += RECORD_SIZE;
+        }
+    }
+
     /// Writes a record, if there is room; whether there was.
-    fn push(&mut self, kind: Kind, handle: Handle, rest: [i32; 3]) -> bool {
+    pub(crate) fn push(&mut self, kind: Kind, handle: Handle, rest: [i32; 3]) -> bool {
         if self.is_full() {
             return false;
         }
@@ -374,7 +407,7 @@ impl Pump {
                     self.acceptable.push_back(handle);
                 }
             }
-            // The binding has no handles for these yet.
+            // `datagrams` has them.
             Event::Udp(..) | Event::Raw(..) | Event::Ping(..) | Event::Flow(_) => {}
         }
     }

@@ -19,12 +19,14 @@ use usernet_core::{Config, InterfaceId, Stats};
 use usernet_manager::Shard;
 
 use crate::bell::Bell;
+use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::js::{Failure, Js, Reference, Result, Value, check};
-use crate::pump::{Pump, RECORD_SIZE, Records, Stop};
+use crate::pump::{Kind, Pump, RECORD_SIZE, Records, Stop};
 use crate::sim::{Backend, Core};
 use crate::slabs::Slabs;
 use crate::tcp::Driver;
+use crate::watch::Watched;
 
 /// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
 const DRAIN_BYTES: usize = 1 << 20;
@@ -59,6 +61,8 @@ pub(crate) struct Interface {
     pub(crate) number: u32,
     pub(crate) id: InterfaceId,
     pub(crate) name: String,
+    /// What goes through its device, for who watches it.
+    pub(crate) watched: Option<Arc<Watched>>,
 }
 
 /// A stack.
@@ -66,9 +70,10 @@ pub(crate) struct Stack {
     env: sys::napi_env,
     /// Gone once closed: its descriptors and memory do not wait for the garbage collector.
     backend: RefCell<Option<Backend>>,
-    bell: Arc<Bell>,
+    pub(crate) bell: Arc<Bell>,
     life: Cell<Life>,
     pump: RefCell<Pump>,
+    datagrams: RefCell<Datagrams>,
     slabs: RefCell<Slabs>,
     objects: RefCell<Option<Objects>>,
     pub(crate) interfaces: RefCell<Vec<Interface>>,
@@ -132,6 +137,7 @@ impl Stack {
             bell: Arc::new(Bell::new()),
             life: Cell::new(Life::Open),
             pump: RefCell::new(Pump::new()),
+            datagrams: RefCell::new(Datagrams::new()),
             slabs: RefCell::new(Slabs::new()),
             objects: RefCell::new(None),
             interfaces: RefCell::new(Vec::new()),
@@ -261,11 +267,21 @@ impl Stack {
         self.pump.borrow_mut()
     }
 
+    /// Everything beside TCP that JavaScript knows.
+    pub(crate) fn datagrams(&self) -> std::cell::RefMut<'_, Datagrams> {
+        self.datagrams.borrow_mut()
+    }
+
     /// The number of a new interface.
-    pub(crate) fn add_interface(&self, id: InterfaceId, name: String) -> u32 {
+    pub(crate) fn add_interface(
+        &self,
+        id: InterfaceId,
+        name: String,
+        watched: Option<Arc<Watched>>,
+    ) -> u32 {
         let number = self.last_interface.get() + 1;
         self.last_interface.set(number);
-        self.interfaces.borrow_mut().push(Interface { number, id, name });
+        self.interfaces.borrow_mut().push(Interface { number, id, name, watched });
         number
     }
 
@@ -282,7 +298,8 @@ impl Stack {
     /// Holds the object while there are sockets or listeners: they are in use although JavaScript may have dropped the
     /// stack itself.
     pub(crate) fn update_hold(&self) {
-        let hold = self.life.get() != Life::Closed && self.pump.borrow().len() > 0;
+        let hold = self.life.get() != Life::Closed
+            && (self.pump.borrow().len() > 0 || self.datagrams.borrow().len() > 0);
         if hold != self.held.get()
             && let Some(objects) = &*self.objects.borrow()
         {
@@ -360,7 +377,7 @@ impl Stack {
         let count = records.len() as i32;
 
         self.update_hold();
-        let idle = self.pump.borrow().sockets() == 0 && self.slabs.borrow().holds();
+        let idle = self.is_idle() && self.slabs.borrow().holds();
         self.resting.set(idle);
         let drains = drains + u32::from(count > 0);
         self.in_a_row.set((drains, DRAIN_BYTES - left));
@@ -370,23 +387,54 @@ impl Stack {
         Ok(count)
     }
 
+    /// Whether there is no socket that could receive anything.
+    fn is_idle(&self) -> bool {
+        self.pump.borrow().sockets() == 0 && self.datagrams.borrow().len() == 0
+    }
+
+    /// Says which interfaces have frames for who watches them.
+    fn report_frames(&self, records: &mut Records<'_>) {
+        for interface in &*self.interfaces.borrow() {
+            let Some(watched) = &interface.watched else { continue };
+            if records.make_room(1) && watched.take_news() {
+                records.put([Kind::Frames as i32, interface.number as i32, 0, 0, 0, 0]);
+            }
+        }
+    }
+
     /// Writes records, and counts `bytes` down; whether there is more to come.
     fn fill(&self, js: Js<'_>, records: &mut Records<'_>, bytes: &mut usize) -> Result<bool> {
         let mut slabs = self.slabs.borrow_mut();
         slabs.begin(js);
-        if self.resting.replace(false) && self.pump.borrow().sockets() == 0 {
+        self.report_frames(records);
+        if self.resting.replace(false) && self.is_idle() {
             slabs.rest();
             slabs.begin(js);
         }
         loop {
             let stop = {
                 let mut pump = self.pump.borrow_mut();
+                let mut datagrams = self.datagrams.borrow_mut();
+                let interfaces = self.interfaces.borrow();
+                let numbers = |id| interfaces.iter().find(|i| i.id == id).map_or(0, |i| i.number);
                 // A shard that failed has an empty stack behind its lock, so this serves a failed stack as well.
                 let stop = self.with_core(|core| {
                     core.rearm_doorbell();
                     let now = core.now();
-                    let mut driver = Driver { stack: core, now };
-                    pump.run(&mut driver, &mut *slabs, records, bytes)
+                    // What is beside TCP may use half of the records, then TCP what is left, then who has more.
+                    for share in [records.capacity() / 2, usize::MAX] {
+                        let stop =
+                            datagrams.run(core, &mut *slabs, records, bytes, share, &numbers);
+                        if share == usize::MAX || matches!(stop, Stop::Memory(_)) {
+                            return stop;
+                        }
+                        let mut driver = Driver { stack: core, now, datagrams: &mut datagrams };
+                        let stop = pump.run(&mut driver, &mut *slabs, records, bytes);
+                        if stop != Stop::Idle || !datagrams.has_work() {
+                            return stop;
+                        }
+                    }
+                    Stop::Idle
                 });
                 stop.unwrap_or(Stop::Idle)
             };
@@ -421,6 +469,9 @@ impl Stack {
         if let Ok(mut pump) = self.pump.try_borrow_mut() {
             pump.fail_all(Errno::EIO);
         }
+        if let Ok(mut datagrams) = self.datagrams.try_borrow_mut() {
+            datagrams.fail_all(Errno::EIO);
+        }
         self.bell.ring();
     }
 
@@ -449,6 +500,7 @@ impl Stack {
         }
         self.bell.disconnect();
         self.pump.replace(Pump::new());
+        self.datagrams.replace(Datagrams::new());
         self.interfaces.borrow_mut().clear();
         // SAFETY: as the contract of this function says.
         unsafe { self.slabs.borrow_mut().close(self.env) };

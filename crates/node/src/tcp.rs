@@ -4,17 +4,25 @@ use usernet_core::{
     ConnectionError, Event, Instant, ListenerId, NoSuchSocket, RecvError, SocketId, Stack,
 };
 
+use crate::datagrams::Datagrams;
 use crate::pump::Tcp;
 
 /// The core's stack, locked, at a moment.
 pub(crate) struct Driver<'a> {
     pub(crate) stack: &'a mut Stack,
     pub(crate) now: Instant,
+    /// Who takes the events that are not TCP's.
+    pub(crate) datagrams: &'a mut Datagrams,
 }
 
 impl Tcp for Driver<'_> {
     fn poll_event(&mut self) -> Option<Event> {
-        self.stack.poll_event()
+        loop {
+            match self.stack.poll_event()? {
+                event @ (Event::Socket(..) | Event::Acceptable(_)) => return Some(event),
+                other => self.datagrams.note(other),
+            }
+        }
     }
 
     fn recv_queue(&self, id: SocketId) -> Result<usize, NoSuchSocket> {

@@ -234,6 +234,7 @@ impl Stack {
             address: ListenAddress::One(info.local.ip()),
             port: info.local.port(),
             reuse_addr: true,
+            reuse_port: false,
             settings,
         });
         socket.connected = Some((info.remote, info.local.ip()));

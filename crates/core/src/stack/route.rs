@@ -173,6 +173,11 @@ impl Stack {
         self.routes.len() != before
     }
 
+    /// Every route, in the order they were added. What is on a link needs none.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// The addresses of every interface, loopback's too.
     pub fn addresses(&self) -> Vec<(InterfaceId, IpCidr)> {
         self.interfaces

@@ -19,7 +19,9 @@ use crate::interface::{InterfaceId, is_unicast};
 use crate::payload::Payload;
 use crate::tcp::Tuple;
 use crate::time::Instant;
-use crate::udp::{Datagram, MAX_MEMBERSHIPS, UdpInfo, UdpOptions, UdpSettings, UdpSocket};
+use crate::udp::{
+    Datagram, MAX_MEMBERSHIPS, MAX_SOURCES, Membership, UdpInfo, UdpOptions, UdpSettings, UdpSocket,
+};
 
 /// Where a datagram goes, and how.
 struct Way {
@@ -54,7 +56,13 @@ impl Stack {
                 options.port =
                     self.free_udp_port(options.address).ok_or(BindError::AddressInUse)?;
             }
-            port if self.udp_port_taken(options.address, port, options.reuse_addr) => {
+            port if self.udp_port_taken(
+                options.address,
+                port,
+                options.reuse_addr,
+                options.reuse_port,
+            ) =>
+            {
                 return Err(BindError::AddressInUse);
             }
             _ => {}
@@ -65,11 +73,18 @@ impl Stack {
         Ok(id)
     }
 
-    fn udp_port_taken(&self, address: ListenAddress, port: u16, reuse: bool) -> bool {
+    fn udp_port_taken(
+        &self,
+        address: ListenAddress,
+        port: u16,
+        reuse_addr: bool,
+        reuse_port: bool,
+    ) -> bool {
         self.udp_ports.get(&port).is_some_and(|ids| {
             ids.iter().any(|id| {
                 let other = &self.udp[*id];
-                other.bound.conflicts(address) && !(reuse && other.reuse_addr)
+                let shared = reuse_addr && other.reuse_addr || reuse_port && other.reuse_port;
+                other.bound.conflicts(address) && !shared
             })
         })
     }
@@ -81,7 +96,7 @@ impl Stack {
         let start = self.rng.next_u32() % count;
         (0..count)
             .map(|i| low + ((start + i) % count) as u16)
-            .find(|port| !self.udp_port_taken(address, *port, false))
+            .find(|port| !self.udp_port_taken(address, *port, false, false))
     }
 
     /// Lets go of a socket: its port is free at once, its memberships end, what waits to be read is thrown away. What was
@@ -98,9 +113,9 @@ impl Stack {
                 self.udp_ports.remove(&socket.port);
             }
         }
-        for (interface, group) in socket.memberships {
+        for membership in socket.memberships {
             // The interface may be gone.
-            let _ = self.leave_group(interface, group);
+            let _ = self.leave_group(membership.interface, membership.group);
         }
         self.udp_flow_closed(id);
         Ok(())
@@ -217,15 +232,79 @@ impl Stack {
         interface: Option<InterfaceId>,
     ) -> Result<(), MembershipError> {
         let interface = self.membership_interface(id, group, interface)?;
-        let socket = &self.udp[id];
-        if socket.is_member(interface, group) {
+        if self.udp[id].membership(Some(interface), group).is_some() {
             return Err(MembershipError::AlreadyMember);
         }
-        if socket.memberships.len() >= MAX_MEMBERSHIPS {
+        self.udp_add_membership(id, Membership { interface, group, sources: None })
+    }
+
+    fn udp_add_membership(
+        &mut self,
+        id: UdpId,
+        membership: Membership,
+    ) -> Result<(), MembershipError> {
+        if self.udp[id].memberships.len() >= MAX_MEMBERSHIPS {
             return Err(MembershipError::TooManyMemberships);
         }
-        self.join_group(interface, group)?;
-        self.udp[id].memberships.push((interface, group));
+        self.join_group(membership.interface, membership.group)?;
+        self.udp[id].memberships.push(membership);
+        Ok(())
+    }
+
+    /// Makes a socket hear one more source of a multicast group, and no other than those named so (RFC 4607, source-specific
+    /// multicast). What other sources send to the group is dropped at the socket.
+    ///
+    /// # Errors
+    /// See [`MembershipError`]; [`AlreadyMember`](MembershipError::AlreadyMember) when it hears that source, or all.
+    pub fn udp_join_source(
+        &mut self,
+        id: UdpId,
+        source: IpAddr,
+        group: IpAddr,
+        interface: Option<InterfaceId>,
+    ) -> Result<(), MembershipError> {
+        let interface = self.membership_interface(id, group, interface)?;
+        if source.is_ipv4() != group.is_ipv4() || !is_unicast(source) {
+            return Err(MembershipError::InvalidGroup);
+        }
+        let Some(at) = self.udp[id].membership(Some(interface), group) else {
+            let sources = Some(smallvec::smallvec![source]);
+            return self.udp_add_membership(id, Membership { interface, group, sources });
+        };
+        match &mut self.udp[id].memberships[at].sources {
+            Some(sources) if sources.contains(&source) => Err(MembershipError::AlreadyMember),
+            Some(sources) if sources.len() >= MAX_SOURCES => {
+                Err(MembershipError::TooManyMemberships)
+            }
+            Some(sources) => {
+                sources.push(source);
+                Ok(())
+            }
+            None => Err(MembershipError::AlreadyMember),
+        }
+    }
+
+    /// Undoes [`udp_join_source`](Self::udp_join_source); with the last source the membership ends.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
+    pub fn udp_leave_source(
+        &mut self,
+        id: UdpId,
+        source: IpAddr,
+        group: IpAddr,
+        interface: Option<InterfaceId>,
+    ) -> Result<(), MembershipError> {
+        let socket = self.udp.get_mut(id).ok_or(MembershipError::NoSuchSocket)?;
+        let at = socket.membership(interface, group).ok_or(MembershipError::NotMember)?;
+        let sources = socket.memberships[at].sources.as_mut().ok_or(MembershipError::NotMember)?;
+        let which = sources.iter().position(|s| *s == source).ok_or(MembershipError::NotMember)?;
+        sources.remove(which);
+        if sources.is_empty() {
+            let Membership { interface, group, .. } = socket.memberships.remove(at);
+            // The interface may be gone, and its groups with it.
+            let _ = self.leave_group(interface, group);
+        }
         Ok(())
     }
 
@@ -240,12 +319,8 @@ impl Stack {
         interface: Option<InterfaceId>,
     ) -> Result<(), MembershipError> {
         let socket = self.udp.get_mut(id).ok_or(MembershipError::NoSuchSocket)?;
-        let at = socket
-            .memberships
-            .iter()
-            .position(|(i, g)| *g == group && interface.is_none_or(|interface| interface == *i))
-            .ok_or(MembershipError::NotMember)?;
-        let (interface, group) = socket.memberships.remove(at);
+        let at = socket.membership(interface, group).ok_or(MembershipError::NotMember)?;
+        let Membership { interface, group, .. } = socket.memberships.remove(at);
         // The interface may be gone, and its groups with it.
         let _ = self.leave_group(interface, group);
         Ok(())
@@ -554,7 +629,7 @@ impl Stack {
             let socket = &self.udp[id];
             let member = delivery == Delivery::Broadcast
                 || is_all_hosts(to)
-                || socket.is_member(interface, to);
+                || socket.hears(interface, to, from.ip());
             // A socket bound to one address of ours still gets broadcasts of its family only if bound to that address.
             if member && socket.fits(interface, to, from) > 0 {
                 self.udp_deliver(now, id, datagram.clone());
@@ -581,13 +656,17 @@ impl Stack {
         {
             return Some((id, true));
         }
-        self.udp_ports
-            .get(&to.port())?
-            .iter()
-            .map(|id| (self.udp[*id].fits(interface, to.ip(), from), *id))
-            .filter(|(fit, _)| *fit > 0)
-            .max_by_key(|(fit, _)| *fit)
-            .map(|(fit, id)| (id, fit > 1))
+        let ids = self.udp_ports.get(&to.port())?;
+        let fits = |id: &UdpId| self.udp[*id].fits(interface, to.ip(), from);
+        let (fit, id) =
+            ids.iter().map(|id| (fits(id), *id)).filter(|(fit, _)| *fit > 0).max_by_key(|f| f.0)?;
+        if !self.udp[id].reuse_port {
+            return Some((id, fit > 1));
+        }
+        // Those that share a port share the peers: which is whose is keyed, so that no peer can choose.
+        let equals = || ids.iter().filter(|id| self.udp[**id].reuse_port && fits(id) == fit);
+        let chosen = self.port_key.of(&tuple, true) % equals().count() as u64;
+        equals().nth(chosen as usize).map(|id| (*id, fit > 1))
     }
 
     pub(super) fn udp_deliver(&mut self, now: Instant, id: UdpId, datagram: Datagram) {

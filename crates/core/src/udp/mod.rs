@@ -15,6 +15,9 @@ use crate::stack::ListenAddress;
 /// Groups a socket may be a member of, as many as an interface.
 pub(crate) const MAX_MEMBERSHIPS: usize = 256;
 
+/// Sources that one membership may name (Linux `igmp_max_msf` is 10 by default).
+pub(crate) const MAX_SOURCES: usize = 64;
+
 /// Destinations of late datagrams that a socket remembers, to tell ICMP errors about them from forged ones.
 const REMEMBERED: usize = 8;
 
@@ -31,6 +34,9 @@ pub struct UdpOptions {
     /// Whether the port may be shared with sockets that allow it too (`SO_REUSEADDR`). Multicast and broadcast datagrams
     /// then go to all of them, others to the one bound last.
     pub reuse_addr: bool,
+    /// Whether the port may be shared with sockets that allow it too (`SO_REUSEPORT`), which then share the flows: each
+    /// peer's datagrams go to one of them.
+    pub reuse_port: bool,
     /// What can be changed later.
     pub settings: UdpSettings,
 }
@@ -41,6 +47,7 @@ impl Default for UdpOptions {
             address: ListenAddress::AnyV4,
             port: 0,
             reuse_addr: false,
+            reuse_port: false,
             settings: UdpSettings::default(),
         }
     }
@@ -125,6 +132,15 @@ pub struct UdpInfo {
     pub send_queue: usize,
 }
 
+/// That a socket is a member of a multicast group on an interface.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) interface: InterfaceId,
+    pub(crate) group: IpAddr,
+    /// Whom it hears; none hears everybody (RFC 3376 §3.1: EXCLUDE of nobody, or INCLUDE of these).
+    pub(crate) sources: Option<SmallVec<[IpAddr; 4]>>,
+}
+
 /// A UDP socket.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
@@ -132,10 +148,11 @@ pub(crate) struct UdpSocket {
     pub(crate) bound: ListenAddress,
     pub(crate) port: u16,
     pub(crate) reuse_addr: bool,
+    pub(crate) reuse_port: bool,
     pub(crate) settings: UdpSettings,
     /// The other end and the local address towards it, of a connected one.
     pub(crate) connected: Option<(SocketAddr, IpAddr)>,
-    pub(crate) memberships: SmallVec<[(InterfaceId, IpAddr); 2]>,
+    pub(crate) memberships: SmallVec<[Membership; 2]>,
     queue: VecDeque<Datagram>,
     pub(crate) send_queue: usize,
     /// A send was refused for lack of room.
@@ -154,6 +171,7 @@ impl UdpSocket {
             bound: options.address,
             port: options.port,
             reuse_addr: options.reuse_addr,
+            reuse_port: options.reuse_port,
             settings: options.settings,
             connected: None,
             memberships: SmallVec::new(),
@@ -181,9 +199,23 @@ impl UdpSocket {
         }
     }
 
-    /// Whether it is a member of `group` where a datagram came in.
-    pub(crate) fn is_member(&self, interface: InterfaceId, group: IpAddr) -> bool {
-        self.memberships.contains(&(interface, group))
+    /// Whether it hears `source` speak to `group` where the datagram came in.
+    pub(crate) fn hears(&self, interface: InterfaceId, group: IpAddr, source: IpAddr) -> bool {
+        self.memberships.iter().any(|m| {
+            m.interface == interface
+                && m.group == group
+                && m.sources.as_ref().is_none_or(|sources| sources.contains(&source))
+        })
+    }
+
+    /// Its membership of `group`, on `interface` if one is given.
+    pub(crate) fn membership(
+        &self,
+        interface: Option<InterfaceId>,
+        group: IpAddr,
+    ) -> Option<usize> {
+        let is_on = |m: &Membership| interface.is_none_or(|interface| m.interface == interface);
+        self.memberships.iter().position(|m| m.group == group && is_on(m))
     }
 
     /// Queues a datagram; false when there is no room.

@@ -61,7 +61,7 @@ impl Host {
             if like.is_ipv4() { ListenAddress::AnyV4 } else { ListenAddress::AnyV6 { only: true } };
         let mut settings = UdpSettings::default();
         set(&mut settings);
-        let options = UdpOptions { address, port, reuse_addr: false, settings };
+        let options = UdpOptions { address, port, settings, ..UdpOptions::default() };
         self.stack.udp_bind(options).expect("a free port")
     }
 

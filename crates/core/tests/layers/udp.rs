@@ -62,6 +62,7 @@ fn ports_are_shared_by_consent_alone() {
         address,
         port: 53,
         reuse_addr,
+        reuse_port: false,
         settings: UdpSettings::default(),
     };
     let any = ListenAddress::AnyV4;
@@ -342,6 +343,7 @@ fn multicast_reaches_members_alone() {
                 },
                 port: 5000,
                 reuse_addr: true,
+                reuse_port: false,
                 settings: UdpSettings::default(),
             };
             host.stack.udp_bind(options).unwrap()
@@ -387,4 +389,73 @@ fn sockets_are_bounded() {
         a.udp(ip("198.18.0.1"), 0);
     }
     assert_eq!(a.stack.udp_bind(UdpOptions::default()), Err(BindError::TooManySockets));
+}
+
+#[test]
+fn sockets_that_share_a_port_share_the_peers() {
+    let mut host = Host::number(1);
+    let mut bind = |reuse_port| {
+        let options = UdpOptions { port: 53, reuse_port, ..UdpOptions::default() };
+        host.stack.udp_bind(options)
+    };
+    let ids = [bind(true).unwrap(), bind(true).unwrap(), bind(true).unwrap()];
+    assert_eq!(bind(false), Err(BindError::AddressInUse));
+    let mut peer = Host::number(2);
+    for port in 0..60 {
+        let client = peer.udp(ip("198.18.0.1"), 10_000 + port);
+        for _ in 0..2 {
+            let dest = Some("198.18.0.1:53".parse().unwrap());
+            peer.stack.udp_send_to(NOW, client, &port.to_be_bytes(), dest, None).unwrap();
+            carry(NOW, &mut peer, &mut host);
+        }
+    }
+    let mut seen = 0;
+    for id in ids {
+        let mut got: Vec<_> =
+            std::iter::from_fn(|| host.recv(id)).map(|d| d.payload.to_vec()).collect();
+        let len = got.len();
+        got.dedup();
+        assert_eq!(len, 2 * got.len(), "what one peer sends goes to one socket");
+        assert!(got.len() > 5, "each has its part of 60: {}", got.len());
+        seen += len;
+    }
+    assert_eq!(seen, 120);
+}
+
+#[test]
+fn a_source_specific_member_hears_its_sources_alone() {
+    let group = ip("232.1.2.3");
+    let (a, b) = (ip("198.18.0.2"), ip("198.18.0.3"));
+    let mut host = Host::number(1);
+    let id = host.udp(group, 5000);
+    let interface = Some(host.interface);
+    host.stack.udp_join_source(id, a, group, interface).unwrap();
+    let join = |host: &mut Host, source| host.stack.udp_join_source(id, source, group, interface);
+    assert_eq!(join(&mut host, a), Err(MembershipError::AlreadyMember));
+    assert_eq!(join(&mut host, ip("fd00::2")), Err(MembershipError::InvalidGroup));
+    assert_eq!(
+        host.stack.udp_join(id, group, interface),
+        Err(MembershipError::AlreadyMember),
+        "not all sources after some"
+    );
+    let publish = |n: u8, host: &mut Host| {
+        let mut peer = Host::number(n);
+        let sender = peer.udp(group, 4000);
+        let dest = Some(SocketAddr::new(group, 5000));
+        peer.stack.udp_send_to(NOW, sender, &[n], dest, None).unwrap();
+        carry(NOW, &mut peer, host);
+        host.recv(id).map(|d| d.payload[0])
+    };
+    assert_eq!((publish(2, &mut host), publish(3, &mut host)), (Some(2), None));
+    join(&mut host, b).unwrap();
+    assert_eq!(publish(3, &mut host), Some(3));
+    host.stack.udp_leave_source(id, a, group, interface).unwrap();
+    assert_eq!((publish(2, &mut host), publish(3, &mut host)), (None, Some(3)));
+    host.stack.udp_leave_source(id, b, group, interface).unwrap();
+    assert_eq!(
+        host.stack.udp_leave_source(id, b, group, interface),
+        Err(MembershipError::NotMember)
+    );
+    assert_eq!(publish(3, &mut host), None);
+    assert!(!host.stack.groups(host.interface).any(|g| g == group), "the interface left");
 }
