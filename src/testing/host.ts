@@ -23,7 +23,7 @@ import { type NativeNetwork, simBinding } from './native';
 /** What `network.host()` takes, besides the options of a stack. */
 export interface HostOptions
   extends Pick<StackOptions, 'recvBuffer' | 'sendBuffer' | 'timeWait' | 'maxConnections' | 'trace'> {
-  /** Its IP addresses, without prefixes. Default: one of 198.18.0.0/15 and one of fd00::/64. */
+  /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */
   dns?: Record<string, string | string[]>;

@@ -246,10 +246,11 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
 
   /** Parts every node of `a` from every node of `b`: nothing one sends reaches the other, whichever way it takes. */
   partition(a: readonly NodeRef[], b: readonly NodeRef[]): void {
-    this.#native.partition(
-      a.map(({ node }) => node),
-      b.map(({ node }) => node),
-    );
+    const numbers = (side: readonly NodeRef[], name: string): number[] => {
+      if (!Array.isArray(side)) throw invalidArgType(name, 'Array', side);
+      return side.map((one, i) => this.#nodeOf(one, `${name}[${i}]`));
+    };
+    this.#native.partition(numbers(a, 'a'), numbers(b, 'b'));
   }
 
   /** Ends every partition. */
@@ -438,14 +439,10 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
   }
 
   #link(a: NodeRef, b: NodeRef, options: LinkOptions, uplink: boolean): Link {
-    for (const [name, end] of [['a', a] as const, ['b', b] as const]) {
-      if (typeof end?.node !== 'number' || this.#nodes[end.node] !== end) {
-        throw invalidArgValue(name, end, 'must be a node of this network, made by host(), router(), switch() or nat()');
-      }
-    }
+    const ends = [this.#nodeOf(a, 'a'), this.#nodeOf(b, 'b')] as const;
     const plan = this.#plan;
     const [there, back] = directions(plan === undefined ? options : withPlan(options, plan));
-    const number = this.#native.link(a.node, b.node, there, back, uplink);
+    const number = this.#native.link(...ends, there, back, uplink);
     const link = new Link(this.#native, this.#driver, number, [a, b]);
     if (plan !== undefined) this.#schedule(plan, link);
     this.#driver.touched();
@@ -469,6 +466,14 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
         }
       });
     }
+  }
+
+  /** Its number; throws for what is no node of this network. */
+  #nodeOf(one: NodeRef, name: string): number {
+    if (typeof one?.node !== 'number' || this.#nodes[one.node] !== one) {
+      throw invalidArgValue(name, one, 'must be a node of this network, made by host(), router(), switch() or nat()');
+    }
+    return one.node;
   }
 
   #add<T extends NodeRef>(node: T): T {

@@ -49,12 +49,19 @@ fn duration(js: Js<'_>, object: Value<'_>, name: &CStr) -> Result<Option<Duratio
     Ok(ms.map(|ms| Duration::from_nanos((ms * 1e6).round() as u64)))
 }
 
-/// Addresses.
+/// Addresses; a prefix is checked and has no effect, for the network has a route to each address.
 fn addresses(js: Js<'_>, object: Value<'_>) -> Result<Vec<IpAddr>> {
     let parse = |text: String| {
-        let address = text.parse();
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, prefix.parse::<u8>().ok()),
+            None => (text.as_str(), Some(0)),
+        };
+        let address: Option<IpAddr> = address.parse().ok();
         address
-            .map_err(|_| refused(format!("'{text}' is no IP address; give one without a prefix")))
+            .zip(prefix)
+            .filter(|(address, prefix)| *prefix <= if address.is_ipv4() { 32 } else { 128 })
+            .map(|(address, _)| address)
+            .ok_or_else(|| refused(format!("'{text}' is no IP address; give one such as 198.18.0.1")))
     };
     strings(js, object, c"addresses")?.into_iter().map(parse).collect()
 }

@@ -66,6 +66,8 @@ pub(crate) enum Happening {
     Enter(LinkId, usize, Frame),
     /// A host's timers may be due.
     Timer(NodeId),
+    /// A host hears of a packet of its own that goes nowhere.
+    Complain(NodeId, Vec<u8>),
 }
 
 struct Entry {
@@ -584,6 +586,10 @@ impl Network {
                 self.enter(link, direction, frame);
             }
             Happening::Timer(node) => self.timer(node),
+            Happening::Complain(node, packet) => {
+                // It may have crashed meanwhile.
+                let _ = self.inject(node, packet);
+            }
         }
         true
     }
