@@ -237,6 +237,27 @@ describe('faults', () => {
     expect(network.drops()).toMatchObject({ partition: expect.any(Number) });
   });
 
+  test('what nothing leads to is told at once', async () => {
+    const { network, client, server } = pair({}, { delay: 20 });
+    const alone = network.host('alone', { addresses: ['198.18.7.1/24', 'fd00:7::1/64'] });
+    expect(alone.addresses).toEqual(['198.18.7.1', 'fd00:7::1']);
+    const codes = await network.run(() =>
+      Promise.all(
+        ['203.0.113.7', '2001:db8::7', '198.18.7.1'].map(
+          (host) =>
+            new Promise((resolve) => {
+              client.net.connect({ host, port: 80 }).on('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+            }),
+        ),
+      ),
+    );
+    expect(codes).toEqual(['ENETUNREACH', 'ENETUNREACH', 'ENETUNREACH']);
+    expect(network.now).toBe(0);
+    expect(() => network.partition(client as never, [server])).toThrow('The "a" argument must be an instance of Array');
+    expect(() => network.partition([client], [{ name: 'x', node: 0 }])).toThrow("The argument 'b[0]' must be a node");
+    expect(() => network.host('bad', { addresses: ['198.18.0.300/24'] })).toThrow("'198.18.0.300/24' is no IP address");
+  });
+
   test('a crash sends nothing, a restart answers with RST and can listen again', async () => {
     const { network, client, server } = pair();
     echo(server);

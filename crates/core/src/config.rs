@@ -43,7 +43,7 @@ pub struct Config {
     pub ephemeral_ports: (u16, u16),
     /// Most connections at once, TIME-WAIT and half-open ones included.
     pub max_connections: usize,
-    /// Most half-open connections of one listener (Linux `tcp_max_syn_backlog`): its backlog, 128 at least, up to this.
+    /// Most half-open connections of one listener (Linux `tcp_max_syn_backlog`): its backlog, 1,024 at least, up to this.
     /// What happens beyond is `syn_cookies`' to say.
     pub max_syn_backlog: usize,
     /// What answers a SYN when nothing more can be remembered of it.

@@ -61,7 +61,9 @@ fn addresses(js: Js<'_>, object: Value<'_>) -> Result<Vec<IpAddr>> {
             .zip(prefix)
             .filter(|(address, prefix)| *prefix <= if address.is_ipv4() { 32 } else { 128 })
             .map(|(address, _)| address)
-            .ok_or_else(|| refused(format!("'{text}' is no IP address; give one such as 198.18.0.1")))
+            .ok_or_else(|| {
+                refused(format!("'{text}' is no IP address; give one such as 198.18.0.1"))
+            })
     };
     strings(js, object, c"addresses")?.into_iter().map(parse).collect()
 }

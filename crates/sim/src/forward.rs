@@ -26,10 +26,10 @@ impl Network {
                 let now = self.now;
                 self.tap.record(now, What::Sent, &frame, [node, node], ip);
                 self.drop_frame(&frame, [node, node], reason);
-                // RFC 1122 §3.3.1.4: it is told as by the router it would have asked.
-                let own = ip.and_then(|ip| Some((ip, self.address(node, ip.src.is_ipv6())?)));
-                let complaint = own.and_then(|(ip, own)| {
-                    icmp::error(own, &frame.bytes, &ip, icmp::Reason::Unreachable)
+                // RFC 1122 §4.2.3.9: as a router would tell it. None is there to say so, and a stack takes nothing that
+                // claims to come from itself: the destination lends its address.
+                let complaint = ip.filter(|ip| !ip.dst.is_multicast()).and_then(|ip| {
+                    icmp::error(ip.dst, &frame.bytes, &ip, icmp::Reason::Unreachable)
                 });
                 if let Some(bytes) = complaint {
                     self.schedule(now, Happening::Complain(node, bytes));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use usernet_core::tcp::StateName;
 use usernet_core::{
     Config, ConnectOptions, ConnectionError, KeepAlive, ListenAddress, ListenOptions, Shutdown,
-    SocketId, SocketOptions,
+    SocketId, SocketOptions, SynCookies,
 };
 use usernet_sim::{
     Action, Duration, Flow, HostConfig, LinkConfig, Loss, Match, Network, NodeId, PacketView, Pair,
@@ -395,7 +395,10 @@ fn bulk_data_is_acknowledged_every_second_segment() {
 #[test]
 fn a_full_backlog_delays_connections_and_loses_none() {
     let mut net = Network::new(19);
-    let [client, server] = ["client", "server"].map(|name| net.host(name).unwrap());
+    let client = net.host("client").unwrap();
+    let stack = Config { max_syn_backlog: 128, syn_cookies: SynCookies::Off, ..Config::default() };
+    let config = HostConfig { stack, ..HostConfig::default() };
+    let server = net.host_with("server", config).unwrap();
     net.link(client, server, link()).unwrap();
     let listener = net
         .with(server, |stack, _| {

@@ -92,6 +92,9 @@ pub enum Shutdown {
     Both,
 }
 
+/// Half-open connections that a listener has room for whatever its backlog.
+const MIN_SYN_QUEUE: usize = 1024;
+
 /// A listener.
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -114,10 +117,11 @@ impl Listener {
         self.queue.len() > self.backlog
     }
 
-    /// Whether no more half-open connections fit: they are cheap, and their number must not be the backlog's when that is
-    /// small.
+    /// Whether no more half-open connections fit. There is room for a crowd that connects at once even where the backlog
+    /// is small: a client that a cookie answered, and that has nothing to say before the server does, would wait for
+    /// ever when the backlog is full at its acknowledgement.
     pub(super) fn syn_queue_full(&self, config: &Config) -> bool {
-        self.half_open >= self.backlog.max(128).min(config.max_syn_backlog)
+        self.half_open >= self.backlog.max(MIN_SYN_QUEUE).min(config.max_syn_backlog)
     }
 }
 

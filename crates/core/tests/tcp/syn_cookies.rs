@@ -264,8 +264,8 @@ fn flood_of_syns_takes_no_memory_and_locks_nobody_out() {
     }
     let stats = tester.stack().0.stats();
     assert_eq!((answers, stats.listen_drops), (FLOOD, 0), "every SYN is answered");
-    assert_eq!(stats.connections, 128 + 5, "the queue, and the real ones");
+    assert_eq!(stats.connections, 1024 + 5, "the queue, and the real ones");
     assert_eq!(stats.syncookies_recv, 5);
-    // The 128 come again every 30,000 SYNs.
-    assert_eq!(stats.syncookies_sent, u64::from(FLOOD) - 7 * 128 + 5);
+    // The 1,024 come again every 30,000 SYNs.
+    assert_eq!(stats.syncookies_sent, u64::from(FLOOD) - 7 * 1024 + 5);
 }
