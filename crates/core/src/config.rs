@@ -76,6 +76,10 @@ pub struct Config {
     /// How long an accepted UDP flow may be idle before its socket is closed (RFC 4787 §4.3 REQ-5: at least 2 minutes
     /// for a NAT; a sandbox may ask for less).
     pub udp_flow_idle: Duration,
+    /// Keys of the Fast Open cookies that listeners hand out; by default a new one every 12 hours.
+    pub fast_open_keys: FastOpenKeys,
+    /// Most servers whose Fast Open cookies are kept; beyond it the one used longest ago is forgotten.
+    pub max_fast_open_cookies: usize,
     /// Defaults of the sockets.
     pub socket: SocketOptions,
 }
@@ -128,6 +132,8 @@ impl Default for Config {
             max_flows: 4096,
             flow_timeout: Duration::from_secs(30),
             udp_flow_idle: Duration::from_secs(120),
+            fast_open_keys: FastOpenKeys::Rotating { every: Duration::from_secs(12 * 3600) },
+            max_fast_open_cookies: 1024,
             socket: SocketOptions::default(),
         }
     }
@@ -193,8 +199,67 @@ pub struct SocketOptions {
     pub sack: bool,
     /// Whether window scaling is offered and accepted (RFC 7323).
     pub window_scaling: bool,
+    /// TCP Fast Open (RFC 7413); off by default.
+    pub fast_open: FastOpen,
     /// Whether the last segment of a flight is probed before the timeout (RFC 8985 §7, TLP; needs SACK).
     pub loss_probe: bool,
+}
+
+/// TCP Fast Open (RFC 7413): data on the SYN. A SYN's data may reach the application twice when the network repeats it
+/// (§2.1): it is for requests that can be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FastOpen {
+    /// Active opens ask the server for a cookie, and send the first data on the SYN once they have one.
+    pub connect: bool,
+    /// Active opens send data on the SYN without a cookie too (Linux `tcp_fastopen` 0x4): only among servers that are
+    /// known to take it (§6.2, Linux `tcp_fastopen` 0x200).
+    pub connect_without_cookie: bool,
+    /// How long a SYN that may carry data waits for the first write, or a shutdown. 10 ms by default.
+    pub hold: Duration,
+    /// Most connections of a listener that exchange data before their handshake is over (§5.1, `TCP_FASTOPEN`); beyond
+    /// it handshakes are ordinary. One that its peer resets counts for another minute. 0, the default, turns it off.
+    pub queue: u32,
+    /// A listener takes data without a cookie: every SYN may then be forged (§6.2, Linux `tcp_fastopen` 0x200).
+    pub accept_without_cookie: bool,
+}
+
+impl Default for FastOpen {
+    fn default() -> Self {
+        Self {
+            connect: false,
+            connect_without_cookie: false,
+            hold: Duration::from_millis(10),
+            queue: 0,
+            accept_without_cookie: false,
+        }
+    }
+}
+
+/// What the Fast Open cookies that we hand out are made with (RFC 7413 §4.1.2).
+#[derive(Clone, PartialEq, Eq)]
+pub enum FastOpenKeys {
+    /// Keys derived from [`Secrets::cookie`], another one every so often. A cookie counts until the key after its own
+    /// has run out; its holder gets a new one meanwhile.
+    Rotating {
+        /// How long a key is used.
+        every: Duration,
+    },
+    /// These, so that several stacks behind one address take each other's cookies.
+    Fixed {
+        /// Makes cookies.
+        primary: [u8; 16],
+        /// Made them before: they still count, and their holders get new ones.
+        backup: Option<[u8; 16]>,
+    },
+}
+
+impl std::fmt::Debug for FastOpenKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rotating { every } => f.debug_struct("Rotating").field("every", every).finish(),
+            Self::Fixed { .. } => f.write_str("Fixed(..)"),
+        }
+    }
 }
 
 /// When an idle connection is probed.
@@ -261,6 +326,7 @@ impl Default for SocketOptions {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            fast_open: FastOpen::default(),
             loss_probe: true,
         }
     }

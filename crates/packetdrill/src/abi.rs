@@ -269,14 +269,14 @@ unsafe fn scatter(fd: c_int, iov: &[iovec], flags: c_int) -> isize {
 /// Sends bytes, as write(2).
 pub(crate) fn send_bytes(fd: c_int, data: &[u8]) -> isize {
     let mut done = 0;
-    answer(shared::call(|host| step(host.write(fd, data, 0, &mut done))))
+    answer(shared::call(|host| step(host.write(fd, data, 0, None, &mut done))))
 }
 
 /// Writes what lies in pieces of memory.
 ///
 /// # Safety
 /// Each piece is memory that can be read.
-unsafe fn gather(fd: c_int, iov: &[iovec], flags: c_int) -> isize {
+unsafe fn gather(fd: c_int, iov: &[iovec], flags: c_int, to: Option<SocketAddr>) -> isize {
     if iov.iter().any(|piece| piece.iov_base.is_null() && piece.iov_len > 0) {
         return answer(Err(libc::EFAULT));
     }
@@ -286,7 +286,7 @@ unsafe fn gather(fd: c_int, iov: &[iovec], flags: c_int) -> isize {
         data.extend(unsafe { std::slice::from_raw_parts(piece.iov_base.cast(), piece.iov_len) });
     }
     let mut done = 0;
-    answer(shared::call(|host| step(host.write(fd, &data, flags, &mut done))))
+    answer(shared::call(|host| step(host.write(fd, &data, flags, to, &mut done))))
 }
 
 // The functions of the table. SAFETY of all: packetdrill hands over what the system calls of the same names take.
@@ -405,12 +405,12 @@ unsafe fn write_control(msg: &mut msghdr, left: Option<i32>) {
 
 unsafe extern "C" fn write(_: Data, fd: c_int, buf: *const c_void, count: size_t) -> ssize_t {
     // SAFETY: see above.
-    unsafe { gather(fd, &[iovec { iov_base: buf.cast_mut(), iov_len: count }], 0) }
+    unsafe { gather(fd, &[iovec { iov_base: buf.cast_mut(), iov_len: count }], 0, None) }
 }
 
 unsafe extern "C" fn writev(_: Data, fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
     // SAFETY: see above.
-    unsafe { gather(fd, pieces(iov, count as usize), 0) }
+    unsafe { gather(fd, pieces(iov, count as usize), 0, None) }
 }
 
 unsafe extern "C" fn send(
@@ -421,7 +421,7 @@ unsafe extern "C" fn send(
     flags: c_int,
 ) -> ssize_t {
     // SAFETY: see above.
-    unsafe { gather(fd, &[iovec { iov_base: buf.cast_mut(), iov_len: count }], flags) }
+    unsafe { gather(fd, &[iovec { iov_base: buf.cast_mut(), iov_len: count }], flags, None) }
 }
 
 unsafe extern "C" fn sendto(
@@ -430,16 +430,22 @@ unsafe extern "C" fn sendto(
     buf: *const c_void,
     count: size_t,
     flags: c_int,
-    _addr: *const sockaddr,
-    _len: socklen_t,
+    addr: *const sockaddr,
+    len: socklen_t,
 ) -> ssize_t {
     // SAFETY: see above.
-    unsafe { gather(fd, &[iovec { iov_base: buf.cast_mut(), iov_len: count }], flags) }
+    unsafe {
+        let iov = [iovec { iov_base: buf.cast_mut(), iov_len: count }];
+        gather(fd, &iov, flags, read_addr(addr, len))
+    }
 }
 
 unsafe extern "C" fn sendmsg(_: Data, fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
     // SAFETY: see above.
-    unsafe { gather(fd, pieces((*msg).msg_iov, (*msg).msg_iovlen), flags) }
+    unsafe {
+        let to = read_addr((*msg).msg_name.cast(), (*msg).msg_namelen);
+        gather(fd, pieces((*msg).msg_iov, (*msg).msg_iovlen), flags, to)
+    }
 }
 
 unsafe extern "C" fn fcntl(_: Data, fd: c_int, command: c_int, argument: c_long) -> c_int {

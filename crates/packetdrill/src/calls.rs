@@ -33,6 +33,8 @@ pub(crate) struct Socket {
     pub(crate) overrides: Overrides,
     /// Connections that wait to be accepted.
     pub(crate) queue: VecDeque<SocketId>,
+    /// Whether a listener gave it: with Fast Open it can be used before its handshake is over.
+    pub(crate) accepted: bool,
     /// Whether the handshake of an active open was reported to the caller.
     pub(crate) connected: bool,
     /// Whether the connection's error was reported.
@@ -52,6 +54,7 @@ impl Socket {
             kind: Kind::Idle,
             overrides: Overrides::default(),
             queue: VecDeque::new(),
+            accepted: false,
             connected: false,
             error_taken: false,
             happened: 0,
@@ -154,7 +157,9 @@ impl Host {
             _ if v6 => ListenAddress::AnyV6 { only: false },
             _ => ListenAddress::AnyV4,
         };
-        let options = overrides.apply(self.settings.socket_options());
+        let mut options = overrides.apply(self.settings.socket_options());
+        options.fast_open =
+            self.settings.fast_open_listener(overrides.fast_open, backlog.max(0).unsigned_abs());
         let listen = ListenOptions {
             address,
             port: bound.map_or(0, |a| a.port()),
@@ -230,6 +235,7 @@ impl Host {
         socket.overrides = self.socket(fd)?.overrides.clone();
         socket.kind = Kind::Stream(id);
         socket.connected = true;
+        socket.accepted = true;
         Ok(Step::Done(self.hand_out(Descriptor::Socket(Box::new(socket)))))
     }
 
@@ -246,7 +252,6 @@ impl Host {
         remote: SocketAddr,
         first: bool,
     ) -> Result<Step, i32> {
-        let now = self.now();
         let socket = self.socket(fd)?;
         let nonblocking = socket.nonblocking;
         match socket.kind {
@@ -275,9 +280,31 @@ impl Host {
             }
             Kind::Idle => {}
         }
+        let id = self.begin(fd, remote, false)?;
+        if self.syn_waits(id) {
+            // As in Linux: the first write sends the SYN.
+            Ok(Step::Done(Ok(0)))
+        } else if nonblocking {
+            Err(libc::EINPROGRESS)
+        } else {
+            Ok(Step::Wait { until: None, then: Err(libc::ETIMEDOUT) })
+        }
+    }
+
+    /// Begins an active open; `fast` asks for Fast Open whatever the socket's options say.
+    pub(crate) fn begin(
+        &mut self,
+        fd: i32,
+        remote: SocketAddr,
+        fast: bool,
+    ) -> Result<SocketId, i32> {
+        let now = self.now();
+        let fast_open = self.fast_open_for(fd, fast)?;
+        let socket = self.socket(fd)?;
         let bound = socket.bound;
         let overrides = socket.overrides.clone();
-        let options = overrides.apply(self.settings.socket_options());
+        let mut options = overrides.apply(self.settings.socket_options());
+        options.fast_open = fast_open;
         let connect = ConnectOptions {
             remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
             local_addr: bound
@@ -294,11 +321,7 @@ impl Host {
             ConnectError::TooManyConnections => libc::ENOBUFS,
         })?;
         self.socket(fd)?.kind = Kind::Stream(id);
-        if nonblocking {
-            Err(libc::EINPROGRESS)
-        } else {
-            Ok(Step::Wait { until: None, then: Err(libc::ETIMEDOUT) })
-        }
+        Ok(id)
     }
 
     /// connect(2) with `AF_UNSPEC`: the connection is dropped and the socket can be used again.

@@ -65,6 +65,12 @@ impl Host {
         for line in text.get(self.sysctl_read..).unwrap_or_default().lines() {
             self.settings.set(line);
         }
+        if text.len() > self.sysctl_read
+            && let Some(keys) = self.settings.fast_open_keys()
+            && let Some((stack, _)) = &mut self.stack
+        {
+            stack.set_fast_open_keys(keys);
+        }
         self.sysctl_read = text.len();
     }
 
@@ -210,6 +216,9 @@ fn make_stack(settings: &Settings) -> (Stack, InterfaceId) {
         Config { loopback: false, socket: settings.socket_options(), ..Config::default() };
     if let Some(seconds) = settings.number("time_wait") {
         config.time_wait = std::time::Duration::from_secs(seconds);
+    }
+    if let Some(keys) = settings.fast_open_keys() {
+        config.fast_open_keys = keys;
     }
     let mut stack = Stack::new(config, Secrets::from_bytes(&[7; 64]), 1);
     let addresses = settings.addresses();

@@ -61,7 +61,8 @@ fn fill(bytes: &mut [u8], info: &Info, advertised: u16) {
     bytes[4] = info.backoff;
     bytes[5] = u8::from(info.timestamps)
         | u8::from(info.sack) << 1
-        | u8::from(info.rcv_wscale.is_some()) << 2;
+        | u8::from(info.rcv_wscale.is_some()) << 2
+        | u8::from(info.syn_data) << 5;
     bytes[6] = info.snd_wscale.unwrap_or(0) | info.rcv_wscale.unwrap_or(0) << 4;
     let outstanding = info.send_queue - info.unsent.min(info.send_queue);
     let ssthresh = if info.ssthresh == u32::MAX { 0x7fff_ffff } else { info.ssthresh / mss };

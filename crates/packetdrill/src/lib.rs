@@ -15,6 +15,7 @@
 
 mod abi;
 mod calls;
+mod fastopen;
 mod host;
 mod info;
 mod layout;

@@ -29,7 +29,7 @@ impl Host {
         let bit = |bit: i16| u32::from(bit as u16);
         let (pollin, pollout) = (bit(libc::POLLIN) | 0x40, bit(libc::POLLOUT) | 0x100);
         let socket = self.socket(fd)?;
-        let (taken, shut) = (socket.error_taken, socket.write_shut);
+        let (taken, shut, accepted) = (socket.error_taken, socket.write_shut, socket.accepted);
         let id = match socket.kind {
             Kind::Idle => return Ok(bit(libc::POLLOUT) | bit(libc::POLLHUP)),
             Kind::Listener(_) if socket.queue.is_empty() => return Ok(0),
@@ -38,13 +38,14 @@ impl Host {
         };
         let peer_closed = self.peer_closed(fd);
         let limit = self.unsent_limit(fd);
+        let waits = self.syn_waits(id);
         let stack = self.stack();
         let info = stack.tcp_info(id).map_err(|_| libc::EBADF)?;
         let room = stack.tcp_send_room(id).unwrap_or(0);
         let error = stack.tcp_error(id).ok().flatten().is_some() && !taken;
         let mut ready = 0;
-        if matches!(info.state, StateName::SynSent | StateName::SynReceived) {
-            return Ok(0);
+        if matches!(info.state, StateName::SynSent | StateName::SynReceived) && !accepted {
+            return Ok(if waits { pollout } else { 0 });
         }
         if info.recv_queue > 0 || peer_closed {
             ready |= pollin;

@@ -26,6 +26,10 @@ pub(crate) struct Overrides {
     pub(crate) receive_timeout: Option<u64>,
     /// `TCP_NOTSENT_LOWAT`, bytes.
     unsent_low: Option<u32>,
+    /// `TCP_FASTOPEN`: of a listener the most connections, of others FreeBSD's switch.
+    pub(crate) fast_open: Option<u32>,
+    /// `TCP_FASTOPEN_CONNECT`.
+    pub(crate) fast_open_connect: bool,
     /// `TCP_INQ`: reads tell how much is left.
     pub(crate) tell_queue: bool,
     /// Options that only have to be remembered.
@@ -53,7 +57,7 @@ impl Overrides {
 }
 
 /// Options that are remembered and change nothing here.
-const REMEMBERED: [(i32, i32); 12] = [
+const REMEMBERED: [(i32, i32); 10] = [
     (libc::SOL_SOCKET, libc::SO_REUSEADDR),
     (libc::SOL_SOCKET, libc::SO_REUSEPORT),
     (libc::SOL_SOCKET, libc::SO_PRIORITY),
@@ -62,8 +66,6 @@ const REMEMBERED: [(i32, i32); 12] = [
     (libc::SOL_SOCKET, libc::SO_ZEROCOPY),
     (libc::IPPROTO_IP, libc::IP_FREEBIND),
     (libc::IPPROTO_TCP, libc::TCP_QUICKACK),
-    (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
-    (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT),
     (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
     (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP),
 ];
@@ -143,6 +145,12 @@ impl Host {
                 over.hop_limit = u8::try_from(number).ok().filter(|n| *n > 0);
             }
             (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => over.unsent_low = Some(number as u32),
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => {
+                over.fast_open = Some(u32::try_from(number).map_err(|_| libc::EINVAL)?);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => {
+                over.fast_open_connect = number != 0;
+            }
             (libc::IPPROTO_TCP, libc::TCP_INQ) => {
                 over.tell_queue = match number {
                     0 => false,
@@ -225,6 +233,8 @@ impl Host {
             (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => keep.idle.as_secs() as usize,
             (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => keep.interval.as_secs() as usize,
             (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => usize::from(keep.count),
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => over.fast_open.unwrap_or(0) as usize,
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => usize::from(over.fast_open_connect),
             (libc::IPPROTO_TCP, libc::TCP_INQ) => usize::from(over.tell_queue),
             (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => over.unsent_low.unwrap_or(0) as usize,
             (libc::IPPROTO_TCP, libc::TCP_CC_INFO) => return Ok(Vec::new()),

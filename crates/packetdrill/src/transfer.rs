@@ -66,19 +66,23 @@ impl Host {
         fd: i32,
         data: &[u8],
         flags: i32,
+        to: Option<std::net::SocketAddr>,
         done: &mut usize,
     ) -> Result<Step, i32> {
+        if let Some(step) = self.write_fast(fd, data, flags, to, done)? {
+            return Ok(step);
+        }
         let now = self.now();
         let socket = self.socket(fd)?;
         let wait = !socket.nonblocking && flags & libc::MSG_DONTWAIT == 0;
-        let taken = socket.error_taken;
+        let (taken, accepted) = (socket.error_taken, socket.accepted);
         let more = flags & libc::MSG_MORE != 0 || socket.overrides.cork;
         let Kind::Stream(id) = socket.kind else { return Err(libc::EPIPE) };
         if socket.write_shut {
             return Err(libc::EPIPE);
         }
         let state = self.stack().tcp_info(id).map_err(|_| libc::EBADF)?.state;
-        if matches!(state, StateName::SynSent | StateName::SynReceived) {
+        if matches!(state, StateName::SynSent | StateName::SynReceived) && !accepted {
             // As in Linux: before the handshake is over nothing is taken.
             return if wait {
                 Ok(Step::Wait { until: None, then: Err(libc::EAGAIN) })

@@ -71,6 +71,8 @@ pub struct Options {
     pub sack: ArrayVec<SackBlock, 4>,
     /// TCP Fast Open cookie (kind 34, or the experimental 254/0xF989): an empty one asks for a cookie (RFC 7413 §4.1).
     pub fast_open: Option<ArrayVec<u8, 16>>,
+    /// Whether [`fast_open`](Self::fast_open) has the experimental kind, which old clients use (RFC 7413 §2.1, RFC 6994).
+    pub fast_open_experimental: bool,
 }
 
 impl Options {
@@ -109,9 +111,15 @@ impl Options {
                         Some(Timestamps { val: be32(stamps), ecr: be32(&stamps[4..]) });
                 }
                 // RFC 7413 §4.1.1: a cookie is 4 to 16 bytes and even; an empty one is a request.
-                (34, cookie) => options.fast_open = cookie_from(cookie).or(options.fast_open),
-                (254, &[0xf9, 0x89, ref cookie @ ..]) => {
-                    options.fast_open = cookie_from(cookie).or(options.fast_open);
+                (34, cookie) => {
+                    if let Some(cookie) = cookie_from(cookie) {
+                        options.fast_open = Some(cookie);
+                        options.fast_open_experimental = false;
+                    }
+                }
+                (254, &[0xf9, 0x89, ref cookie @ ..]) if options.fast_open.is_none() => {
+                    options.fast_open = cookie_from(cookie);
+                    options.fast_open_experimental = options.fast_open.is_some();
                 }
                 _ => {}
             }
@@ -136,12 +144,17 @@ impl Options {
             n += 4;
         }
         if let Some(cookie) = &self.fast_open {
-            n += (2 + cookie.len()).next_multiple_of(4);
+            n += (self.fast_open_overhead() + cookie.len()).next_multiple_of(4);
         }
         match self.sack_that_fits(n) {
             [] => n,
             blocks => n + 4 + 8 * blocks.len(),
         }
+    }
+
+    /// Kind, length and, where the kind is shared, the experiment's identifier.
+    fn fast_open_overhead(&self) -> usize {
+        if self.fast_open_experimental { 4 } else { 2 }
     }
 
     /// The SACK blocks that still fit after `taken` bytes of other options (RFC 2018 §3).
@@ -180,11 +193,14 @@ impl Options {
             put(&[1, 3, 3, shift]);
         }
         if let Some(cookie) = &self.fast_open {
-            put(&[34, 2 + cookie.len() as u8]);
-            put(cookie);
-            for _ in 0..(2 + cookie.len()).next_multiple_of(4) - (2 + cookie.len()) {
-                put(&[1]);
+            let len = self.fast_open_overhead() + cookie.len();
+            if self.fast_open_experimental {
+                put(&[254, len as u8, 0xf9, 0x89]);
+            } else {
+                put(&[34, len as u8]);
             }
+            put(cookie);
+            put(&[1; 3][..len.next_multiple_of(4) - len]);
         }
         let sack = self.sack_that_fits(at);
         let mut put = |bytes: &[u8]| {

@@ -20,7 +20,7 @@ use crate::error::FlowError;
 use crate::event::{FlowId, ListenerId, Ready, SocketId, UdpId};
 use crate::interface::InterfaceId;
 use crate::payload::Payload;
-use crate::tcp::{Owner, Segment, Tuple};
+use crate::tcp::{Grant, Owner, Segment, Tuple};
 use crate::time::Instant;
 use crate::udp::{Datagram, UdpOptions, UdpSettings, UdpSocket};
 
@@ -222,7 +222,9 @@ impl Stack {
             };
             let options = self.options(options.tcp);
             let owner = Owner::Application;
-            let id = self.open_passively(now, info.interface, tuple, &syn, options, owner, None);
+            let grant = Grant::default();
+            let id =
+                self.open_passively(now, info.interface, tuple, &syn, options, owner, None, grant);
             return Ok(FlowSocket::Tcp(id));
         }
         if self.udp.len() >= self.config.max_udp_sockets {

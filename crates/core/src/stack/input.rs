@@ -13,7 +13,7 @@ use crate::config::SocketOptions;
 use crate::event::{ListenerId, SocketId};
 use crate::frame::{RxChecksum, RxFrame};
 use crate::interface::InterfaceId;
-use crate::tcp::{Connection, Ctx, Owner, Segment, Tuple, Verdict};
+use crate::tcp::{Connection, Ctx, Grant, Owner, Segment, Tuple, Verdict};
 use crate::time::Instant;
 
 impl Stack {
@@ -235,11 +235,17 @@ impl Stack {
             return self.send_cookie(now, interface, tuple, syn, listener_id);
         }
         let options = Arc::clone(&listener.options);
-        self.listeners[listener_id].half_open += 1;
+        let grant = self.fast_open_grant(now, &tuple, syn, listener_id);
         let owner = Owner::Listener(listener_id);
         // RFC 9293 §3.6.1: above what the connection before it used.
         let iss = after.map(|nxt| nxt + 65_537);
-        self.open_passively(now, interface, tuple, syn, options, owner, iss);
+        if grant.open {
+            let id = self.open_passively(now, interface, tuple, syn, options, owner, iss, grant);
+            self.fast_open_accepted(id, listener_id);
+        } else {
+            self.listeners[listener_id].half_open += 1;
+            self.open_passively(now, interface, tuple, syn, options, owner, iss, grant);
+        }
     }
 
     /// Answers a SYN: a listener's connection, or one that a program accepted itself. `iss` is our initial sequence number
@@ -253,6 +259,7 @@ impl Stack {
         options: Arc<SocketOptions>,
         owner: Owner,
         iss: Option<SeqNumber>,
+        grant: Grant,
     ) -> SocketId {
         let iss = iss.unwrap_or_else(|| self.initial_sequence_number(now, &tuple));
         let ts_offset = self.timestamp_offset(&tuple);
@@ -261,12 +268,12 @@ impl Stack {
             Owner::Listener(id) => id,
             Owner::Application | Owner::Orphan => ListenerId::default(),
         };
-        let (stats, trace) = (&mut self.stats, &mut self.trace);
+        let (stats, trace, cookies) = (&mut self.stats, &mut self.trace, &mut self.cookies);
         let time_wait = self.config.time_wait;
         let id = self.connections.insert_with_key(|id| {
-            let mut ctx = Ctx { now, id, stats, trace, time_wait, pressure: false };
+            let mut ctx = Ctx { now, id, stats, trace, time_wait, pressure: false, cookies };
             Box::new(Connection::accept(
-                &mut ctx, tuple, options, path, iss, ts_offset, listener, syn,
+                &mut ctx, tuple, options, path, iss, ts_offset, listener, syn, grant,
             ))
         });
         if owner == Owner::Application {

@@ -2,6 +2,7 @@
 //! calls in `sockets.rs`, addresses and routes in `route.rs`.
 
 mod address;
+mod fastopen;
 mod flow;
 mod forward;
 mod fragment;
@@ -31,7 +32,7 @@ use crate::config::{Config, Secrets, SocketOptions};
 use crate::event::{Event, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId};
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
-use crate::tcp::{Connection, Ctx, Owner, StateName, Tuple};
+use crate::tcp::{Connection, CookieCache, CookieKeys, Ctx, Owner, StateName, Tuple};
 use crate::time::Instant;
 use crate::udp::UdpSocket;
 
@@ -144,6 +145,9 @@ pub struct Stack {
     time_wait_order: VecDeque<SocketId>,
     trace: TraceLog,
     stats: Stats,
+    /// Fast Open: cookies that servers gave us, and keys of those that we hand out.
+    cookies: CookieCache,
+    cookie_keys: CookieKeys,
 }
 
 impl std::fmt::Debug for Stack {
@@ -192,6 +196,8 @@ impl Stack {
             time_wait_order: VecDeque::new(),
             trace: TraceLog::new(config.trace, config.max_trace_events),
             stats: Stats::default(),
+            cookies: CookieCache::new(config.max_fast_open_cookies),
+            cookie_keys: CookieKeys::new(config.fast_open_keys.clone(), secrets.cookie),
             config,
         };
         if stack.config.loopback {
@@ -333,6 +339,7 @@ impl Stack {
             time_wait: self.config.time_wait,
             stats: &mut self.stats,
             trace: &mut self.trace,
+            cookies: &mut self.cookies,
         };
         let result = f(conn, &mut ctx);
         self.settle(now, id, true);
@@ -360,6 +367,9 @@ impl Stack {
                 }
             }
         }
+
+        self.settle_fast_open(now, id);
+        let Some(conn) = self.connections.get_mut(id) else { return };
 
         let memory = conn.receive_memory();
         self.stats.receive_memory =

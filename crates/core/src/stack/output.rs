@@ -311,6 +311,7 @@ impl Stack {
                 time_wait: self.config.time_wait,
                 stats: &mut self.stats,
                 trace: &mut self.trace,
+                cookies: &mut self.cookies,
             };
             let Some(built) = conn.poll(&mut ctx) else {
                 conn.tx_queued = false;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rand_core::Rng;
 use usernet_wire::SeqNumber;
 
+use super::fastopen::FastOpenCount;
 use super::route::RouteResult;
 use super::{Queued, Stack};
 use crate::config::{Config, SocketOptions};
@@ -106,6 +107,8 @@ pub(super) struct Listener {
     pub(super) queue: VecDeque<SocketId>,
     /// Connections in SYN-RECEIVED.
     pub(super) half_open: usize,
+    /// Connections that exchange data in SYN-RECEIVED (RFC 7413).
+    pub(super) fast_open: FastOpenCount,
     pub(super) event_queued: bool,
     /// Until when a SYN cookie that was sent may come back.
     pub(super) cookies_until: Option<Instant>,
@@ -156,6 +159,7 @@ impl Stack {
             options: self.options(options.options),
             queue: VecDeque::new(),
             half_open: 0,
+            fast_open: FastOpenCount::default(),
             event_queued: false,
             cookies_until: None,
         };
@@ -296,10 +300,10 @@ impl Stack {
         };
         let ts_offset = self.timestamp_offset(&tuple);
         let path = self.path_to(now, interface, remote);
-        let (stats, trace) = (&mut self.stats, &mut self.trace);
+        let (stats, trace, cookies) = (&mut self.stats, &mut self.trace, &mut self.cookies);
         let time_wait = self.config.time_wait;
         let id = self.connections.insert_with_key(|id| {
-            let mut ctx = Ctx { now, id, stats, trace, time_wait, pressure: false };
+            let mut ctx = Ctx { now, id, stats, trace, time_wait, pressure: false, cookies };
             Box::new(Connection::connect(&mut ctx, tuple, socket_options, path, iss, ts_offset))
         });
         self.enter_table(now, id, tuple);

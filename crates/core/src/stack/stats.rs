@@ -127,6 +127,23 @@ stats! {
     syncookies_recv,
     /// Acknowledgements to a listener that sent cookies which were none, or too old (`TcpExtSyncookiesFailed`).
     syncookies_failed,
+    /// SYNs sent with data (`TcpExtTCPFastOpenActive`).
+    fast_open_active,
+    /// Of them those whose data was not acknowledged with the SYN, or not wholly (`TcpExtTCPFastOpenActiveFail`).
+    fast_open_active_fail,
+    /// Connections that listeners opened before the handshake was over (`TcpExtTCPFastOpenPassive`).
+    fast_open_passive,
+    /// Cookies that were wrong (`TcpExtTCPFastOpenPassiveFail`).
+    fast_open_passive_fail,
+    /// Cookies that were right under the key before (`TcpExtTCPFastOpenPassiveAltKey`).
+    fast_open_passive_alt_key,
+    /// SYNs treated as ordinary ones because too many connections were open before their handshake was over
+    /// (`TcpExtTCPFastOpenListenOverflow`).
+    fast_open_listen_overflow,
+    /// Requests for a cookie (`TcpExtTCPFastOpenCookieReqd`).
+    fast_open_cookie_reqd,
+    /// SYNs with data that got no answer in time (`TcpExtTCPFastOpenBlackhole`).
+    fast_open_blackhole,
     /// Segments refused by PAWS (`TcpExtPAWSEstab`).
     paws_estab,
     /// Challenge acknowledgements (`TcpExtTCPChallengeACK`).

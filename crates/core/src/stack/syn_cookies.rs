@@ -16,7 +16,7 @@ use super::flow::without_data;
 use crate::config::{SocketOptions, SynCookies};
 use crate::event::ListenerId;
 use crate::interface::InterfaceId;
-use crate::tcp::{Connection, Owner, Segment, Tuple};
+use crate::tcp::{Connection, Grant, Owner, Segment, Tuple};
 use crate::time::{Duration, Instant};
 
 /// The key changes with this period's number; a cookie of the period before is taken too.
@@ -194,7 +194,10 @@ impl Stack {
         let socket_options = listener.options.clone();
         self.listeners[listener_id].half_open += 1;
         let owner = Owner::Listener(listener_id);
-        let id = self.open_passively(now, interface, tuple, &syn, socket_options, owner, Some(iss));
+        let iss = Some(iss);
+        let grant = Grant::default();
+        let id =
+            self.open_passively(now, interface, tuple, &syn, socket_options, owner, iss, grant);
         self.tcp_segment(now, interface, id, tuple, segment.clone());
         true
     }

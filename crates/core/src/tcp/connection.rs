@@ -8,6 +8,8 @@ use std::sync::Arc;
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp as wire;
 
+use super::fastopen::Grant;
+use super::fastopen_cookies::{Cookie, CookieCache};
 use super::recv_queue::RecvQueue;
 use super::rtt::Rtt;
 use super::send::Fin;
@@ -135,6 +137,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) time_wait: Duration,
     /// Receive memory is short: windows do not open.
     pub(crate) pressure: bool,
+    /// Fast Open cookies that servers gave us.
+    pub(crate) cookies: &'a mut CookieCache,
 }
 
 /// Counters of a connection; see [`Info`].
@@ -182,9 +186,15 @@ pub(crate) struct Connection {
     /// An empty segment from before the window goes out, to make the peer answer.
     pub(super) probe_due: bool,
     pub(super) iss: SeqNumber,
+    /// See [`Info::syn_data`].
+    pub(super) syn_data: bool,
+    /// The Fast Open cookie that our SYN-ACK carries, and whether as the experimental option.
+    pub(super) cookie: Option<(Cookie, bool)>,
     // What the stack keeps with a connection.
     /// The listener that counts it as half-open.
     pub(crate) half_open_of: Option<ListenerId>,
+    /// The listener that counts it among those that exchange data before their handshake is over.
+    pub(crate) fast_open_of: Option<ListenerId>,
     /// Its tuple is in the demultiplexing table.
     pub(crate) in_table: bool,
     /// In the list of those in TIME-WAIT.
@@ -247,7 +257,10 @@ impl Connection {
             keep_alive: (0, now),
             probe_due: false,
             iss: SeqNumber(0),
+            syn_data: false,
+            cookie: None,
             half_open_of: None,
+            fast_open_of: None,
             in_table: false,
             in_time_wait_list: false,
             tx_queued: false,
@@ -268,6 +281,7 @@ impl Connection {
             rtt,
             sent: 0,
             due: true,
+            syn_data: 0,
             first_sent: now,
         }
     }
@@ -282,9 +296,11 @@ impl Connection {
         ts_offset: u32,
     ) -> Self {
         let mut conn = Self::new(tuple, options, path, Owner::Application, ts_offset, ctx.now);
-        let hs = conn.handshake(iss, ctx.now);
+        let mut hs = conn.handshake(iss, ctx.now);
         conn.iss = iss;
-        conn.transition(ctx, |_| State::SynSent(SynSent { hs }));
+        let fast = conn.plan_fast_syn(ctx);
+        hs.due = fast.as_ref().is_none_or(|fast| !fast.is_held());
+        conn.transition(ctx, |_| State::SynSent(SynSent { hs, fast }));
         conn
     }
 
@@ -298,6 +314,7 @@ impl Connection {
         ts_offset: u32,
         listener: ListenerId,
         syn: &Segment,
+        grant: Grant,
     ) -> Self {
         let mut conn =
             Self::new(tuple, options, path, Owner::Listener(listener), ts_offset, ctx.now);
@@ -309,8 +326,15 @@ impl Connection {
         conn.peer = Some(peer);
         let window = conn.syn_window();
         conn.transition(ctx, |_| {
-            State::SynReceived(SynReceived { hs, peer, window, ack_due: false, passive: true })
+            let (ack_due, passive, fast) = (false, true, None);
+            State::SynReceived(SynReceived { hs, peer, window, ack_due, passive, fast })
         });
+        conn.cookie = grant.cookie;
+        if grant.open {
+            conn.half_open_of = None;
+            conn.fast_open_of = Some(listener);
+            conn.open_fast(ctx, peer, syn);
+        }
         conn
     }
 
@@ -470,10 +494,9 @@ impl Connection {
     /// Room in the send queue, bytes.
     pub(crate) fn send_room(&self) -> usize {
         let used = match &self.state {
-            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
-                hs.buf.len()
-            }
-            State::Established(_) | State::CloseWait(_) => {
+            State::SynSent(SynSent { hs, .. })
+            | State::SynReceived(SynReceived { hs, fast: None, .. }) => hs.buf.len(),
+            State::Established(_) | State::CloseWait(_) | State::SynReceived(_) => {
                 self.state.sender().map_or(0, |snd| snd.buf.len())
             }
             _ => return 0,
@@ -490,13 +513,22 @@ impl Connection {
         let short = n < data.len();
         let data = &data[..n];
         match &mut self.state {
-            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. })
+            State::SynReceived(SynReceived { hs, fast: Some(fast), .. }) if hs.fin == Fin::Open => {
+                fast.snd.buf.push(data);
+                if !more {
+                    fast.snd.buf.end_write();
+                }
+                fast.snd.corked = more;
+            }
+            State::SynSent(SynSent { hs, .. })
+            | State::SynReceived(SynReceived { hs, fast: None, .. })
                 if hs.fin == Fin::Open =>
             {
                 hs.buf.push(data);
                 if !more {
                     hs.buf.end_write();
                 }
+                self.release_syn();
             }
             State::Established(super::state::Established { snd, .. })
             | State::CloseWait(super::state::CloseWait { snd, .. }) => {
@@ -531,8 +563,9 @@ impl Connection {
     /// Whether nothing of what was sent, a FIN included, waits to be acknowledged.
     pub(crate) fn is_flushed(&self) -> bool {
         match &self.state {
-            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
-                hs.buf.len() == 0 && hs.fin == Fin::Open
+            State::SynSent(SynSent { hs, .. }) | State::SynReceived(SynReceived { hs, .. }) => {
+                let sender = self.state.sender().is_none_or(|snd| snd.buf.len() == 0);
+                hs.buf.len() == 0 && sender && hs.fin == Fin::Open
             }
             State::FinWait1(_) | State::Closing(_) | State::LastAck(_) => false,
             state => state.sender().is_none_or(|snd| snd.buf.len() == 0),
@@ -625,13 +658,14 @@ impl Connection {
             // Said of the data before the FIN; nobody has taken it yet.
             self.ready.remove(Ready::FLUSHED);
         }
+        self.release_syn();
         self.transition(ctx, State::after_shutdown);
     }
 
     fn send_open(&self) -> bool {
         match &self.state {
             State::Established(_) | State::CloseWait(_) => true,
-            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
+            State::SynSent(SynSent { hs, .. }) | State::SynReceived(SynReceived { hs, .. }) => {
                 hs.fin == Fin::Open
             }
             _ => false,
@@ -682,7 +716,7 @@ impl Connection {
     /// The sequence and acknowledgement numbers of a RST of ours.
     pub(crate) fn reset_numbers(&self) -> (SeqNumber, Option<SeqNumber>) {
         let ack = match &self.state {
-            State::SynReceived(s) => Some(s.peer.irs + 1),
+            State::SynReceived(s) if s.fast.is_none() => Some(s.peer.irs + 1),
             state => state.acks().map(|acks| acks.nxt),
         };
         (self.state.snd_nxt(), ack)
@@ -691,18 +725,27 @@ impl Connection {
     /// The network reports that the path takes packets of `mtu` bytes at most, for a packet of ours with sequence number
     /// `seq` (RFC 1191 §6, RFC 8201 §4; validated against what is in flight, RFC 5927 §7).
     pub(crate) fn on_packet_too_big(&mut self, seq: SeqNumber, mtu: u32) {
-        let Some(snd) = self.state.sender() else { return };
+        let (una, nxt) = match (&self.state, self.state.sender()) {
+            (_, Some(snd)) => (snd.una, snd.nxt),
+            (State::SynSent(SynSent { hs, .. }), _) if hs.syn_data > 0 && hs.sent == 1 => {
+                (hs.iss, hs.iss + 1)
+            }
+            _ => return,
+        };
         // RFC 8201 §4: below the least MTU of the family it is not to be believed; RFC 1191 §5 guesses where a router does
         // not say, and no IPv4 path of today has less than 552 bytes (Linux `min_pmtu`).
         let least = if self.is_v6() { 1280 } else { 552 };
         let mtu = mtu.max(least).min(u32::from(u16::MAX)) as u16;
-        if seq.lt(snd.una) || seq.ge(snd.nxt) || mtu >= self.path.mtu {
+        if seq.lt(una) || seq.ge(nxt) || mtu >= self.path.mtu {
             return;
         }
         self.path.mtu = mtu;
         let mss = u32::from(self.send_mss());
         if let Some(snd) = self.state.sender_mut() {
             snd.shrink_mss(mss);
+        } else if let Some(hs) = self.state.handshake_mut() {
+            // The SYN was too large with its data, and goes at once without.
+            hs.due = true;
         }
     }
 
@@ -714,7 +757,8 @@ impl Connection {
         seq: SeqNumber,
         error: ConnectionError,
     ) {
-        if matches!(&self.state, State::SynSent(SynSent { hs }) if hs.sent > 0 && hs.iss == seq) {
+        if matches!(&self.state, State::SynSent(SynSent { hs, .. }) if hs.sent > 0 && hs.iss == seq)
+        {
             self.fail(ctx, error);
         }
     }
@@ -760,6 +804,7 @@ impl Connection {
             sacked: snd.map_or(0, |s| s.board.sacked()),
             ca_state: snd.map_or(super::CaState::Open, |s| s.ca_state()),
             dup_acks: self.counters.dup_acks,
+            syn_data: self.syn_data,
             congestion: snd.map_or("", |s| s.cc.name()),
         }
     }
@@ -767,11 +812,17 @@ impl Connection {
     /// When something is to be done without a segment coming in.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
         let keep_alive = self.keep_alive_deadline();
+        let held = self.syn_held();
+        let acks = self.state.acks().and_then(super::recv::AckSide::deadline);
         let options = &*self.options;
         let state = match &mut self.state {
             State::Closed => None,
-            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
-                Some(options.user_timeout.map_or(hs.timer, |t| hs.timer.min(hs.first_sent + t)))
+            State::SynSent(_) if held.is_some() => held,
+            State::SynSent(SynSent { hs, .. }) | State::SynReceived(SynReceived { hs, .. }) => {
+                let at = Some(
+                    options.user_timeout.map_or(hs.timer, |t| hs.timer.min(hs.first_sent + t)),
+                );
+                [at, acks].into_iter().flatten().min()
             }
             State::TimeWait(s) => Some(s.until),
             State::FinWait2(s) => [s.until, s.rcv.acks.deadline()].into_iter().flatten().min(),

@@ -13,11 +13,13 @@ use crate::time::Duration;
 impl Connection {
     /// RFC 9293 §3.10.7.3.
     pub(super) fn on_segment_syn_sent(&mut self, ctx: &mut Ctx<'_>, seg: Segment) -> Verdict {
-        let State::SynSent(SynSent { hs }) = &self.state else { return Verdict::Done };
-        let iss = hs.iss;
-        // First, the ACK: only our SYN can be acknowledged.
+        if !matches!(self.state, State::SynSent(_)) {
+            return Verdict::Done;
+        }
+        // First, the ACK: only our SYN can be acknowledged, and data that went with it (RFC 7413 §4.2.1).
         let acks_syn = seg.has(Flags::ACK);
-        if acks_syn && seg.header.ack != iss + 1 {
+        let acked = self.syn_data_acked(seg.header.ack);
+        if acks_syn && acked.is_none() {
             return if seg.has(Flags::RST) { Verdict::Done } else { Verdict::Reset };
         }
         // Second, the RST: believed only with an acknowledgement of our SYN.
@@ -36,6 +38,7 @@ impl Connection {
         if acks_syn {
             self.time_handshake(ctx);
             let wl = (seg.header.seq, seg.header.ack);
+            self.learn_fast_open(ctx, &seg, acked.unwrap_or(0));
             self.establish(ctx, peer, u32::from(seg.header.window), wl);
             if let Some((_, mut rcv)) = self.state.sides() {
                 rcv.acks().ack_now();
@@ -45,9 +48,10 @@ impl Connection {
         // Simultaneous open (RFC 9293 §3.5, figure 8): our SYN goes again, with an acknowledgement of theirs.
         let window = self.syn_window();
         self.transition(ctx, |state| match state {
-            State::SynSent(SynSent { mut hs }) => {
+            State::SynSent(SynSent { mut hs, .. }) => {
                 hs.due = true;
-                State::SynReceived(SynReceived { hs, peer, window, ack_due: false, passive: false })
+                let (ack_due, passive, fast) = (false, false, None);
+                State::SynReceived(SynReceived { hs, peer, window, ack_due, passive, fast })
             }
             same => same,
         });
@@ -56,8 +60,12 @@ impl Connection {
 
     /// RFC 9293 §3.10.7.4 for SYN-RECEIVED.
     pub(super) fn on_segment_syn_received(&mut self, ctx: &mut Ctx<'_>, seg: Segment) -> Verdict {
+        if self.is_fast_open() {
+            return self.on_segment_fast_open(ctx, seg);
+        }
+        let acks_syn = self.syn_data_acked(seg.header.ack).is_some();
         let State::SynReceived(state) = &mut self.state else { return Verdict::Done };
-        let (iss, passive, peer) = (state.hs.iss, state.passive, state.peer);
+        let (passive, peer) = (state.passive, state.peer);
         let rcv_nxt = peer.irs + 1;
         let header = &seg.header;
 
@@ -68,7 +76,7 @@ impl Connection {
                 state.hs.due = true;
                 return Verdict::Done;
             }
-            if passive || header.ack != iss + 1 {
+            if passive || !acks_syn {
                 return Verdict::Reset;
             }
             self.time_handshake(ctx);
@@ -112,7 +120,7 @@ impl Connection {
         if !seg.has(Flags::ACK) {
             return Verdict::Done;
         }
-        if header.ack != iss + 1 {
+        if !acks_syn {
             return Verdict::Reset;
         }
         // RFC 7323 §3.2: once agreed, a segment without timestamps is dropped by some; Linux takes it, so do we.
@@ -123,7 +131,7 @@ impl Connection {
     }
 
     /// RTT by the handshake, unless a SYN of ours was sent twice (Karn).
-    fn time_handshake(&mut self, ctx: &Ctx<'_>) {
+    pub(super) fn time_handshake(&mut self, ctx: &Ctx<'_>) {
         if let Some(hs) = self.state.handshake_mut() {
             match hs.sent {
                 // A SYN cookie: nobody knows when it was sent.
@@ -147,6 +155,42 @@ impl Connection {
         window: u32,
         wl: (SeqNumber, SeqNumber),
     ) {
+        let Some(hs) = self.state.handshake() else { return };
+        let acked = wl.1.since(hs.iss + 1).min(u32::from(hs.syn_data));
+        let (params, recv) = self.settle_options(peer, hs.iss, window, wl);
+        let options = std::sync::Arc::clone(&self.options);
+        let now = ctx.now;
+        self.transition(ctx, |state| match state {
+            State::SynSent(SynSent { hs, .. }) | State::SynReceived(SynReceived { hs, .. }) => {
+                let Handshake { buf, rtt, fin, .. } = hs;
+                let mut snd = Sender::new(params, buf, rtt, &options, now);
+                snd.sent_on_syn(acked);
+                let rcv = Receiver::new(recv, now);
+                let established = State::Established(Established { snd, rcv });
+                match fin {
+                    Fin::Open => established,
+                    // The application shut down before the handshake was over (RFC 9293 §3.10.4).
+                    Fin::Queued => established.after_shutdown(),
+                }
+            }
+            same => same,
+        });
+        self.counters.bytes_acked += u64::from(acked);
+        if acked > 0 && self.is_flushed() {
+            self.set_flushed();
+        }
+        self.ready |= crate::event::Ready::CONNECTED;
+        self.check_writable();
+    }
+
+    /// What both SYNs settle for the two directions.
+    pub(super) fn settle_options(
+        &mut self,
+        peer: PeerSyn,
+        iss: SeqNumber,
+        window: u32,
+        wl: (SeqNumber, SeqNumber),
+    ) -> (SendParams, RecvParams) {
         let scaled = self.options.window_scaling && peer.wscale.is_some();
         let wscale = self.peer_wscale(peer);
         let mss = u32::from(self.send_mss());
@@ -165,25 +209,7 @@ impl Connection {
             mss: u32::from(self.announced_mss().min(536)),
             quick_acks: self.options.quick_acks,
         };
-        let options = std::sync::Arc::clone(&self.options);
-        let now = ctx.now;
-        self.transition(ctx, |state| match state {
-            State::SynSent(SynSent { hs }) | State::SynReceived(SynReceived { hs, .. }) => {
-                let Handshake { iss, buf, rtt, fin, .. } = hs;
-                let params = SendParams { iss, mss, wscale, sack, window, wl };
-                let snd = Sender::new(params, buf, rtt, &options, now);
-                let rcv = Receiver::new(recv, now);
-                let established = State::Established(Established { snd, rcv });
-                match fin {
-                    Fin::Open => established,
-                    // The application shut down before the handshake was over (RFC 9293 §3.10.4).
-                    Fin::Queued => established.after_shutdown(),
-                }
-            }
-            same => same,
-        });
-        self.ready |= crate::event::Ready::CONNECTED;
-        self.check_writable();
+        (SendParams { iss, mss, wscale, sack, window, wl }, recv)
     }
 
     /// What else a SYN-ACK carries is taken as if it had come behind it.
@@ -200,7 +226,14 @@ impl Connection {
 
     /// A handshake's timer (RFC 9293 §3.8.1, RFC 6298 §5.7).
     pub(super) fn on_handshake_timer(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(at) = self.syn_held() {
+            if ctx.now >= at {
+                self.release_syn();
+            }
+            return;
+        }
         let passive = self.is_half_open();
+        let unseen = passive && !self.is_fast_open();
         let limit = if passive { self.options.synack_retries } else { self.options.syn_retries };
         let user_timeout: Option<Duration> = self.options.user_timeout;
         let Some(hs) = self.state.handshake_mut() else { return };
@@ -209,7 +242,7 @@ impl Connection {
             return;
         }
         if hs.rtt.backoff >= limit || expired {
-            if passive {
+            if unseen {
                 self.owner = Owner::Orphan;
                 self.transition(ctx, |_| State::Closed);
             } else {
@@ -220,6 +253,7 @@ impl Connection {
         hs.rtt.back_off();
         hs.due = true;
         hs.timer = ctx.now + hs.rtt.rto();
+        self.fast_syn_lost(ctx);
         self.counters.timeouts += 1;
         ctx.stats.tcp_timeouts += 1;
     }

@@ -5,6 +5,7 @@
 //! | `connection` | a connection's identity, what the application calls, the one transition |
 //! | `state` | one struct per state, and the transitions as a table |
 //! | `handshake` | SYN-SENT, SYN-RECEIVED |
+//! | `fastopen`, `fastopen_cookies` | data on the SYN (RFC 7413), and what entitles to it |
 //! | `segment` | segments in the synchronised states |
 //! | `output` | segments out, timers |
 //! | `send`, `send_buffer` | what may be sent when |
@@ -15,6 +16,8 @@
 mod assembler;
 mod congestion;
 mod connection;
+mod fastopen;
+mod fastopen_cookies;
 mod handshake;
 mod output;
 mod recovery;
@@ -30,6 +33,8 @@ mod state;
 use std::fmt;
 
 pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdict, default_mss};
+pub(crate) use fastopen::Grant;
+pub(crate) use fastopen_cookies::{CookieCache, CookieKeys, Worth};
 
 use crate::time::Duration;
 
@@ -160,6 +165,8 @@ pub struct Info {
     pub ca_state: CaState,
     /// Duplicate acknowledgements received.
     pub dup_acks: u64,
+    /// Whether data on the SYN arrived with it: ours was acknowledged, or the peer's was taken (RFC 7413).
+    pub syn_data: bool,
     /// Congestion control.
     pub congestion: &'static str,
 }

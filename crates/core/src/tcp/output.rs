@@ -30,14 +30,18 @@ impl Connection {
     pub(crate) fn poll(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
         match &self.state {
             State::Closed => None,
-            State::SynSent(_) | State::SynReceived(_) => self.poll_handshake(ctx),
+            State::SynSent(_) | State::SynReceived(_) => {
+                self.poll_handshake(ctx).or_else(|| self.poll_synchronized(ctx))
+            }
             _ => self.poll_synchronized(ctx),
         }
     }
 
     /// The payload of a built segment.
     pub(crate) fn payload(&self, (offset, len): (usize, usize)) -> [&[u8]; 2] {
-        self.state.sender().map_or([&[], &[]], |snd| snd.buf.slices(offset, len))
+        let queue = self.state.sender().map(|snd| &snd.buf);
+        let queue = queue.or_else(|| self.state.handshake().map(|hs| &hs.buf));
+        queue.map_or([&[], &[]], |buf| buf.slices(offset, len))
     }
 
     fn header(&self, seq: SeqNumber, flags: Flags) -> Repr {
@@ -81,6 +85,7 @@ impl Connection {
     fn poll_handshake(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
         let ts_now = self.ts_now(ctx.now);
         let window = self.syn_window();
+        let free = self.free(ctx);
         let bare = self.header(SeqNumber(0), Flags::ACK);
         let timestamps = self.options.timestamps;
         let peer = match &mut self.state {
@@ -111,14 +116,28 @@ impl Connection {
         }
         hs.sent = hs.sent.saturating_add(1);
         let (iss, again) = (hs.iss, hs.sent > 1);
-        let header = self.syn_header(iss, peer, ts_now);
+        let mut header = self.syn_header(iss, peer, ts_now);
+        let mut data = 0;
+        if peer.is_none() {
+            if !again {
+                (header.options.fast_open, data) = self.fast_syn(ctx);
+            }
+        } else {
+            if let Some((ack, window)) = self.fast_syn_ack(free) {
+                (header.ack, header.window) = (ack, window);
+            }
+            if let Some((cookie, experimental)) = &self.cookie {
+                header.options.fast_open = Some(cookie.clone());
+                header.options.fast_open_experimental = *experimental;
+            }
+        }
         if again {
             self.counters.retrans += 1;
             ctx.stats.tcp_retrans_segs += 1;
             self.trace(ctx, Trace::Retransmit { seq: 0, len: 0, timeout: true });
         }
         self.count_out(ctx, 1);
-        Some(Built { header, payload: (0, 0), mss: 0 })
+        Some(Built { header, payload: (0, usize::from(data)), mss: data })
     }
 
     fn poll_synchronized(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {

@@ -201,6 +201,16 @@ impl AckSide {
     }
 }
 
+impl AckSide {
+    /// A SYN-ACK goes out that acknowledges data: as [`advertise`](Self::advertise), but its window is not scaled
+    /// (RFC 7323 §2.2).
+    pub(super) fn advertise_unscaled(&mut self, free: usize) -> u16 {
+        let window = free.min(0xffff) as u16;
+        self.advertise(self.nxt + u32::from(window));
+        self.window().min(0xffff) as u16
+    }
+}
+
 /// What data did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Received {

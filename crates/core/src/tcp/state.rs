@@ -3,6 +3,7 @@
 use usernet_wire::SeqNumber;
 
 use super::StateName;
+use super::fastopen::{FastOpened, FastSyn};
 use super::recv::{AckSide, Receiver};
 use super::rtt::Rtt;
 use super::send::{Fin, Sender};
@@ -37,6 +38,8 @@ pub(super) struct Handshake {
     pub(super) sent: u8,
     /// It is to be sent with the next poll.
     pub(super) due: bool,
+    /// Bytes of `buf` that went out on the first SYN (RFC 7413).
+    pub(super) syn_data: u16,
     pub(super) first_sent: Instant,
     pub(super) timer: Instant,
 }
@@ -44,6 +47,8 @@ pub(super) struct Handshake {
 #[derive(Debug)]
 pub(super) struct SynSent {
     pub(super) hs: Handshake,
+    /// What Fast Open adds.
+    pub(super) fast: Option<FastSyn>,
 }
 
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub(super) struct SynReceived {
     pub(super) ack_due: bool,
     /// Whether it came from a listener, and not from a simultaneous open.
     pub(super) passive: bool,
+    /// Data is exchanged already (RFC 7413).
+    pub(super) fast: Option<Box<FastOpened>>,
 }
 
 #[derive(Debug)]
@@ -163,6 +170,10 @@ impl State {
     /// The two sides of a synchronised state.
     pub(super) fn sides(&mut self) -> Option<(Snd<'_>, Rcv<'_>)> {
         Some(match self {
+            Self::SynReceived(SynReceived { fast: Some(fast), .. }) => {
+                // A FIN waits for the end of the handshake.
+                (Snd::Active(&mut fast.snd, Fin::Open), Rcv::Open(&mut fast.rcv))
+            }
             Self::Closed | Self::SynSent(_) | Self::SynReceived(_) => return None,
             Self::Established(s) => (Snd::Active(&mut s.snd, Fin::Open), Rcv::Open(&mut s.rcv)),
             Self::CloseWait(s) => (Snd::Active(&mut s.snd, Fin::Open), Rcv::Closed(&mut s.acks)),
@@ -182,6 +193,7 @@ impl State {
             | Self::FinWait1(FinWait1 { snd, .. })
             | Self::Closing(Closing { snd, .. })
             | Self::LastAck(LastAck { snd, .. }) => Some(snd),
+            Self::SynReceived(SynReceived { fast: Some(fast), .. }) => Some(&fast.snd),
             _ => None,
         }
     }
@@ -203,6 +215,7 @@ impl State {
             | Self::Closing(Closing { acks, .. })
             | Self::LastAck(LastAck { acks, .. })
             | Self::TimeWait(TimeWait { acks, .. }) => Some(acks),
+            Self::SynReceived(SynReceived { fast: Some(fast), .. }) => Some(&fast.rcv.acks),
             Self::Closed | Self::SynSent(_) | Self::SynReceived(_) => None,
         }
     }
@@ -213,6 +226,7 @@ impl State {
             Self::Established(Established { rcv, .. })
             | Self::FinWait1(FinWait1 { rcv, .. })
             | Self::FinWait2(FinWait2 { rcv, .. }) => Some(rcv),
+            Self::SynReceived(SynReceived { fast: Some(fast), .. }) => Some(&fast.rcv),
             _ => None,
         }
     }
@@ -238,7 +252,8 @@ impl State {
         match self {
             Self::FinWait2(s) => s.nxt,
             Self::TimeWait(s) => s.nxt,
-            Self::SynSent(SynSent { hs }) | Self::SynReceived(SynReceived { hs, .. }) => hs.iss + 1,
+            Self::SynSent(SynSent { hs, .. })
+            | Self::SynReceived(SynReceived { hs, fast: None, .. }) => hs.iss + 1,
             _ => self.sender().map_or(SeqNumber(0), |snd| snd.nxt),
         }
     }
