@@ -58,21 +58,18 @@ impl Connection {
         if !options.connect {
             return None;
         }
-        let advice = ctx.cookies.advice(ctx.now, self.tuple.local, self.tuple.remote);
-        let fits = |mss: u16| self.announced_mss().min(mss).saturating_sub(OPTIONS_ROOM);
+        let (mss, advice) = ctx.cookies.advice(ctx.now, self.tuple.local, self.tuple.remote);
+        let mss = self.announced_mss().min(mss.unwrap_or(u16::MAX));
+        let room = mss.saturating_sub(OPTIONS_ROOM);
         match advice {
             // Data that gets no answer again and again: the path swallows such SYNs (RFC 7413 §7.1).
             Advice::Refrain => None,
-            Advice::Use { cookie, mss } => Some(FastSyn {
-                cookie: Some(cookie),
-                room: fits(mss),
-                held: Some(ctx.now + options.hold),
-            }),
-            Advice::Request if options.connect_without_cookie => Some(FastSyn {
-                cookie: None,
-                room: fits(u16::MAX),
-                held: Some(ctx.now + options.hold),
-            }),
+            Advice::Use(cookie) => {
+                Some(FastSyn { cookie: Some(cookie), room, held: Some(ctx.now + options.hold) })
+            }
+            Advice::Request if options.connect_without_cookie => {
+                Some(FastSyn { cookie: None, room, held: Some(ctx.now + options.hold) })
+            }
             Advice::Request => Some(FastSyn { cookie: Some(Cookie::new()), room: 0, held: None }),
         }
     }
@@ -137,7 +134,8 @@ impl Connection {
         let cookie = seg.header.options.fast_open.clone().filter(|cookie| !cookie.is_empty());
         let mss = self.peer.map_or(0, |peer| peer.mss);
         let arrived = sent > 0 && acked > 0 && !again;
-        ctx.cookies.learn(self.tuple.local, self.tuple.remote, cookie, mss, arrived);
+        let keep = cookie.is_some() || self.options.fast_open.connect_without_cookie;
+        ctx.cookies.learn(self.tuple.local, self.tuple.remote, cookie, mss, arrived, keep);
         if sent > 0 && acked < sent {
             ctx.stats.fast_open_active_fail += 1;
         }

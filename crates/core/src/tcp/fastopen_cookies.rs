@@ -132,8 +132,8 @@ struct Entry {
 pub(crate) enum Advice {
     /// Ask for a cookie.
     Request,
-    /// Show this cookie; data goes along, as much as the MSS allows.
-    Use { cookie: Cookie, mss: u16 },
+    /// Show this cookie; data goes along.
+    Use(Cookie),
     /// Do without Fast Open: SYNs with data did not arrive there.
     Refrain,
 }
@@ -152,22 +152,31 @@ impl CookieCache {
         Self { entries: BTreeMap::new(), uses: 0, max }
     }
 
-    /// What to do on the next SYN from `local` to `remote`.
-    pub(crate) fn advice(&mut self, now: Instant, local: IpAddr, remote: IpAddr) -> Advice {
-        let Some(entry) = self.entries.get_mut(&(local, remote)) else { return Advice::Request };
+    /// What to do on the next SYN from `local` to `remote`, and the MSS that the server announced last.
+    pub(crate) fn advice(
+        &mut self,
+        now: Instant,
+        local: IpAddr,
+        remote: IpAddr,
+    ) -> (Option<u16>, Advice) {
+        let Some(entry) = self.entries.get_mut(&(local, remote)) else {
+            return (None, Advice::Request);
+        };
+        let mss = Some(entry.mss).filter(|mss| *mss > 0);
         self.uses += 1;
         entry.used = self.uses;
         if entry.losses > TOLERATED_LOSSES {
             let doublings = (entry.losses - TOLERATED_LOSSES - 1).min(MAX_DOUBLINGS);
             if now < entry.lost_at + FIRST_BAN * (1 << doublings) {
-                return Advice::Refrain;
+                return (mss, Advice::Refrain);
             }
         }
-        if entry.cookie.is_empty() {
+        let advice = if entry.cookie.is_empty() {
             Advice::Request
         } else {
-            Advice::Use { cookie: entry.cookie.clone(), mss: entry.mss }
-        }
+            Advice::Use(entry.cookie.clone())
+        };
+        (mss, advice)
     }
 
     fn entry(&mut self, local: IpAddr, remote: IpAddr) -> Option<&mut Entry> {
@@ -186,7 +195,7 @@ impl CookieCache {
     }
 
     /// A server's SYN-ACK came: `cookie` if it gave one, `mss` if it announced one. `data_acked` says that data on our SYN
-    /// arrived: the path lets Fast Open through.
+    /// arrived: the path lets Fast Open through. A server that gave no cookie is remembered only if `keep` says so.
     pub(crate) fn learn(
         &mut self,
         local: IpAddr,
@@ -194,8 +203,9 @@ impl CookieCache {
         cookie: Option<Cookie>,
         mss: u16,
         data_acked: bool,
+        keep: bool,
     ) {
-        if cookie.is_none() && !self.entries.contains_key(&(local, remote)) {
+        if !keep && !self.entries.contains_key(&(local, remote)) {
             return;
         }
         let Some(entry) = self.entry(local, remote) else { return };
@@ -288,15 +298,15 @@ mod tests {
         let us = addr("192.0.2.1");
         let them: Vec<IpAddr> = (1..4).map(|n| IpAddr::from([198, 18, 0, n])).collect();
         for to in &them[..2] {
-            cache.learn(us, *to, Some(cookie("01020304")), 1400, false);
+            cache.learn(us, *to, Some(cookie("01020304")), 1400, false, true);
         }
-        assert_ne!(cache.advice(Instant::ZERO, us, them[0]), Advice::Request);
-        cache.learn(us, them[2], Some(cookie("05060708")), 1400, false);
+        assert_ne!(cache.advice(Instant::ZERO, us, them[0]).1, Advice::Request);
+        cache.learn(us, them[2], Some(cookie("05060708")), 1400, false, true);
         assert_eq!(cache.len(), 2);
-        assert_eq!(cache.advice(Instant::ZERO, us, them[1]), Advice::Request);
+        assert_eq!(cache.advice(Instant::ZERO, us, them[1]).1, Advice::Request);
         assert_eq!(
             cache.advice(Instant::ZERO, us, them[2]),
-            Advice::Use { cookie: cookie("05060708"), mss: 1400 }
+            (Some(1400), Advice::Use(cookie("05060708")))
         );
     }
 
@@ -305,22 +315,22 @@ mod tests {
         let mut cache = CookieCache::new(8);
         let (us, them) = (addr("192.0.2.1"), addr("198.18.0.1"));
         let after = |secs: u64| Instant::ZERO + Duration::from_secs(secs);
-        cache.learn(us, them, Some(cookie("01020304")), 1400, false);
+        cache.learn(us, them, Some(cookie("01020304")), 1400, false, true);
         cache.lost(after(0), us, them);
-        assert_ne!(cache.advice(after(0), us, them), Advice::Refrain, "one may be chance");
+        assert_ne!(cache.advice(after(0), us, them).1, Advice::Refrain, "one may be chance");
         cache.lost(after(0), us, them);
-        assert_eq!(cache.advice(after(59), us, them), Advice::Refrain);
-        assert_ne!(cache.advice(after(60), us, them), Advice::Refrain);
+        assert_eq!(cache.advice(after(59), us, them).1, Advice::Refrain);
+        assert_ne!(cache.advice(after(60), us, them).1, Advice::Refrain);
         cache.lost(after(60), us, them);
-        assert_eq!(cache.advice(after(179), us, them), Advice::Refrain);
-        assert_ne!(cache.advice(after(180), us, them), Advice::Refrain);
-        cache.learn(us, them, None, 1400, true);
+        assert_eq!(cache.advice(after(179), us, them).1, Advice::Refrain);
+        assert_ne!(cache.advice(after(180), us, them).1, Advice::Refrain);
+        cache.learn(us, them, None, 1400, true, true);
         cache.lost(after(180), us, them);
-        assert_ne!(cache.advice(after(180), us, them), Advice::Refrain);
+        assert_ne!(cache.advice(after(180), us, them).1, Advice::Refrain);
         for _ in 0..300 {
             cache.lost(after(180), us, them);
         }
-        assert_eq!(cache.advice(after(180 + 60 * 1023), us, them), Advice::Refrain);
-        assert_ne!(cache.advice(after(180 + 60 * 1024), us, them), Advice::Refrain);
+        assert_eq!(cache.advice(after(180 + 60 * 1023), us, them).1, Advice::Refrain);
+        assert_ne!(cache.advice(after(180 + 60 * 1024), us, them).1, Advice::Refrain);
     }
 }

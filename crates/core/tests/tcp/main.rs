@@ -2,6 +2,7 @@
 
 mod close;
 mod edges;
+mod fastopen;
 mod handshake;
 mod hostile;
 mod matrix;

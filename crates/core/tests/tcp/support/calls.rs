@@ -111,6 +111,11 @@ impl Tester {
                 Ok(())
             }
             ["set", name, ref value @ ..] => self.set(name, value),
+            ["syn-room", n] => {
+                let id = self.socket()?;
+                let room = self.stack().0.tcp_syn_room(id).map_err(|e| e.to_string())?;
+                same("the room", &room.to_string(), n)
+            }
             ["rebase", n] => {
                 self.rebase(number(n)?);
                 Ok(())
@@ -339,6 +344,7 @@ fn field(info: &Info, name: &str) -> Result<u64, String> {
         "timeouts" => info.timeouts,
         "lost" => info.lost.into(),
         "dup_acks" => info.dup_acks,
+        "syn_data" => info.syn_data.into(),
         _ => return Err(format!("no such field: {name}")),
     })
 }
@@ -385,6 +391,14 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         "rto_max" => options.rto_max = duration(one()?)?,
         "hop_limit" => options.hop_limit = parse(one()?)?,
         "traffic_class" => options.traffic_class = parse(one()?)?,
+        "fast_open" => match value {
+            ["connect"] => options.fast_open.connect = true,
+            ["connect", "without-cookie"] => options.fast_open.connect_without_cookie = true,
+            ["accept", "without-cookie"] => options.fast_open.accept_without_cookie = true,
+            ["hold", time] => options.fast_open.hold = duration(time)?,
+            ["queue", n] => options.fast_open.queue = parse(n)?,
+            _ => return Err("fast_open connect|accept|hold|queue ..".into()),
+        },
         "fin_timeout" => options.fin_timeout = duration(one()?)?,
         "mss" => options.max_segment_size = Some(parse(one()?)?),
         _ => return Err(format!("no such option: {name}")),

@@ -53,6 +53,17 @@ impl Opt {
                     })
                     .collect::<Result<_, String>>()?,
             ),
+            // Fast Open: a request, or a cookie; FOEXP is the experimental spelling.
+            ["FO"] => Self::Raw(vec![34, 2]),
+            ["FO", hex] => {
+                let cookie = bytes(hex).ok_or_else(bad)?;
+                Self::Raw([&[34, 2 + cookie.len() as u8][..], &cookie].concat())
+            }
+            ["FOEXP"] => Self::Raw(vec![254, 4, 0xf9, 0x89]),
+            ["FOEXP", hex] => {
+                let cookie = bytes(hex).ok_or_else(bad)?;
+                Self::Raw([&[254, 4 + cookie.len() as u8, 0xf9, 0x89][..], &cookie].concat())
+            }
             ["raw", hex] if hex.len() % 2 == 0 => Self::Raw(
                 (0..hex.len())
                     .step_by(2)
@@ -179,6 +190,11 @@ impl fmt::Display for Field {
             Self::Last(n) => write!(f, "last-{n}"),
         }
     }
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let byte = |i| u8::from_str_radix(hex.get(i..i + 2)?, 16).ok();
+    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 fn field(text: &str) -> Result<Field, String> {

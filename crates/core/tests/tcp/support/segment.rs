@@ -119,7 +119,9 @@ pub(crate) fn build_with(
             _ => {}
         }
     }
-    let mut payload = bytes_at(false, segment.seq, segment.len);
+    // Data on a SYN lies behind it.
+    let syn = u32::from(segment.flags.contains(Flags::SYN));
+    let mut payload = bytes_at(false, segment.seq.wrapping_add(syn), segment.len);
     if segment.twists.contains(&Twist::OtherData) {
         payload = payload.into_iter().map(|b| !b).collect();
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use usernet_core::tcp::StateName;
 use usernet_core::{
-    Config, ConnectOptions, Event, Instant, InterfaceConfig, InterfaceId, ListenAddress,
-    ListenOptions, ListenerId, Medium, Offload, Ready, RxFrame, Secrets, SocketId, Stack,
-    SynCookies, Trace,
+    Config, ConnectOptions, Event, FastOpenKeys, Instant, InterfaceConfig, InterfaceId,
+    ListenAddress, ListenOptions, ListenerId, Medium, Offload, Ready, RxFrame, Secrets, SocketId,
+    Stack, SynCookies, Trace,
 };
 use usernet_wire::tcp::Flags;
 
@@ -22,6 +22,8 @@ const TOLERANCE: Duration = Duration::from_millis(1);
 const START: Instant = Instant::from_millis(1_000_000);
 /// Most timer runs and packets in one step: more is a stack that talks to itself.
 const STEP_LIMIT: usize = 100_000;
+/// Keys of Fast Open cookies: the one in force and the one before.
+const COOKIE_KEYS: ([u8; 16], [u8; 16]) = ([0x11; 16], [0x22; 16]);
 
 /// Where initial sequence numbers lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,8 @@ impl Tester {
         let mut config = Config { loopback: false, trace: true, ..Config::default() };
         // Most scripts are about delayed acknowledgements as they are later in a connection.
         config.socket.quick_acks = 0;
+        let (primary, before) = COOKIE_KEYS;
+        config.fast_open_keys = FastOpenKeys::Fixed { primary, backup: Some(before) };
         Self {
             family,
             isn,
@@ -127,13 +131,30 @@ impl Tester {
 
     /// Runs the steps of a script up to the first that fails.
     pub(crate) fn try_run(&mut self, text: &str) -> Result<(), String> {
-        let steps = Step::parse_all(&expand(text, self.family))
+        let text = self.bake_cookies(text);
+        let steps = Step::parse_all(&expand(&text, self.family))
             .map_err(|error| format!("the script is wrong: {error}"))?;
         for step in steps {
             self.line.clone_from(&step.text);
             self.step(&step).map_err(|error| self.report(&error))?;
         }
         Ok(())
+    }
+
+    /// Replaces `COOKIE` by the Fast Open cookie that the stack gives the peer, and `OLD-COOKIE` by the one that its key
+    /// before made.
+    fn bake_cookies(&self, text: &str) -> String {
+        if !text.contains("COOKIE") {
+            return text.into();
+        }
+        let of = |primary| {
+            let fast_open_keys = FastOpenKeys::Fixed { primary, backup: None };
+            let config = Config { fast_open_keys, ..Config::default() };
+            let stack = Stack::new(config, Secrets::from_bytes(&[0; 64]), 1);
+            let cookie = stack.fast_open_cookie(START, self.family.peer(), self.family.ours());
+            cookie.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        text.replace("OLD-COOKIE", &of(COOKIE_KEYS.1)).replace("COOKIE", &of(COOKIE_KEYS.0))
     }
 
     /// Judges the end: nothing that was not expected may be left.
@@ -202,6 +223,8 @@ impl Tester {
             tester.config = self.config.clone();
             // A cookie is no function of time alone.
             tester.config.syn_cookies = SynCookies::Off;
+            // A SYN that waits for data would tell nothing.
+            tester.config.socket.fast_open.connect = false;
             tester.mtu = self.mtu;
             (tester.now, tester.start) = (at, at);
             tester.run(if self.active {
@@ -590,7 +613,8 @@ impl Peer {
             let ack = packet.tcp.ack.0.wrapping_sub(self.bases.peer);
             self.said = (ack, seq.wrapping_add(len));
         }
-        if packet.payload != segment::bytes_at(true, seq, len) {
+        let syn = u32::from(flags.contains(Flags::SYN));
+        if packet.payload != segment::bytes_at(true, seq.wrapping_add(syn), len) {
             return Err(format!("its contents are not what was written ({seq}..{})", seq + len));
         }
         if flags.contains(Flags::RST) || self.lawless {
