@@ -24,8 +24,8 @@ mod time;
 mod udp;
 
 pub use config::{
-    Config, Congestion, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits, Secrets, SocketOptions,
-    SynCookies,
+    Config, Congestion, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits, Secrets,
+    SocketOptions, SynCookies,
 };
 pub use error::{
     BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,

@@ -17,14 +17,16 @@ fn options() -> impl Strategy<Value = Options> {
         prop::option::of(any::<(u32, u32)>()),
         prop::collection::vec(any::<(u32, u32)>(), 0..=4),
         prop::option::of((0usize..=8).prop_filter("2 is no length", |n| *n != 1)),
+        any::<bool>(),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, cookie)| Options {
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, cookie, old)| Options {
             mss,
             window_scale,
             sack_permitted,
             timestamps: timestamps.map(|(val, ecr)| Timestamps { val, ecr }),
             sack: sack.into_iter().map(|(l, r)| (SeqNumber(l), SeqNumber(r))).collect(),
             fast_open: cookie.map(|n| (0..2 * n as u8).collect()),
+            fast_open_experimental: old && cookie.is_some(),
         })
         .prop_filter("fits", |o| o.len() <= MAX_OPTIONS_LEN)
 }
@@ -355,6 +357,13 @@ fn fast_open_in_both_spellings() {
     let cookie: ArrayVec<u8, 16> = [1, 2, 3, 4].into_iter().collect();
     assert_eq!(Options::parse(&[34, 6, 1, 2, 3, 4]).fast_open, Some(cookie.clone()));
     assert_eq!(Options::parse(&[254, 8, 0xf9, 0x89, 1, 2, 3, 4]).fast_open, Some(cookie));
+    // Where both stand, the standard one counts.
+    let both = [&[34, 6, 1, 2, 3, 4][..], &[254, 8, 0xf9, 0x89, 5, 6, 7, 8]];
+    for options in [both.concat(), [both[1], both[0]].concat()] {
+        let options = Options::parse(&options);
+        assert_eq!(options.fast_open.as_deref(), Some(&[1, 2, 3, 4][..]));
+        assert!(!options.fast_open_experimental);
+    }
     // 17 bytes and more are no cookie.
     assert_eq!(Options::parse(&[&[34, 20][..], &[0; 18]].concat()).fast_open, None);
 }

@@ -152,7 +152,7 @@ impl Tester {
             let config = Config { fast_open_keys, ..Config::default() };
             let stack = Stack::new(config, Secrets::from_bytes(&[0; 64]), 1);
             let cookie = stack.fast_open_cookie(START, self.family.peer(), self.family.ours());
-            cookie.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            cookie.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
         };
         text.replace("OLD-COOKIE", &of(COOKIE_KEYS.1)).replace("COOKIE", &of(COOKIE_KEYS.0))
     }
