@@ -12,11 +12,14 @@ export interface Leaving {
   leave(): void;
 }
 
-/** How long the last bytes get, ms: without progress, and altogether. A kernel would see to them after the process. */
-const PATIENCE = 100;
-const MOST_PATIENCE = 1000;
-/** How often their progress is looked at, ms. */
+/** How often the last bytes' progress is looked at, ms. */
 const LOOK = 2;
+/**
+ * How many looks they get, 100 ms without progress and a second altogether; a kernel would see to them after the process.
+ * Looks are counted, since the clocks of JavaScript may be a test's.
+ */
+const PATIENCE = 50;
+const MOST_PATIENCE = 500;
 
 // Weak: a stack that the program has dropped is the garbage collector's.
 const open = new Set<WeakRef<Leaving>>();
@@ -54,16 +57,11 @@ function leave(): void {
 /** Nothing of JavaScript runs meanwhile; the packet threads do. */
 function awaitAcknowledgements(stacks: readonly Leaving[]): void {
   const nothing = new Int32Array(new SharedArrayBuffer(4));
-  const begin = performance.now();
-  let least = Number.POSITIVE_INFINITY;
-  for (let progress = begin; ; ) {
+  let [least, progress] = [Number.POSITIVE_INFINITY, 0];
+  for (let look = 0; look < MOST_PATIENCE && look - progress < PATIENCE; look++) {
     const queued = stacks.reduce((sum, stack) => sum + stack.unacknowledged(), 0);
-    const now = performance.now();
-    if (queued < least) {
-      least = queued;
-      progress = now;
-    }
-    if (queued === 0 || now - progress >= PATIENCE || now - begin >= MOST_PATIENCE) return;
+    if (queued === 0) return;
+    if (queued < least) [least, progress] = [queued, look];
     Atomics.wait(nothing, 0, 0, LOOK);
   }
 }
