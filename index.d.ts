@@ -292,13 +292,18 @@ export interface StackOptions {
 /** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
 export declare function tun(options?: TunOptions): TunDevice;
 type StackAgent = https.Agent;
-interface UndiciDispatcher {
+interface AnyDispatcher {
   close(): Promise<void>;
   destroy(error?: Error | null): Promise<void>;
   dispatch(options: object, handler: object): boolean;
 }
+type UndiciDispatcher = "dispatcher" extends keyof RequestInit ? RequestInit extends {
+  dispatcher?: infer Dispatcher;
+} ? NonNullable<Dispatcher> : never : AnyDispatcher;
 interface DispatcherOptions {
   connect?: Record<string, unknown>;
+  /** How long a connection may take to be made, ms; 0 is for ever. Default 10,000. */
+  connectTimeout?: number;
   [option: string]: unknown;
 }
 type Http = typeof http;

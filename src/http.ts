@@ -1,5 +1,5 @@
 // `usernet/http`: `node:http` on the default stack. `createServer(...).listen()` listens on it, requests connect on it.
-import { createHttp } from './adapters/http';
+import { createHttp, type Http } from './adapters/http';
 import { net, netContext } from './default-stack';
 
 const http = createHttp(net, netContext);
@@ -7,6 +7,7 @@ const http = createHttp(net, netContext);
 export type { Http, Https } from './adapters/http';
 
 export const {
+  _connectionListener,
   Agent,
   ClientRequest,
   createServer,
@@ -19,9 +20,10 @@ export const {
   request,
   Server,
   ServerResponse,
+  setMaxIdleHTTPParsers,
   STATUS_CODES,
   validateHeaderName,
   validateHeaderValue,
-} = http;
+} = http as Http & { _connectionListener: unknown };
 
 export default http;

@@ -1,4 +1,5 @@
-// What a TLSSocket over one of our sockets cannot ask of the stream it wraps: addresses, ref, keep-alive, Nagle.
+// What TLS and HTTP/2 over one of our sockets cannot ask of the stream they wrap: addresses, ref, keep-alive, Nagle.
+import { Duplex } from 'node:stream';
 import { kUsernetSocket } from './symbols';
 
 type Method = (this: Wrapped, ...args: unknown[]) => unknown;
@@ -6,7 +7,10 @@ type Socket = Record<string | symbol, unknown>;
 interface Wrapped {
   /** The TLS handle, whose `_parentWrap` is the internal wrapper, whose `stream` is what was wrapped. */
   _handle?: { _parentWrap?: { stream?: Socket } | null } | null;
+  /** What was wrapped, where this is the internal wrapper. */
+  stream?: Socket;
 }
+type Prototype = Record<string | symbol, Method | true | undefined>;
 
 /** Answered by the socket below. */
 const GETTERS = ['_getpeername', '_getsockname', 'getTypeOfService'];
@@ -31,12 +35,21 @@ export function bridgeTls(): void {
     // A Node without crypto has no TLS to bridge.
     return;
   }
-  const prototype = tls.TLSSocket.prototype as unknown as Record<string | symbol, Method | true | undefined>;
+  const prototype = tls.TLSSocket.prototype as unknown as Prototype;
   if (prototype[kBridged]) return;
   Object.defineProperty(prototype, kBridged, { value: true });
   bridgeInit(prototype);
-  for (const name of GETTERS) bridge(prototype, name, (result) => result);
-  for (const name of SETTERS) bridge(prototype, name, (_, self) => self);
+  bridgeMethods(prototype, (self) => self._handle?._parentWrap?.stream);
+  // HTTP/2 uses the wrapper itself, which only a TLSSocket over some stream lets anybody see.
+  const probe = new tls.TLSSocket(new Duplex({ read() {}, write() {} }) as never);
+  const wrapper = (probe as unknown as Wrapped)._handle?._parentWrap;
+  if (wrapper) bridgeMethods(Object.getPrototypeOf(wrapper), (self) => self.stream);
+  probe.destroy();
+}
+
+function bridgeMethods(prototype: Prototype, below: (self: Wrapped) => Socket | undefined): void {
+  for (const name of GETTERS) bridge(prototype, name, below, (result) => result);
+  for (const name of SETTERS) bridge(prototype, name, below, (_, self) => self);
 }
 
 /** What is needed of the socket below. */
@@ -54,7 +67,7 @@ interface Above extends Wrapped {
 }
 
 /** The end of its constructor, where Node ties a TLSSocket to a `net.Socket` below, but to no other stream. */
-function bridgeInit(prototype: Record<string | symbol, Method | true | undefined>): void {
+function bridgeInit(prototype: Prototype): void {
   const original = prototype._init as Method | undefined;
   if (original === undefined) return;
   const init: Method = function (below, ...rest) {
@@ -78,13 +91,14 @@ function tie(above: Above, below: Below): void {
 }
 
 function bridge(
-  prototype: Record<string | symbol, Method | true | undefined>,
+  prototype: Prototype,
   name: string,
+  find: (self: Wrapped) => Socket | undefined,
   answer: (result: unknown, self: Wrapped) => unknown,
 ): void {
   const original = prototype[name] as Method | undefined;
   const method: Method = function (...args) {
-    const below = this._handle?._parentWrap?.stream;
+    const below = find(this);
     if (below?.[kUsernetSocket]) return answer((below[name] as Method).apply(below, args), this);
     return original?.apply(this, args);
   };
