@@ -80,6 +80,9 @@ pub struct Config {
     pub fast_open_keys: FastOpenKeys,
     /// Most servers whose Fast Open cookies are kept; beyond it the one used longest ago is forgotten.
     pub max_fast_open_cookies: usize,
+    /// Most neighbours remembered on an Ethernet interface (ARP and neighbour cache together); of those whose hardware
+    /// address is still asked for, a quarter of that. Beyond it the ones that matter least make way.
+    pub max_neighbors: usize,
     /// Defaults of the sockets.
     pub socket: SocketOptions,
 }
@@ -134,6 +137,7 @@ impl Default for Config {
             udp_flow_idle: Duration::from_secs(120),
             fast_open_keys: FastOpenKeys::Rotating { every: Duration::from_secs(12 * 3600) },
             max_fast_open_cookies: 1024,
+            max_neighbors: 1024,
             socket: SocketOptions::default(),
         }
     }

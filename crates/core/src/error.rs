@@ -43,6 +43,9 @@ pub enum InterfaceError {
     /// The next hop is not on the link of the interface, or its family is not the destination's.
     #[error("next hop is not reachable")]
     InvalidNextHop,
+    /// Not a hardware address that one station can have, or the interface has none.
+    #[error("not the hardware address of a station")]
+    InvalidMac,
 }
 
 /// Why [`Stack::tcp_listen`](crate::Stack::tcp_listen) failed.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use bitflags::bitflags;
 
 use crate::error::ConnectionError;
+use crate::interface::{AddressState, InterfaceId};
 use crate::tcp::StateName;
 use crate::time::{Duration, Instant};
 
@@ -58,6 +59,20 @@ pub enum Event {
     Ping(PingId, PingOutcome),
     /// A new flow is held and waits for a decision (see [`Stack::flow_info`](crate::Stack::flow_info)).
     Flow(FlowId),
+    /// What may be done with an address of an interface changed by itself: it was checked, turned out to be somebody
+    /// else's, came from a router, became deprecated. A hint: [`Stack::interface_addresses`](crate::Stack) has the truth.
+    Address(InterfaceId, IpAddr, AddressChange),
+}
+
+/// What became of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AddressChange {
+    /// It has that state now.
+    Is(AddressState),
+    /// It ended: its lifetime ran out.
+    Removed,
+    /// Somebody else claims it; it is defended and kept (RFC 5227 §2.4).
+    Contested,
 }
 
 /// What became of an echo request. Times are from the request's transmission to the answer's arrival.

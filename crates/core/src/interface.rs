@@ -2,6 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use usernet_wire::ethernet::MacAddr;
+
+use crate::time::Instant;
+
 slotmap::new_key_type! {
     /// Names an interface; generational, so a stale one is an error and never another interface.
     pub struct InterfaceId;
@@ -13,6 +17,98 @@ pub enum Medium {
     /// IP packets (TUN, in-process links, loopback).
     #[default]
     Ip,
+    /// Ethernet frames (TAP, VMs, packet sockets); the interface's own hardware address, a unicast one. The MTU does not
+    /// count the Ethernet header.
+    Ethernet(MacAddr),
+}
+
+/// Whether an address of an Ethernet interface is checked for being in use before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Detection {
+    /// It is not checked; IPv4 addresses are announced all the same (RFC 5227 §3).
+    Off,
+    /// It is used while it is checked (RFC 4429; for IPv4, announced at once), and given up when it turns out to be
+    /// somebody else's. RFC 4429 §3.1 would have this for generated addresses only; here a program that configures an
+    /// address wants to use it there and then.
+    #[default]
+    Optimistic,
+    /// It is used once it was checked (RFC 4862 §5.4: 1 to 2 s; RFC 5227 §2.1: 4 to 7 s).
+    Strict,
+}
+
+/// What may be done with an address (RFC 4862 §2, RFC 4429 §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AddressState {
+    /// It is being checked, and not used before that is over.
+    Tentative,
+    /// It is being checked, and used already.
+    Optimistic,
+    /// It is used.
+    Preferred,
+    /// It is used for what uses it already, and as a source where there is no other (RFC 4862 §5.5.4).
+    Deprecated,
+    /// It is somebody else's, and not used.
+    Duplicate,
+}
+
+/// Where an address comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AddressOrigin {
+    /// Configured.
+    Manual,
+    /// Formed by the interface itself, of the link (RFC 4862 §5.3).
+    LinkLocal,
+    /// Formed from a router's prefix (RFC 4862 §5.5).
+    Slaac,
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressInfo {
+    /// The address and its prefix.
+    pub cidr: IpCidr,
+    /// What may be done with it.
+    pub state: AddressState,
+    /// Where it comes from.
+    pub origin: AddressOrigin,
+    /// When it becomes deprecated; [`Instant::FAR_FUTURE`]: never.
+    pub preferred_until: Instant,
+    /// When it ends; [`Instant::FAR_FUTURE`]: never.
+    pub valid_until: Instant,
+}
+
+/// What is known of a neighbour's reachability (RFC 4861 §7.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NeighborState {
+    /// Its hardware address is being asked for.
+    Incomplete,
+    /// It was heard from lately.
+    Reachable,
+    /// It was not heard from lately.
+    Stale,
+    /// Packets went to it, and a sign of life is waited for.
+    Delay,
+    /// It is asked for a sign of life.
+    Probe,
+    /// It does not answer.
+    Failed,
+    /// Its hardware address was configured.
+    Permanent,
+}
+
+/// A neighbour: an entry of the ARP cache or the neighbour cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighborInfo {
+    /// On whose link.
+    pub interface: InterfaceId,
+    /// Its address.
+    pub addr: IpAddr,
+    /// Its hardware address, where it is known.
+    pub mac: Option<MacAddr>,
+    /// What is known of its reachability.
+    pub state: NeighborState,
+    /// Whether it is a router (IPv6).
+    pub router: bool,
 }
 
 /// What a device can do for us.
@@ -107,6 +203,14 @@ pub struct InterfaceConfig {
     /// Whether new connections and UDP flows that come in here are held until
     /// [`flow_accept`](crate::Stack::flow_accept) and its relatives decide.
     pub hold: bool,
+    /// Ethernet only: whether routers are asked for and believed (RFC 4861 §6.3): default routes, prefixes, addresses
+    /// formed in these (RFC 4862), MTU. Not while the stack forwards: a router does not listen to others.
+    pub slaac: bool,
+    /// Ethernet only: whether addresses are checked for being in use.
+    pub detection: Detection,
+    /// Ethernet only: the key of the interface identifiers that IPv6 addresses are formed with (RFC 7217 §5): with the
+    /// same key and prefix they are the same again. `None`: one of this stack's own.
+    pub identifier_key: Option<[u8; 16]>,
 }
 
 impl Default for InterfaceConfig {
@@ -120,6 +224,9 @@ impl Default for InterfaceConfig {
             addresses: Vec::new(),
             accept_any: false,
             hold: false,
+            slaac: false,
+            detection: Detection::default(),
+            identifier_key: None,
         }
     }
 }

@@ -32,11 +32,14 @@ pub use error::{
     ListenError, MembershipError, NoSuchSocket, RecvError, SendError,
 };
 pub use event::{
-    Event, FlowId, ListenerId, PathError, PingId, PingOutcome, RawId, Ready, SocketId, Trace,
-    TraceEvent, UdpId,
+    AddressChange, Event, FlowId, ListenerId, PathError, PingId, PingOutcome, RawId, Ready,
+    SocketId, Trace, TraceEvent, UdpId,
 };
 pub use frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
-pub use interface::{InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route, is_unicast};
+pub use interface::{
+    AddressInfo, AddressOrigin, AddressState, Detection, InterfaceConfig, InterfaceId, IpCidr,
+    Medium, NeighborInfo, NeighborState, Offload, Route, is_unicast,
+};
 pub use payload::{Payload, Storage};
 pub use stack::{
     ConnectOptions, FlowInfo, FlowKind, FlowOptions, FlowSocket, ListenAddress, ListenOptions,
@@ -44,3 +47,4 @@ pub use stack::{
 };
 pub use time::{Duration, Instant};
 pub use udp::{Datagram, UdpInfo, UdpOptions, UdpSettings};
+pub use usernet_wire::ethernet::MacAddr;

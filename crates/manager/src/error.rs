@@ -96,6 +96,10 @@ pub(crate) fn interface(error: InterfaceError, what: &str) -> Error {
             ErrorKind::InvalidInput,
             "use a next hop of the destination's family, in a subnet of the interface",
         ),
+        InterfaceError::InvalidMac => (
+            ErrorKind::InvalidInput,
+            "use one whose first byte is even and not all zeroes, such as 02:00:00:00:00:01",
+        ),
     };
     Error::new(kind, format!("{what}: {error}; {remedy}"))
 }

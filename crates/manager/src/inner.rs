@@ -342,7 +342,11 @@ impl Inner {
                     Event::Socket(id, _) => self.sockets.get(id),
                     Event::Acceptable(id) => self.listeners.get(id),
                     // Nobody waits for those with a thread.
-                    Event::Udp(..) | Event::Raw(..) | Event::Ping(..) | Event::Flow(_) => None,
+                    Event::Udp(..)
+                    | Event::Raw(..)
+                    | Event::Ping(..)
+                    | Event::Flow(_)
+                    | Event::Address(..) => None,
                 };
                 told.waiters.extend(waiter.filter(|w| w.has_waiting()).cloned());
             }

@@ -206,7 +206,7 @@ impl Datagrams {
                 }
             }
             Event::Flow(id) => self.flows.push_back(id),
-            Event::Socket(..) | Event::Acceptable(_) => {}
+            Event::Socket(..) | Event::Acceptable(_) | Event::Address(..) => {}
         }
     }
 

@@ -193,7 +193,9 @@ impl From<InterfaceError> for Errno {
     fn from(error: InterfaceError) -> Self {
         match error {
             InterfaceError::NoSuchInterface => Self::ENODEV,
-            InterfaceError::InvalidMtu | InterfaceError::InvalidAddress => Self::EINVAL,
+            InterfaceError::InvalidMtu
+            | InterfaceError::InvalidAddress
+            | InterfaceError::InvalidMac => Self::EINVAL,
             InterfaceError::AddressInUse => Self::EADDRINUSE,
             InterfaceError::InvalidNextHop => Self::EHOSTUNREACH,
         }

@@ -407,8 +407,12 @@ impl Pump {
                     self.acceptable.push_back(handle);
                 }
             }
-            // `datagrams` has them.
-            Event::Udp(..) | Event::Raw(..) | Event::Ping(..) | Event::Flow(_) => {}
+            // `datagrams` has them; of addresses nobody is told yet.
+            Event::Udp(..)
+            | Event::Raw(..)
+            | Event::Ping(..)
+            | Event::Flow(_)
+            | Event::Address(..) => {}
         }
     }
 

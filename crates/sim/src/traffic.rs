@@ -207,7 +207,11 @@ impl Traffic {
         while let Some((host, event)) = net.poll_event() {
             match event {
                 Event::Acceptable(listener) => self.accept(net, host, listener),
-                Event::Udp(..) | Event::Raw(..) | Event::Ping(..) | Event::Flow(_) => {}
+                Event::Udp(..)
+                | Event::Raw(..)
+                | Event::Ping(..)
+                | Event::Flow(_)
+                | Event::Address(..) => {}
                 Event::Socket(socket, ready) => {
                     let key = (host, net.life(host), socket);
                     if let Some(&(index, end)) = self.sockets.get(&key) {

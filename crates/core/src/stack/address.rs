@@ -3,9 +3,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use usernet_wire::ndp::solicited_node;
+
 use super::Stack;
 use crate::error::MembershipError;
-use crate::interface::{InterfaceId, IpCidr, is_unicast};
+use crate::interface::{AddressState, InterfaceId, IpCidr, is_unicast};
 use crate::udp::MAX_MEMBERSHIPS;
 
 /// What is done with a packet that came in.
@@ -37,10 +39,9 @@ pub(super) fn is_all_hosts(group: IpAddr) -> bool {
     }
 }
 
-/// The solicited-node group of an address (RFC 4291 §2.7.1).
-fn solicited_node(addr: Ipv6Addr) -> Ipv6Addr {
-    let [.., a, b, c] = addr.octets();
-    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]))
+/// Whether `group` is the solicited-node group of an address.
+fn is_solicited_node_of(addr: IpAddr, group: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(a) if group == IpAddr::V6(solicited_node(a)))
 }
 
 /// Whether a router may pass on packets from or to that address: not what is of this host, of the link, or of nobody
@@ -109,10 +110,9 @@ impl Stack {
         let Some(i) = self.interfaces.get(interface) else { return false };
         is_all_hosts(group)
             || i.groups.contains_key(&group)
-            || i.config.addresses.iter().any(|cidr| match cidr.addr {
-                IpAddr::V6(a) => group == IpAddr::V6(solicited_node(a)),
-                IpAddr::V4(_) => false,
-            })
+            || i.config.addresses.iter().any(|cidr| is_solicited_node_of(cidr.addr, group))
+            // RFC 4862 §5.4.2: of those too that are being checked.
+            || i.link.iter().flat_map(|l| l.addresses.keys()).any(|a| is_solicited_node_of(*a, group))
     }
 
     /// Listens to a group on an interface. Calls are counted: as many [`leave_group`](Self::leave_group) undo them.
@@ -132,7 +132,11 @@ impl Stack {
         if !i.groups.contains_key(&group) && i.groups.len() >= MAX_MEMBERSHIPS {
             return Err(MembershipError::TooManyMemberships);
         }
-        *i.groups.entry(group).or_default() += 1;
+        let count = i.groups.entry(group).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.groups_changed(interface);
+        }
         Ok(())
     }
 
@@ -150,6 +154,7 @@ impl Stack {
         *count -= 1;
         if *count == 0 {
             i.groups.remove(&group);
+            self.groups_changed(interface);
         }
         Ok(())
     }
@@ -162,21 +167,33 @@ impl Stack {
     /// The address of `id` that a packet to `remote` bears, of those the interface has (RFC 6724 §4, §5; §3.3.4.3 of RFC
     /// 1122 for IPv4).
     pub(super) fn source_for(&self, id: InterfaceId, remote: IpAddr) -> Option<IpAddr> {
-        let mut best: Option<IpCidr> = None;
-        for cidr in &self.interfaces.get(id)?.config.addresses {
+        let interface = self.interfaces.get(id)?;
+        // RFC 6724 §5 rule 3; RFC 4429 §3.2 has those that are not sure yet treated alike.
+        let avoided = |addr: IpAddr| {
+            let assigned = interface.link.as_ref().and_then(|link| link.addresses.get(&addr));
+            assigned.is_some_and(|a| a.info.state != AddressState::Preferred)
+        };
+        let mut best: Option<(IpCidr, bool)> = None;
+        for cidr in &interface.config.addresses {
+            let candidate = (*cidr, avoided(cidr.addr));
             if cidr.addr.is_ipv4() == remote.is_ipv4()
-                && best.is_none_or(|best| is_better_source(cidr, &best, remote))
+                && best.is_none_or(|best| is_better_source(&candidate, &best, remote))
             {
-                best = Some(*cidr);
+                best = Some(candidate);
             }
         }
-        best.map(|cidr| cidr.addr)
+        best.map(|(cidr, _)| cidr.addr)
     }
 }
 
-/// Whether `a` is a better source for packets to `remote` than `b` (RFC 6724 §5). Rules 3, 4 and 7 are about properties
-/// that addresses here do not have (deprecated, home, temporary), rule 5 is fulfilled as all are of one interface.
-fn is_better_source(a: &IpCidr, b: &IpCidr, remote: IpAddr) -> bool {
+/// Whether `a` is a better source for packets to `remote` than `b` (RFC 6724 §5), each with whether it is to be avoided.
+/// Rules 4 and 7 are about properties that addresses here do not have (home, temporary), rule 5 is fulfilled as all are
+/// of one interface.
+fn is_better_source(
+    (a, a_avoided): &(IpCidr, bool),
+    (b, b_avoided): &(IpCidr, bool),
+    remote: IpAddr,
+) -> bool {
     // Rule 1: the destination itself.
     if (a.addr == remote) != (b.addr == remote) {
         return a.addr == remote;
@@ -185,6 +202,10 @@ fn is_better_source(a: &IpCidr, b: &IpCidr, remote: IpAddr) -> bool {
     let (sa, sb, sd) = (scope(a.addr), scope(b.addr), scope(remote));
     if sa != sb {
         return if sa < sb { sa >= sd } else { sb < sd };
+    }
+    // Rule 3: deprecated ones last.
+    if a_avoided != b_avoided {
+        return *b_avoided;
     }
     // Rule 6: the destination's label.
     let (la, lb) = (label(a.addr) == label(remote), label(b.addr) == label(remote));
@@ -254,8 +275,11 @@ mod tests {
             ("198.18.0.1", "198.18.0.2/24", "192.0.2.1/24"),
             ("192.0.2.9", "198.18.0.2/24", "169.254.0.2/16"),
         ] {
-            let (remote, best, other) =
-                (remote.parse().unwrap(), best.parse().unwrap(), other.parse().unwrap());
+            let (remote, best, other) = (
+                remote.parse().unwrap(),
+                (best.parse().unwrap(), false),
+                (other.parse().unwrap(), false),
+            );
             assert!(is_better_source(&best, &other, remote), "{best:?} {other:?} {remote}");
             assert!(!is_better_source(&other, &best, remote), "{best:?} {other:?} {remote}");
             assert!(!is_better_source(&best, &best, remote), "{best:?}");

@@ -1,11 +1,11 @@
 //! ICMP for both families: answers to pings, errors about our packets given to their connections, and errors about
 //! packets that we cannot deliver.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use usernet_wire::ip::{Packet, Protocol, Repr as IpRepr};
 use usernet_wire::quoted::Quoted;
-use usernet_wire::{icmpv4, icmpv6};
+use usernet_wire::{icmpv4, icmpv6, mld, ndp};
 
 use super::Stack;
 use super::address::Delivery;
@@ -105,6 +105,8 @@ pub(super) enum Complaint {
     },
     /// We, a router, know no way to its destination.
     NoRoute,
+    /// Its next hop does not answer.
+    HostUnreachable,
     /// The program does not want it.
     Prohibited,
 }
@@ -146,6 +148,9 @@ impl Stack {
                     M::ParameterProblem { code, pointer, quoted } => {
                         (quoted, PathError::ParameterProblem { code, pointer: pointer.into() })
                     }
+                    M::Redirect { gateway, quoted, .. } => {
+                        return self.redirect_input(now, interface, from, gateway, quoted);
+                    }
                     _ => return,
                 };
                 self.icmp_error(now, quoted, PathReport { from, error });
@@ -180,6 +185,12 @@ impl Stack {
                         M::ParameterProblem { code, pointer, quoted } => {
                             (quoted, PathError::ParameterProblem { code, pointer })
                         }
+                        M::Other { kind, code, rest } if ndp::KINDS.contains(&kind) => {
+                            return self.ndp_input(now, interface, packet, (kind, code, rest));
+                        }
+                        M::Other { kind, rest, .. } if mld::Message::is_kind(kind) => {
+                            return self.mld_input(now, interface, packet, kind, rest);
+                        }
                         M::Other { .. } => return,
                     };
                     self.icmp_error(now, quoted, PathReport { from, error });
@@ -192,8 +203,32 @@ impl Stack {
         }
     }
 
+    /// A router says that there is a better first hop (RFC 1122 §3.2.2.2): to the destination of a packet of ours. Only
+    /// Ethernet has hops to choose from.
+    fn redirect_input(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        from: IpAddr,
+        gateway: Ipv4Addr,
+        quoted: &[u8],
+    ) {
+        let Ok(quoted) = Quoted::parse(quoted) else {
+            self.stats.icmp_in_errors += 1;
+            return;
+        };
+        let gateway = IpAddr::V4(gateway);
+        // The new hop is on the same link, and what is redirected was sent by us.
+        if self.link(interface).is_some()
+            && self.is_for_us(interface, quoted.src)
+            && self.next_hop(interface, gateway) == Some(gateway)
+        {
+            self.redirected(now, interface, from, quoted.dst, gateway);
+        }
+    }
+
     /// An error about a packet of ours: it must name something that we did send (RFC 5927 §4).
-    fn icmp_error(&mut self, now: Instant, quoted: &[u8], report: PathReport) {
+    pub(super) fn icmp_error(&mut self, now: Instant, quoted: &[u8], report: PathReport) {
         let Ok(quoted) = Quoted::parse(quoted) else {
             self.stats.icmp_in_errors += 1;
             return;
@@ -273,6 +308,7 @@ impl Stack {
                     Complaint::PortUnreachable => unreachable(U::Port),
                     Complaint::UnknownProtocol { .. } => unreachable(U::Protocol),
                     Complaint::NoRoute => unreachable(U::Net),
+                    Complaint::HostUnreachable => unreachable(U::Host),
                     Complaint::Prohibited => unreachable(U::AdminProhibited),
                     Complaint::TooBig { mtu } => unreachable(U::FragmentationNeeded { mtu }),
                     Complaint::TimeExceeded { in_reassembly } => {
@@ -293,6 +329,7 @@ impl Stack {
                 let message = match complaint {
                     Complaint::PortUnreachable => unreachable(U::Port),
                     Complaint::NoRoute => unreachable(U::NoRoute),
+                    Complaint::HostUnreachable => unreachable(U::Address),
                     Complaint::Prohibited => unreachable(U::AdminProhibited),
                     Complaint::TooBig { mtu } => M::PacketTooBig { mtu: mtu.into(), quoted },
                     Complaint::TimeExceeded { in_reassembly } => {
@@ -329,7 +366,7 @@ impl Stack {
             src,
             dst,
             protocol: if dst.is_ipv4() { Protocol::ICMP } else { Protocol::ICMPV6 },
-            hop_limit: self.default_options.hop_limit,
+            hop_limit: self.hop_limit(interface, dst.is_ipv6(), self.default_options.hop_limit),
             traffic_class: 0,
             ident: 0,
             dont_fragment: true,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use usernet_wire::ip::{Packet, Protocol};
 use usernet_wire::tcp::{Flags, Repr};
-use usernet_wire::{Error, SeqNumber};
+use usernet_wire::{Error, SeqNumber, ndp};
 
 use super::Stack;
 use super::address::Delivery;
@@ -16,28 +16,56 @@ use crate::interface::InterfaceId;
 use crate::tcp::{Connection, Ctx, Grant, Owner, Segment, Tuple, Verdict};
 use crate::time::Instant;
 
+/// How a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// We sent it ourselves.
+    Own,
+    /// The link brought it to us.
+    ToUs,
+    /// The link brought it to a group or to everybody.
+    ToMany,
+}
+
+fn is_ndp(packet: &Packet, frame: &RxFrame) -> bool {
+    packet.protocol == Protocol::ICMPV6
+        && frame.data.get(packet.payload_offset).is_some_and(|kind| ndp::KINDS.contains(kind))
+}
+
 impl Stack {
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
         self.stats.frames_in += 1;
-        self.ip_input(now, interface, frame, false);
+        match self.link(interface).map(|link| link.mac) {
+            Some(mac) => self.ethernet_input(now, interface, mac, frame),
+            None => self.ip_input(now, interface, frame, Arrival::ToUs),
+        }
     }
 
-    /// Takes an IP packet. `own` says that we sent it.
+    /// Takes an IP packet.
     pub(super) fn ip_input(
         &mut self,
         now: Instant,
         interface: InterfaceId,
         frame: RxFrame,
-        own: bool,
+        arrival: Arrival,
     ) {
         let packet = match Packet::parse(&frame.data) {
             Ok(packet) => packet,
             Err(error) => return self.malformed(now, interface, &frame.data, error),
         };
+        let own = arrival == Arrival::Own;
         let delivery = self.delivery(interface, packet.src, packet.dst, own);
         match delivery {
-            Delivery::Drop => self.stats.ip_in_addr_errors += 1,
+            Delivery::Drop => {
+                if !self.heard_as_ourselves(now, interface, &packet, &frame) {
+                    self.stats.ip_in_addr_errors += 1;
+                }
+            }
+            // RFC 1122 §3.3.6: what was sent to many by the link is for many by its address, or a mistake.
+            Delivery::Unicast | Delivery::Forward if arrival == Arrival::ToMany => {
+                self.stats.ip_in_addr_errors += 1;
+            }
             Delivery::Forward => self.forward(now, interface, &packet, &frame),
             _ if packet.fragment.is_some() => {
                 let whole =
@@ -47,12 +75,33 @@ impl Stack {
                 match Packet::parse(&frame.data) {
                     // Nobody cuts fragments again but who wants to hide something.
                     Ok(packet) if packet.fragment.is_some() => self.stats.ip_frag_drops += 1,
+                    // RFC 6980 §5: neighbour discovery in fragments is an attempt to get past a guard.
+                    Ok(packet) if is_ndp(&packet, &frame) => self.stats.nd_in_errors += 1,
                     Ok(packet) => self.upper_input(now, interface, &packet, frame, delivery),
                     Err(error) => self.malformed(now, interface, &frame.data, error),
                 }
             }
             _ => self.upper_input(now, interface, &packet, frame, delivery),
         }
+    }
+
+    /// Takes an advertisement from an address of ours: it is how another station says that it has it.
+    fn heard_as_ourselves(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        frame: &RxFrame,
+    ) -> bool {
+        let claims = self.link(interface).is_some()
+            && packet.fragment.is_none()
+            && is_ndp(packet, frame)
+            && self.is_for_us(interface, packet.src)
+            && (self.is_for_us(interface, packet.dst) || self.listens_to(interface, packet.dst));
+        if claims {
+            self.icmp_input(now, interface, packet, frame.clone(), Delivery::Multicast);
+        }
+        claims
     }
 
     /// Takes a whole packet that is for us to its protocol.
@@ -77,6 +126,9 @@ impl Stack {
             }
             Protocol::ICMPV6 if packet.dst.is_ipv6() => {
                 self.icmp_input(now, interface, packet, frame, delivery);
+            }
+            Protocol::IGMP if packet.dst.is_ipv4() && self.link(interface).is_some() => {
+                self.igmp_input(now, interface, packet, &frame);
             }
             _ if taken => {}
             // RFC 8200 §4.7: nothing follows, and nothing is wrong.
@@ -149,12 +201,17 @@ impl Stack {
         let header = segment.header.clone();
         let len = segment.len();
         let (numbers, _) = conn.reset_numbers();
+        let acked = conn.bytes_acked();
         let mut segment = Some(segment);
         let verdict = self.with(now, id, |conn, ctx| {
             // TIME-WAIT gives a SYN back that may open the connection anew; nothing else needs the segment again.
             let segment = segment.take()?;
             Some(conn.on_segment(ctx, segment))
         });
+        let progress = self.connections.get(id).filter(|conn| conn.bytes_acked() != acked);
+        if let Some(through) = progress.map(|conn| conn.path.interface) {
+            self.confirm_reachable(now, through, tuple.remote);
+        }
         match verdict.flatten() {
             Some(Verdict::Reset) => self.refuse(interface, &tuple, &header, len),
             // Only for a listener that takes it: a SYN that opens nothing ends nothing either, and is acknowledged.

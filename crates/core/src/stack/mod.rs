@@ -2,17 +2,24 @@
 //! calls in `sockets.rs`, addresses and routes in `route.rs`.
 
 mod address;
+mod arp;
+mod autoconf;
 mod fastopen;
 mod flow;
 mod forward;
 mod fragment;
+mod groups;
 mod icmp;
 mod input;
+mod link;
+mod ndp;
+mod neighbor;
 mod output;
 mod ping;
 mod pmtu;
 mod raw;
 mod route;
+mod router;
 mod sockets;
 mod stats;
 mod syn_cookies;
@@ -20,6 +27,7 @@ mod udp;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +37,9 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use crate::config::{Config, Secrets, SocketOptions};
-use crate::event::{Event, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId};
+use crate::event::{
+    AddressChange, Event, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId,
+};
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
 use crate::tcp::{Connection, CookieCache, CookieKeys, Ctx, Owner, StateName, Tuple};
@@ -47,6 +57,7 @@ pub(crate) use stats::TraceLog;
 use flow::Flows;
 use fragment::{Idents, Reassembler};
 use icmp::{Complaint, IcmpLimit};
+use link::LinkTimers;
 use output::OutQueue;
 use ping::{Ping, PingKey};
 use pmtu::PathMtus;
@@ -96,6 +107,7 @@ enum Queued {
     Ping(PingId),
     /// Look at the flows that nobody was told of.
     Flows,
+    Address(InterfaceId, IpAddr, AddressChange),
 }
 
 /// A TCP/IP stack.
@@ -106,6 +118,8 @@ pub struct Stack {
     isn_key: KeyedHash,
     port_key: KeyedHash,
     syn_cookie_key: SynCookieKey,
+    /// Key of the interface identifiers that addresses are formed with.
+    identifier_key: [u8; 16],
     rng: ChaCha8Rng,
     interfaces: SlotMap<InterfaceId, Interface>,
     loopback: Option<InterfaceId>,
@@ -116,6 +130,9 @@ pub struct Stack {
     ports: HashMap<u16, SmallVec<[ListenerId; 2]>>,
     /// Counters of the port choice (RFC 6056 §3.3.4).
     port_counters: [u16; 16],
+    link_timers: LinkTimers,
+    /// Events of addresses in the queue.
+    address_events: usize,
     /// Exactly one entry per connection that waits for time; moved later lazily, when it fires.
     timers: BTreeSet<(Instant, SocketId)>,
     /// Connections that may have something to send, and how much the first of them was given in a row.
@@ -141,6 +158,7 @@ pub struct Stack {
     current: Vec<u8>,
     /// Frames to ourselves, and the interface they would have gone out on.
     looped: VecDeque<(InterfaceId, RxFrame)>,
+    /// The header of the frame that is being transmitted: Ethernet's has its place before IP's.
     header: [u8; 128],
     time_wait_order: VecDeque<SocketId>,
     trace: TraceLog,
@@ -164,6 +182,7 @@ impl Stack {
             isn_key: KeyedHash(secrets.isn),
             port_key: KeyedHash(secrets.port),
             syn_cookie_key: SynCookieKey::new(secrets.cookie),
+            identifier_key: secrets.port,
             rng: ChaCha8Rng::seed_from_u64(seed),
             interfaces: SlotMap::with_key(),
             loopback: None,
@@ -173,6 +192,8 @@ impl Stack {
             listeners: SlotMap::with_key(),
             ports: HashMap::new(),
             port_counters: [0; 16],
+            link_timers: LinkTimers::default(),
+            address_events: 0,
             timers: BTreeSet::new(),
             tx: VecDeque::new(),
             tx_burst: 0,
@@ -229,6 +250,7 @@ impl Stack {
             let complaint = Complaint::TimeExceeded { in_reassembly: true };
             self.complain(now, interface, &first, complaint);
         }
+        self.link_timeouts(now);
         self.ping_timeouts(now);
         self.flow_timeouts(now);
     }
@@ -239,6 +261,7 @@ impl Stack {
         [
             self.timers.first().map(|(at, _)| *at),
             self.reassembler.deadline(),
+            self.link_timers.deadline(),
             self.ping_timers.first().map(|(at, _)| *at),
             self.flows.timers.first().map(|(at, _)| *at),
         ]
@@ -284,6 +307,10 @@ impl Stack {
                 Queued::Flows => {
                     let Some(id) = self.next_fresh_flow() else { continue };
                     return Some(Event::Flow(id));
+                }
+                Queued::Address(interface, addr, change) => {
+                    self.address_events -= 1;
+                    return Some(Event::Address(interface, addr, change));
                 }
             }
         }

@@ -1,11 +1,15 @@
 //! Frames out: segments of connections, RSTs, and what goes to ourselves.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
+use usernet_wire::ethernet::HEADER_LEN as ETHERNET_LEN;
 use usernet_wire::ip::{Protocol, Repr as IpRepr};
 use usernet_wire::tcp::{self as wire, Flags, Repr};
 
 use super::Stack;
+use super::input::Arrival;
+use super::link::{Framing, addresses_of, behind_ethernet};
 use crate::event::{RawId, SocketId, UdpId};
 use crate::frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
 use crate::interface::InterfaceId;
@@ -52,6 +56,8 @@ pub(super) struct Outgoing {
 /// Packets that wait to be transmitted.
 #[derive(Debug, Default)]
 pub(super) struct OutQueue {
+    /// Frames with their Ethernet header: ARP, and what had waited for its neighbour. First of all.
+    framed: VecDeque<Outgoing>,
     /// The stack's own; before all others.
     control: VecDeque<Outgoing>,
     control_bytes: usize,
@@ -73,6 +79,20 @@ impl OutQueue {
             Class::Forward => self.forward_bytes + bytes <= MAX_FORWARD_BYTES,
             Class::Udp(_) | Class::Raw(_) => true,
         }
+    }
+
+    /// Queues what was bounded where it waited.
+    pub(super) fn push_framed(&mut self, frame: Outgoing) {
+        self.framed.push_back(frame);
+    }
+
+    /// Queues a frame unless too many wait.
+    pub(super) fn push_framed_if_room(&mut self, frame: Outgoing) -> bool {
+        let room = self.framed.len() < MAX_CONTROL;
+        if room {
+            self.framed.push_back(frame);
+        }
+        room
     }
 
     fn push(&mut self, packet: Outgoing) {
@@ -125,10 +145,19 @@ impl OutQueue {
 struct Frame {
     id: SocketId,
     interface: InterfaceId,
-    header_len: usize,
+    addresses: (IpAddr, IpAddr),
+    /// Where its header begins in the stack's: 0 with an Ethernet header.
+    header_start: usize,
+    header_end: usize,
     payload: (usize, usize),
     checksum: Option<TxChecksum>,
     gso: Option<Gso>,
+}
+
+/// A packet, and where its Ethernet header is: at 0 of the stack's header, or nowhere.
+struct Framed {
+    outgoing: Outgoing,
+    header_start: usize,
 }
 
 impl Stack {
@@ -138,8 +167,19 @@ impl Stack {
         loop {
             if let Some((interface, frame)) = self.looped.pop_front() {
                 self.stats.frames_in += 1;
-                self.ip_input(now, interface, frame, true);
+                self.ip_input(now, interface, frame, Arrival::Own);
                 continue;
+            }
+            if let Some(frame) = self.out.framed.pop_front() {
+                self.stats.frames_out += 1;
+                self.current = frame.bytes;
+                return Some(Transmit {
+                    interface: frame.interface,
+                    header: &self.current,
+                    payload: [&[], &[]],
+                    checksum: frame.checksum,
+                    gso: frame.gso,
+                });
             }
             // Segments and datagrams take turns, so that neither starves the other.
             let mut next = self.out.pop_control();
@@ -148,28 +188,44 @@ impl Stack {
                 next = self.out.pop_datagram();
             }
             if let Some(packet) = next {
-                self.stats.frames_out += 1;
                 self.sent(packet.class, packet.bytes.len());
                 if Some(packet.interface) == self.loopback {
+                    self.stats.frames_out += 1;
                     self.loop_back(packet.interface, Payload::from(packet.bytes));
                     continue;
                 }
-                self.current = packet.bytes;
+                let Some(packet) = self.frame_packet(now, packet) else { continue };
+                self.stats.frames_out += 1;
+                let framed = packet.header_start == 0;
+                self.current = packet.outgoing.bytes;
+                // What is segmented has all its headers in one piece, as devices want them.
+                let (header, payload): (&[u8], &[u8]) = if framed {
+                    (&self.header[..ETHERNET_LEN], &self.current)
+                } else {
+                    (&self.current, &[])
+                };
                 return Some(Transmit {
-                    interface: packet.interface,
-                    header: &self.current,
-                    payload: [&[], &[]],
-                    checksum: packet.checksum,
-                    gso: packet.gso,
+                    interface: packet.outgoing.interface,
+                    header,
+                    payload: [payload, &[]],
+                    checksum: packet.outgoing.checksum,
+                    gso: packet.outgoing.gso,
                 });
             }
             self.out.segment_next = false;
-            let Some(frame) = self.next_segment(now, None) else {
-                if self.out.datagrams.is_empty() {
+            let Some(mut frame) = self.next_segment(now, None) else {
+                // Resolving a neighbour on the way may have queued a question.
+                if self.out.datagrams.is_empty()
+                    && self.out.framed.is_empty()
+                    && self.out.control.is_empty()
+                {
                     return None;
                 }
                 continue;
             };
+            if Some(frame.interface) != self.loopback && !self.frame_segment(now, &mut frame) {
+                continue;
+            }
             self.stats.frames_out += 1;
             if Some(frame.interface) == self.loopback {
                 let bytes = self.transmit(&frame).to_vec();
@@ -178,6 +234,66 @@ impl Stack {
             }
             return Some(self.transmit(&frame));
         }
+    }
+
+    /// Gives a packet its Ethernet header, where its interface wants one; nothing when it has to wait or goes nowhere.
+    fn frame_packet(&mut self, now: Instant, mut packet: Outgoing) -> Option<Framed> {
+        let interface = packet.interface;
+        if self.link(interface).is_none() {
+            return Some(Framed { outgoing: packet, header_start: ETHERNET_LEN });
+        }
+        let (src, dst) = addresses_of(&packet.bytes)?;
+        match self.framing(now, interface, src, dst) {
+            Framing::None => Some(Framed { outgoing: packet, header_start: ETHERNET_LEN }),
+            Framing::To(mac) if packet.gso.is_some() => {
+                self.send_framed(mac, packet);
+                None
+            }
+            Framing::To(mac) => {
+                let header = self.ethernet_header(interface, mac, packet.bytes[0]);
+                self.header[..ETHERNET_LEN].copy_from_slice(&header);
+                packet.checksum = packet.checksum.map(behind_ethernet);
+                Some(Framed { outgoing: packet, header_start: 0 })
+            }
+            Framing::Wait(next_hop) => {
+                self.wait_for(next_hop, packet);
+                None
+            }
+            Framing::Nowhere => {
+                self.undeliverable(now, &packet);
+                None
+            }
+        }
+    }
+
+    /// Gives a segment its Ethernet header, where its interface wants one; false when it has to wait or goes nowhere.
+    fn frame_segment(&mut self, now: Instant, frame: &mut Frame) -> bool {
+        let (src, dst) = frame.addresses;
+        let framing = self.framing(now, frame.interface, src, dst);
+        match framing {
+            Framing::None => return true,
+            Framing::To(mac) => {
+                let first = self.header[ETHERNET_LEN];
+                let header = self.ethernet_header(frame.interface, mac, first);
+                self.header[..ETHERNET_LEN].copy_from_slice(&header);
+                frame.header_start = 0;
+                frame.checksum = frame.checksum.map(behind_ethernet);
+                return true;
+            }
+            Framing::Wait(_) | Framing::Nowhere => {}
+        }
+        let packet = Outgoing {
+            interface: frame.interface,
+            bytes: self.transmit(frame).to_vec(),
+            checksum: frame.checksum,
+            gso: frame.gso,
+            class: Class::Control,
+        };
+        match framing {
+            Framing::Wait(next_hop) => self.wait_for(next_hop, packet),
+            _ => self.undeliverable(now, &packet),
+        }
+        false
     }
 
     /// Takes in a packet of our own. Its checksum need not be there.
@@ -270,7 +386,7 @@ impl Stack {
         loop {
             if let Some((interface, frame)) = self.looped.pop_front() {
                 self.stats.frames_in += 1;
-                self.ip_input(now, interface, frame, true);
+                self.ip_input(now, interface, frame, Arrival::Own);
             } else if let Some(packet) = self.out.pop_to(loopback) {
                 self.stats.frames_out += 1;
                 self.sent(packet.class, packet.bytes.len());
@@ -329,7 +445,13 @@ impl Stack {
             }
             let (tuple, path) = (conn.tuple, conn.path);
             let (traffic_class, hop_limit) = (conn.options.traffic_class, conn.options.hop_limit);
-            let offload = self.interfaces.get(path.interface).map(|i| i.config.offload);
+            let interface = self.interfaces.get(path.interface);
+            let offload = interface.map(|i| i.config.offload);
+            // As `hop_limit`, whose borrow would be of the whole stack.
+            let hop_limit = interface
+                .filter(|_| tuple.remote.is_ipv6() && hop_limit == self.default_options.hop_limit)
+                .and_then(|i| i.link.as_deref()?.hop_limit)
+                .unwrap_or(hop_limit);
             let tcp_len = built.header.header_len();
             let data_len = built.payload.1;
             let ip = IpRepr {
@@ -345,8 +467,9 @@ impl Stack {
                 payload_len: tcp_len + data_len,
             };
             let ip_len = ip.header_len();
-            ip.emit(&mut self.header[..ip_len]);
-            let tcp_header = &mut self.header[ip_len..ip_len + tcp_len];
+            let header = &mut self.header[ETHERNET_LEN..];
+            ip.emit(&mut header[..ip_len]);
+            let tcp_header = &mut header[ip_len..ip_len + tcp_len];
             built.header.emit(tcp_header);
             let by_device = offload.is_some_and(|o| o.tx_checksum);
             let gso = data_len > usize::from(built.mss) && data_len > 0;
@@ -364,7 +487,9 @@ impl Stack {
             return Some(Frame {
                 id,
                 interface: path.interface,
-                header_len: ip_len + tcp_len,
+                addresses: (tuple.local, tuple.remote),
+                header_start: ETHERNET_LEN,
+                header_end: ETHERNET_LEN + ip_len + tcp_len,
                 payload: built.payload,
                 checksum: by_device.then_some(TxChecksum {
                     start: ip_len as u16,
@@ -381,7 +506,7 @@ impl Stack {
     fn transmit(&self, frame: &Frame) -> Transmit<'_> {
         Transmit {
             interface: frame.interface,
-            header: &self.header[..frame.header_len],
+            header: &self.header[frame.header_start..frame.header_end],
             payload: self
                 .connections
                 .get(frame.id)
@@ -443,6 +568,7 @@ impl Stack {
     ) {
         header.src_port = tuple.local_port;
         header.dst_port = tuple.remote_port;
+        let hop_limit = self.hop_limit(interface, tuple.remote.is_ipv6(), hop_limit);
         let tcp_len = header.header_len();
         let ip = IpRepr {
             src: tuple.local,

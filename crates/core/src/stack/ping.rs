@@ -107,7 +107,7 @@ impl Stack {
             src: local,
             dst: remote,
             protocol: if remote.is_ipv4() { Protocol::ICMP } else { Protocol::ICMPV6 },
-            hop_limit: options.hop_limit,
+            hop_limit: self.hop_limit(interface, remote.is_ipv6(), options.hop_limit),
             traffic_class: 0,
             ident: 0,
             dont_fragment: true,

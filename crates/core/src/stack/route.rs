@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Stack;
+use super::link::Link;
 use crate::error::InterfaceError;
 use crate::event::SocketId;
-use crate::interface::{InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route, is_unicast};
+use crate::interface::{
+    AddressOrigin, AddressState, InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route,
+    is_unicast,
+};
 use crate::tcp::Path;
 use crate::time::Instant;
 
@@ -23,15 +27,30 @@ pub(super) struct Interface {
     pub(super) loopback: bool,
     /// The multicast groups that were joined, and how often.
     pub(super) groups: BTreeMap<IpAddr, usize>,
+    /// Of an Ethernet interface.
+    pub(super) link: Option<Box<Link>>,
 }
 
 impl Interface {
     fn new(config: InterfaceConfig, loopback: bool) -> Self {
-        Self { config, loopback, groups: BTreeMap::new() }
+        Self { config, loopback, groups: BTreeMap::new(), link: None }
     }
 
     fn has(&self, addr: IpAddr) -> bool {
         self.config.addresses.iter().any(|cidr| cidr.addr == addr)
+    }
+
+    /// Whether it is to have `addr`, and checks that nobody else does.
+    fn checks(&self, addr: IpAddr) -> bool {
+        let assigned = self.link.as_ref().and_then(|link| link.addresses.get(&addr));
+        assigned.is_some_and(|a| a.info.state == AddressState::Tentative)
+    }
+
+    /// Whether the prefix of an address says what is on the link: of one formed of a router's prefix it does not (RFC 5942
+    /// §4).
+    fn is_prefix_on_link(&self, addr: IpAddr) -> bool {
+        let assigned = self.link.as_ref().and_then(|link| link.addresses.get(&addr));
+        assigned.is_none_or(|a| a.info.origin != AddressOrigin::Slaac)
     }
 }
 
@@ -55,14 +74,15 @@ impl Stack {
     ///
     /// # Errors
     /// [`InterfaceError::InvalidMtu`] below 576 bytes (1280 with an IPv6 address), [`InterfaceError::InvalidAddress`] for
-    /// what is not a host's, [`InterfaceError::AddressInUse`] for what an interface has already.
+    /// what is not a host's, [`InterfaceError::AddressInUse`] for what an interface has already,
+    /// [`InterfaceError::InvalidMac`] for a hardware address that no station has.
     pub fn add_interface(
         &mut self,
-        _now: Instant,
+        now: Instant,
         config: InterfaceConfig,
     ) -> Result<InterfaceId, InterfaceError> {
-        let least =
-            if config.addresses.iter().any(|a| a.addr.is_ipv6()) { MIN_MTU_V6 } else { MIN_MTU_V4 };
+        let v6 = config.slaac || config.addresses.iter().any(|a| a.addr.is_ipv6());
+        let least = if v6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
         if config.mtu < least {
             return Err(InterfaceError::InvalidMtu);
         }
@@ -72,7 +92,17 @@ impl Stack {
                 return Err(InterfaceError::AddressInUse);
             }
         }
-        Ok(self.interfaces.insert(Interface::new(config, false)))
+        let mut interface = Interface::new(config, false);
+        let Medium::Ethernet(mac) = interface.config.medium else {
+            return Ok(self.interfaces.insert(interface));
+        };
+        if !mac.is_unicast() {
+            return Err(InterfaceError::InvalidMac);
+        }
+        interface.link = Some(Box::new(Link::new(mac, self.table.hasher())));
+        let id = self.interfaces.insert(interface);
+        self.start_link(now, id);
+        Ok(id)
     }
 
     fn check_address(&self, address: IpCidr) -> Result<(), InterfaceError> {
@@ -81,7 +111,7 @@ impl Stack {
         if !is_unicast(addr) || prefix_len > max || address.broadcast() == Some(addr) {
             return Err(InterfaceError::InvalidAddress);
         }
-        if self.interfaces.values().any(|i| i.has(addr)) {
+        if self.interfaces.values().any(|i| i.has(addr) || i.checks(addr)) {
             return Err(InterfaceError::AddressInUse);
         }
         Ok(())
@@ -101,6 +131,7 @@ impl Stack {
             return Err(InterfaceError::NoSuchInterface);
         }
         self.routes.retain(|route| route.interface != id);
+        self.link_timers.forget(id);
         Ok(())
     }
 
@@ -110,7 +141,7 @@ impl Stack {
     /// As [`add_interface`](Self::add_interface).
     pub fn add_address(
         &mut self,
-        _now: Instant,
+        now: Instant,
         id: InterfaceId,
         address: IpCidr,
     ) -> Result<(), InterfaceError> {
@@ -119,7 +150,12 @@ impl Stack {
         if address.addr.is_ipv6() && interface.config.mtu < MIN_MTU_V6 {
             return Err(InterfaceError::InvalidMtu);
         }
-        interface.config.addresses.push(address);
+        if interface.link.is_some() {
+            let origin = AddressOrigin::Manual;
+            self.assign(now, id, address, origin, Instant::FAR_FUTURE, 0);
+        } else {
+            interface.config.addresses.push(address);
+        }
         Ok(())
     }
 
@@ -136,7 +172,8 @@ impl Stack {
         let interface = self.interfaces.get_mut(id).ok_or(InterfaceError::NoSuchInterface)?;
         let before = interface.config.addresses.len();
         interface.config.addresses.retain(|cidr| cidr.addr != address);
-        if interface.config.addresses.len() == before {
+        let removed = interface.config.addresses.len() != before;
+        if !self.unassign(id, address) && !removed {
             return Err(InterfaceError::InvalidAddress);
         }
         Ok(())
@@ -154,7 +191,10 @@ impl Stack {
             return Err(InterfaceError::InvalidAddress);
         }
         if let Some(via) = route.via {
-            let on_link = interface.config.addresses.iter().any(|cidr| cidr.contains(via));
+            // RFC 4861 §5.2: link-local addresses are on every link that speaks IPv6.
+            let link_local = matches!(via, IpAddr::V6(a) if a.is_unicast_link_local());
+            let on_link = interface.config.addresses.iter().any(|cidr| cidr.contains(via))
+                || link_local && interface.link.is_some();
             if via.is_ipv4() != route.to.addr.is_ipv4() || !on_link || !is_unicast(via) {
                 return Err(InterfaceError::InvalidNextHop);
             }
@@ -265,25 +305,45 @@ impl Stack {
     }
 
     /// The way to a host that is not us, by the longest prefix: through which interface, and to which next hop. An
-    /// interface's own subnets are routes too.
+    /// interface's own subnets are routes too, and so is what routers said; of equally long prefixes a subnet goes before
+    /// a configured route, and that before a router's.
     pub(super) fn lookup(&self, remote: IpAddr) -> Option<(InterfaceId, IpAddr)> {
+        self.lookup_within(remote, None)
+    }
+
+    /// As [`lookup`](Self::lookup), through `only` where it is given.
+    pub(super) fn lookup_within(
+        &self,
+        remote: IpAddr,
+        only: Option<InterfaceId>,
+    ) -> Option<(InterfaceId, IpAddr)> {
         let mut best: Option<(u8, InterfaceId, IpAddr)> = None;
         let mut consider = |len: u8, id: InterfaceId, via: IpAddr| {
             if best.is_none_or(|(l, ..)| len > l) {
                 best = Some((len, id, via));
             }
         };
-        for (id, i) in self.interfaces.iter().filter(|(_, i)| !i.loopback) {
+        let asked = |id: InterfaceId| only.is_none_or(|only| only == id);
+        for (id, i) in self.interfaces.iter().filter(|(id, i)| !i.loopback && asked(*id)) {
             for cidr in &i.config.addresses {
-                if cidr.contains(remote) {
+                if cidr.contains(remote) && i.is_prefix_on_link(cidr.addr) {
                     consider(cidr.prefix_len, id, remote);
                 }
             }
+            for prefix in i.link.iter().flat_map(|link| &link.prefixes) {
+                if prefix.cidr.contains(remote) {
+                    consider(prefix.cidr.prefix_len, id, remote);
+                }
+            }
         }
-        for route in &self.routes {
+        for route in self.routes.iter().filter(|route| asked(route.interface)) {
             if route.to.contains(remote) {
                 consider(route.to.prefix_len, route.interface, route.via.unwrap_or(remote));
             }
+        }
+        if best.is_none() && remote.is_ipv6() {
+            let mut ids = self.interfaces.keys().filter(|id| asked(*id));
+            return ids.find_map(|id| Some((id, self.default_router(id)?)));
         }
         best.map(|(_, id, via)| (id, via))
     }
@@ -296,7 +356,7 @@ impl Stack {
     }
 
     /// Connections follow the routes when these change.
-    fn reroute(&mut self) {
+    pub(super) fn reroute(&mut self) {
         let ids: Vec<SocketId> = self.connections.keys().collect();
         for id in ids {
             let (tuple, path) = (self.connections[id].tuple, self.connections[id].path);
@@ -318,7 +378,7 @@ impl Stack {
         match self.interfaces.get(id) {
             Some(i) => Path {
                 interface: id,
-                mtu: i.config.mtu,
+                mtu: i.link.as_ref().and_then(|l| l.mtu_v6).filter(|_| v6).unwrap_or(i.config.mtu),
                 tso: if v6 { i.config.offload.tso6 } else { i.config.offload.tso4 },
             },
             None => {

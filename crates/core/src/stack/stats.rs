@@ -27,6 +27,28 @@ stats! {
     frames_in,
     /// Frames taken out, loopback's too.
     frames_out,
+    /// Ethernet frames that were malformed, and ARP packets.
+    link_in_errors,
+    /// Ethernet frames for other stations, of other protocols, or our own come back.
+    link_in_filtered,
+    /// ARP packets received.
+    arp_in_msgs,
+    /// ARP packets sent.
+    arp_out_msgs,
+    /// Neighbour discovery messages that were malformed or not to be believed.
+    nd_in_errors,
+    /// Neighbours that did not answer.
+    neighbor_failed,
+    /// Neighbours forgotten because others needed their place.
+    neighbor_evicted,
+    /// Packets dropped because their neighbour did not answer, or too many waited for it.
+    neighbor_drops,
+    /// Times another station claimed an address of ours.
+    address_conflicts,
+    /// Multicast membership messages (IGMP, MLD) that were malformed or not to be believed.
+    igmp_in_errors,
+    /// Redirects believed.
+    redirects,
     /// Packets with a malformed IP header (`IpInHdrErrors`).
     ip_in_hdr_errors,
     /// Packets to or from an address that is not right on that interface (`IpInAddrErrors`).

@@ -407,7 +407,8 @@ impl Stack {
             };
             // RFC 919 §7: a broadcast reaches its sender too.
             let looped = broadcast && Some(interface) != self.loopback;
-            return Ok(Way { interface, source, hop_limit: settings.hop_limit, looped });
+            let hop_limit = self.hop_limit(interface, to.is_ipv6(), settings.hop_limit);
+            return Ok(Way { interface, source, hop_limit, looped });
         }
         let asked =
             settings.interface.or(if limited { None } else { settings.multicast_interface });

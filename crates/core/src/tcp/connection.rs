@@ -763,6 +763,11 @@ impl Connection {
         }
     }
 
+    /// Bytes of data that the peer has acknowledged.
+    pub(crate) fn bytes_acked(&self) -> u64 {
+        self.counters.bytes_acked
+    }
+
     /// What `ss -ti` would show.
     pub(crate) fn info(&self) -> Info {
         let snd = self.state.sender();

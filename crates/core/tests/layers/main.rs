@@ -1,8 +1,13 @@
 //! The layers below and beside TCP, in virtual time: stacks on perfect wires, and crafted frames.
 
+mod autoconf;
+mod ethernet;
 mod flow;
 mod forward;
+mod groups;
 mod hostile;
+mod lan;
+mod neighbor;
 mod ping;
 mod raw;
 mod reassembly;
