@@ -43,7 +43,8 @@ pub struct Config {
     pub ephemeral_ports: (u16, u16),
     /// Most connections at once, TIME-WAIT and half-open ones included.
     pub max_connections: usize,
-    /// Most half-open connections of one listener (Linux `tcp_max_syn_backlog`): its backlog, 1,024 at least, up to this.
+    /// Most half-open connections of one listener (Linux `tcp_max_syn_backlog`): its backlog, 1,024 at least, up to this
+    /// (and up to twice this where cookies bring them while the accept queue is full).
     /// What happens beyond is `syn_cookies`' to say.
     pub max_syn_backlog: usize,
     /// What answers a SYN when nothing more can be remembered of it.
@@ -52,8 +53,14 @@ pub struct Config {
     pub max_time_wait: usize,
     /// How long TIME-WAIT lasts: 2 MSL, 60 s as in Linux (RFC 9293 §3.4.2).
     pub time_wait: Duration,
-    /// Most bytes that all receive queues together hold before windows stop opening.
+    /// Bytes that all receive queues together may hold, bookkeeping of out-of-order data included (the receiving half of
+    /// Linux's `tcp_mem`). From three quarters of it on, buffers grow no more and count as no larger than they began; from
+    /// all of it on, as no larger than their least, so that windows close; a quarter beyond it, data that exceeds the least
+    /// is dropped, and the peer sends it again.
     pub max_receive_memory: usize,
+    /// Bytes that all send queues together may hold (the sending half). The same steps; what a connection may always have
+    /// queued is its buffer's least, so that none starves.
+    pub max_send_memory: usize,
     /// Whether per-connection trace events (state changes, retransmissions, congestion) are recorded.
     pub trace: bool,
     /// Most trace events that wait to be taken; further ones are counted and lost.
@@ -125,6 +132,7 @@ impl Default for Config {
             max_time_wait: 32_768,
             time_wait: Duration::from_secs(60),
             max_receive_memory: 256 << 20,
+            max_send_memory: 256 << 20,
             trace: false,
             max_trace_events: 65_536,
             forwarding: false,
@@ -160,10 +168,11 @@ pub enum SynCookies {
 /// Settings of a socket. A listener's are inherited by the connections it accepts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SocketOptions {
-    /// Receive queue, bytes: the most the advertised window can be. 2 KiB - 1 GiB.
-    pub recv_buffer: usize,
-    /// Send queue, bytes. 2 KiB - 1 GiB.
-    pub send_buffer: usize,
+    /// Receive queue: the most the advertised window can be. It grows with what the application takes in a round trip
+    /// (Linux `tcp_rmem`).
+    pub recv_buffer: BufferSize,
+    /// Send queue. It grows with the congestion window (Linux `tcp_wmem`).
+    pub send_buffer: BufferSize,
     /// Whether small segments are held back while data is unacknowledged (Nagle, RFC 1122 §4.2.3.4).
     pub nagle: bool,
     /// Longest delay of an acknowledgement (RFC 9293 §3.8.6.3: below 500 ms). Zero acknowledges every segment at once.
@@ -266,6 +275,61 @@ impl std::fmt::Debug for FastOpenKeys {
     }
 }
 
+/// How large a queue of a connection may be, bytes: 2 KiB - 1 GiB. No memory is set aside for it; a queue holds what is in
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferSize {
+    /// This large; it does not tune itself.
+    Fixed(usize),
+    /// It grows with need.
+    Auto {
+        /// What it always may hold, however short the stack's memory is.
+        min: usize,
+        /// What it begins with.
+        default: usize,
+        /// What it grows to at most.
+        max: usize,
+    },
+}
+
+impl BufferSize {
+    /// The receive queue of a socket that says nothing.
+    pub const RECV: Self = Self::Auto { min: 4 << 10, default: 1 << 20, max: 6 << 20 };
+    /// The send queue of a socket that says nothing.
+    pub const SEND: Self = Self::Auto { min: 16 << 10, default: 1 << 20, max: 4 << 20 };
+    /// What a buffer of a fixed size may always hold, if it is that large.
+    const LEAST: usize = 4 << 10;
+
+    /// What it may always hold.
+    pub fn min(self) -> usize {
+        match self {
+            Self::Fixed(n) => n.min(Self::LEAST),
+            Self::Auto { min, default, .. } => min.min(default),
+        }
+    }
+
+    /// What it begins with.
+    pub fn initial(self) -> usize {
+        match self {
+            Self::Fixed(n) | Self::Auto { default: n, .. } => n,
+        }
+    }
+
+    /// What it grows to at most.
+    pub fn max(self) -> usize {
+        match self {
+            Self::Fixed(n) => n,
+            Self::Auto { default, max, .. } => max.max(default),
+        }
+    }
+}
+
+impl From<usize> for BufferSize {
+    fn from(bytes: usize) -> Self {
+        Self::Fixed(bytes)
+    }
+}
+
 /// When an idle connection is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
@@ -310,8 +374,8 @@ impl std::str::FromStr for Congestion {
 impl Default for SocketOptions {
     fn default() -> Self {
         Self {
-            recv_buffer: 1 << 20,
-            send_buffer: 1 << 20,
+            recv_buffer: BufferSize::RECV,
+            send_buffer: BufferSize::SEND,
             nagle: true,
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,

@@ -24,7 +24,7 @@ mod time;
 mod udp;
 
 pub use config::{
-    Config, Congestion, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits, Secrets,
+    BufferSize, Config, Congestion, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits, Secrets,
     SocketOptions, SynCookies,
 };
 pub use error::{

@@ -41,7 +41,11 @@ const BUFFER: usize = 4096;
 
 /// Buffers so small that they are full soon.
 fn small_buffers() -> Config {
-    let socket = SocketOptions { recv_buffer: BUFFER, send_buffer: BUFFER, ..Default::default() };
+    let socket = SocketOptions {
+        recv_buffer: BUFFER.into(),
+        send_buffer: BUFFER.into(),
+        ..Default::default()
+    };
     Config { socket, ..Config::default() }
 }
 

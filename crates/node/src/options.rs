@@ -82,10 +82,10 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
         config.loopback = on;
     }
     if let Some(bytes) = number(js, options, c"recvBuffer", BUFFER)? {
-        config.socket.recv_buffer = bytes as usize;
+        config.socket.recv_buffer = (bytes as usize).into();
     }
     if let Some(bytes) = number(js, options, c"sendBuffer", BUFFER)? {
-        config.socket.send_buffer = bytes as usize;
+        config.socket.send_buffer = (bytes as usize).into();
     }
     if let Some(ms) = number(js, options, c"timeWait", (0.0, 3_600_000.0))? {
         config.time_wait = Duration::from_secs_f64(ms / 1e3);

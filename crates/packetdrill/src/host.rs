@@ -205,7 +205,9 @@ impl Host {
             Flavour::Linux => space.min(65_535),
         };
         if !set {
-            let _ = stack.tcp_set_options(now, id, |options| options.recv_buffer = buffer);
+            let _ = stack.tcp_set_options(now, id, |options| {
+                options.recv_buffer = buffer.into();
+            });
         }
     }
 }

@@ -119,8 +119,8 @@ impl Settings {
         let millis = |name, default| Duration::from_millis(self.number(name).unwrap_or(default));
         SocketOptions {
             // The shift is made for it; the socket's own space follows once the handshake is over.
-            recv_buffer: self.receive_space_max(),
-            send_buffer: self.send_space(),
+            recv_buffer: self.receive_space_max().into(),
+            send_buffer: self.send_space().into(),
             timestamps: self.on("net.ipv4.tcp_timestamps", "net.inet.tcp.rfc1323", true),
             window_scaling: self.on("net.ipv4.tcp_window_scaling", "net.inet.tcp.rfc1323", true),
             sack: self.on("net.ipv4.tcp_sack", "net.inet.tcp.sack.enable", true),

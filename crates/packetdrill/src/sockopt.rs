@@ -1,6 +1,6 @@
 //! Socket options.
 
-use usernet_core::{Duration, KeepAlive, SocketOptions};
+use usernet_core::{BufferSize, Duration, KeepAlive, SocketOptions};
 
 use crate::calls::{Kind, errno_of};
 use crate::host::Host;
@@ -40,10 +40,10 @@ impl Overrides {
     /// Options of a socket with these changes.
     pub(crate) fn apply(&self, mut options: SocketOptions) -> SocketOptions {
         if let Some(n) = self.receive_buffer {
-            options.recv_buffer = n.max(2048);
+            options.recv_buffer = n.max(2048).into();
         }
         if let Some(n) = self.send_buffer {
-            options.send_buffer = n.max(2048);
+            options.send_buffer = n.max(2048).into();
         }
         options.nagle = !self.no_delay;
         options.max_segment_size = self.max_segment.or(options.max_segment_size);
@@ -171,7 +171,7 @@ impl Host {
         if let Kind::Stream(id) = *kind {
             let now = self.now();
             let _ = self.stack().tcp_set_options(now, id, |options| {
-                let buffer = over.receive_buffer.unwrap_or(options.recv_buffer);
+                let buffer = over.receive_buffer.map_or(options.recv_buffer, BufferSize::Fixed);
                 *options = over.apply(options.clone());
                 options.recv_buffer = buffer;
             });

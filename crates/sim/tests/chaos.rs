@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use usernet_core::{
-    Config, ConnectOptions, ConnectionError, KeepAlive, ListenAddress, ListenOptions, ListenerId,
-    RecvError, SendError, Shutdown, SocketId, SocketOptions, Stack,
+    BufferSize, Config, ConnectOptions, ConnectionError, KeepAlive, ListenAddress, ListenOptions,
+    ListenerId, RecvError, SendError, Shutdown, SocketId, SocketOptions, Stack,
 };
 use usernet_sim::{Duration, HostConfig, Network, NodeId, Pattern, Plan, explore};
 
@@ -55,8 +55,8 @@ impl World {
         let mut net = Network::new(plan.seed);
         let hosts = ["a", "b"].map(|name| {
             let socket = SocketOptions {
-                recv_buffer: 2048 << dice.below(8),
-                send_buffer: 2048 << dice.below(8),
+                recv_buffer: BufferSize::Fixed(2048 << dice.below(8)),
+                send_buffer: BufferSize::Fixed(2048 << dice.below(8)),
                 timestamps: dice.coin(),
                 sack: dice.coin(),
                 retries: 6,

@@ -2,7 +2,7 @@
 //!
 //! More seeds: `USERNET_SEEDS=0..100000 cargo test -p usernet-sim --test explore`.
 
-use usernet_core::{Config, SocketOptions};
+use usernet_core::{BufferSize, Config, SocketOptions};
 use usernet_sim::{Duration, Flow, HostConfig, Pair, Plan, explore};
 
 use common::{Dice, seeds};
@@ -11,8 +11,8 @@ mod common;
 
 fn options(dice: &mut Dice) -> SocketOptions {
     SocketOptions {
-        recv_buffer: 2048 << dice.below(10),
-        send_buffer: 2048 << dice.below(10),
+        recv_buffer: BufferSize::Fixed(2048 << dice.below(10)),
+        send_buffer: BufferSize::Fixed(2048 << dice.below(10)),
         nagle: dice.coin(),
         delayed_ack: Duration::from_millis(dice.below(3) * 40),
         timestamps: dice.coin(),

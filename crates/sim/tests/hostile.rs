@@ -3,7 +3,7 @@
 //!
 //! More seeds: `USERNET_SEEDS=0..100000 cargo test -p usernet-sim --test hostile`.
 
-use usernet_core::{Config, KeepAlive, SocketOptions};
+use usernet_core::{BufferSize, Config, KeepAlive, SocketOptions};
 use usernet_sim::{Action, Duration, Flow, HostConfig, Match, Pair, Plan, explore, fix_checksums};
 
 use common::{Dice, seeds};
@@ -68,8 +68,8 @@ fn forged(plan: &Plan) -> Result<(), String> {
     let dice = &mut Dice::new(plan.seed);
     let [client, server] = [(); 2].map(|()| {
         let socket = SocketOptions {
-            recv_buffer: 2048 << dice.below(10),
-            send_buffer: 2048 << dice.below(10),
+            recv_buffer: BufferSize::Fixed(2048 << dice.below(10)),
+            send_buffer: BufferSize::Fixed(2048 << dice.below(10)),
             timestamps: dice.coin(),
             sack: dice.coin(),
             retries: 5,

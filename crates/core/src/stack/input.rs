@@ -325,10 +325,11 @@ impl Stack {
             Owner::Listener(id) => id,
             Owner::Application | Owner::Orphan => ListenerId::default(),
         };
+        let memory = self.memory();
         let (stats, trace, cookies) = (&mut self.stats, &mut self.trace, &mut self.cookies);
         let time_wait = self.config.time_wait;
         let id = self.connections.insert_with_key(|id| {
-            let mut ctx = Ctx { now, id, stats, trace, time_wait, pressure: false, cookies };
+            let mut ctx = Ctx { now, id, stats, trace, time_wait, memory, cookies };
             Box::new(Connection::accept(
                 &mut ctx, tuple, options, path, iss, ts_offset, listener, syn, grant,
             ))

@@ -42,7 +42,9 @@ use crate::event::{
 };
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
-use crate::tcp::{Connection, CookieCache, CookieKeys, Ctx, Owner, StateName, Tuple};
+use crate::tcp::{
+    Connection, CookieCache, CookieKeys, Ctx, Level, Memory, Owner, StateName, Tuple,
+};
 use crate::time::Instant;
 use crate::udp::UdpSocket;
 
@@ -351,6 +353,14 @@ impl Stack {
         }
     }
 
+    /// How much of the memory for queues is in use.
+    fn memory(&self) -> Memory {
+        Memory {
+            receive: Level::of(self.stats.receive_memory, self.config.max_receive_memory),
+            send: Level::of(self.stats.send_memory, self.config.max_send_memory),
+        }
+    }
+
     /// Calls `f` with a connection and what it needs, then settles what came of it.
     fn with<R>(
         &mut self,
@@ -358,11 +368,12 @@ impl Stack {
         id: SocketId,
         f: impl FnOnce(&mut Connection, &mut Ctx<'_>) -> R,
     ) -> Option<R> {
+        let memory = self.memory();
         let conn = self.connections.get_mut(id)?;
         let mut ctx = Ctx {
             now,
             id,
-            pressure: self.stats.receive_memory >= self.config.max_receive_memory as u64,
+            memory,
             time_wait: self.config.time_wait,
             stats: &mut self.stats,
             trace: &mut self.trace,
@@ -398,10 +409,11 @@ impl Stack {
         self.settle_fast_open(now, id);
         let Some(conn) = self.connections.get_mut(id) else { return };
 
-        let memory = conn.receive_memory();
-        self.stats.receive_memory =
-            (self.stats.receive_memory + memory as u64).saturating_sub(conn.accounted as u64);
-        conn.accounted = memory;
+        let (receive, send) = (conn.receive_memory(), conn.send_memory());
+        let sum = |sum: u64, new: usize, old: usize| (sum + new as u64).saturating_sub(old as u64);
+        self.stats.receive_memory = sum(self.stats.receive_memory, receive, conn.accounted.0);
+        self.stats.send_memory = sum(self.stats.send_memory, send, conn.accounted.1);
+        conn.accounted = (receive, send);
 
         if conn.owner == Owner::Orphan {
             conn.ready &= Ready::FLUSHED | Ready::CLOSED;

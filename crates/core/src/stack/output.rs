@@ -412,6 +412,7 @@ impl Stack {
     fn next_segment(&mut self, now: Instant, only: Option<InterfaceId>) -> Option<Frame> {
         loop {
             let id = *self.tx.front()?;
+            let memory = self.memory();
             let Some(conn) = self.connections.get_mut(id) else {
                 self.tx.pop_front();
                 self.tx_burst = 0;
@@ -423,7 +424,7 @@ impl Stack {
             let mut ctx = Ctx {
                 now,
                 id,
-                pressure: self.stats.receive_memory >= self.config.max_receive_memory as u64,
+                memory,
                 time_wait: self.config.time_wait,
                 stats: &mut self.stats,
                 trace: &mut self.trace,

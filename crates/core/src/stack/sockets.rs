@@ -300,10 +300,11 @@ impl Stack {
         };
         let ts_offset = self.timestamp_offset(&tuple);
         let path = self.path_to(now, interface, remote);
+        let memory = self.memory();
         let (stats, trace, cookies) = (&mut self.stats, &mut self.trace, &mut self.cookies);
         let time_wait = self.config.time_wait;
         let id = self.connections.insert_with_key(|id| {
-            let mut ctx = Ctx { now, id, stats, trace, time_wait, pressure: false, cookies };
+            let mut ctx = Ctx { now, id, stats, trace, time_wait, memory, cookies };
             Box::new(Connection::connect(&mut ctx, tuple, socket_options, path, iss, ts_offset))
         });
         self.enter_table(now, id, tuple);
@@ -381,7 +382,7 @@ impl Stack {
         data: &[u8],
         more: bool,
     ) -> Result<usize, SendError> {
-        self.with_held(now, id, |conn, _| conn.send(data, more))
+        self.with_held(now, id, |conn, ctx| conn.send(ctx, data, more))
             .unwrap_or(Err(SendError::NoSuchSocket))
     }
 
@@ -390,7 +391,7 @@ impl Stack {
     /// # Errors
     /// [`NoSuchSocket`].
     pub fn tcp_send_room(&self, id: SocketId) -> Result<usize, NoSuchSocket> {
-        Ok(self.held(id)?.send_room())
+        Ok(self.held(id)?.send_room(self.memory().send))
     }
 
     /// Asks for a `WRITABLE` event when there is room, as a short send does.

@@ -184,8 +184,12 @@ stats! {
     reassembly_datagrams,
     /// Bytes they hold, bookkeeping included.
     reassembly_memory,
-    /// Bytes that receive queues hold, out-of-order data included.
+    /// Segments whose data was dropped because receive memory was used up (`TcpExtTCPRcvQDrop`).
+    tcp_rcvq_drop,
+    /// Bytes that receive queues hold, out-of-order data included with its bookkeeping.
     receive_memory,
+    /// Bytes that send queues hold.
+    send_memory,
     /// Trace events lost because nobody took them.
     trace_lost,
 }

@@ -180,8 +180,9 @@ impl Stack {
             return false;
         }
         self.stats.syncookies_recv += 1;
-        if listener.is_full() {
-            // Dropped: what the peer sends next tries again.
+        // While the accept queue is full it becomes half-open, so that its SYN-ACK is sent again until there is room: nothing
+        // else might bring this peer back. Nobody can do that without being reached by us.
+        if listener.is_full() && listener.half_open >= 2 * self.config.max_syn_backlog {
             self.stats.listen_overflows += 1;
             return true;
         }

@@ -42,6 +42,11 @@ impl Assembler {
         self.bytes
     }
 
+    /// Memory held, bytes: payload, and the least that a piece costs.
+    pub(crate) fn memory(&self) -> usize {
+        self.charge
+    }
+
     /// Holds `data`, which begins at `seq`, ahead of the gap. Bytes that are held already stay as they are. Answers
     /// whether it was new in part at least; `false` also when holding it would exceed `limit` bytes of memory.
     pub(crate) fn insert(&mut self, mut seq: SeqNumber, mut data: Payload, limit: usize) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp as wire;
 
+use super::buffers::{Level, Memory, RecvTuning};
 use super::fastopen::Grant;
 use super::fastopen_cookies::{Cookie, CookieCache};
 use super::recv_queue::RecvQueue;
@@ -135,8 +136,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) trace: &'a mut TraceLog,
     /// How long TIME-WAIT lasts.
     pub(crate) time_wait: Duration,
-    /// Receive memory is short: windows do not open.
-    pub(crate) pressure: bool,
+    /// How much of the stack's memory for queues is in use.
+    pub(crate) memory: Memory,
     /// Fast Open cookies that servers gave us.
     pub(crate) cookies: &'a mut CookieCache,
 }
@@ -164,6 +165,9 @@ pub(crate) struct Connection {
     pub(crate) owner: Owner,
     pub(super) state: State,
     pub(super) rx: RecvQueue,
+    pub(super) recv_tuning: RecvTuning,
+    /// Bytes the send buffer has grown to.
+    pub(super) send_grown: usize,
     /// The application reads no more: what arrives is thrown away.
     pub(super) read_shut: bool,
     error: Option<ConnectionError>,
@@ -171,7 +175,7 @@ pub(crate) struct Connection {
     /// Not reported yet.
     pub(crate) ready: Ready,
     /// A short send waits for room.
-    wants_write: bool,
+    pub(super) wants_write: bool,
     flushed: bool,
     /// Added to the clock in TSval, so that it tells nothing of other connections (RFC 7323 §7.1).
     ts_offset: u32,
@@ -205,8 +209,8 @@ pub(crate) struct Connection {
     pub(crate) event_queued: bool,
     /// The timer that is set.
     pub(crate) armed: Option<Instant>,
-    /// Receive memory that the stack's sum contains for it.
-    pub(crate) accounted: usize,
+    /// Memory of its queues that the stack's sums contain for it: receive, send.
+    pub(crate) accounted: (usize, usize),
 }
 
 /// The window shift for a receive buffer: the least that can express it (RFC 7323 §2.3).
@@ -236,14 +240,23 @@ impl Connection {
         ts_offset: u32,
         now: Instant,
     ) -> Self {
+        // What a peer may send before it hears of us: its initial window (RFC 6928), or ours.
+        let first =
+            options.recv_buffer.initial().min(10 * usize::from(path.mss(tuple.local.is_ipv6())));
         Self {
             tuple,
-            wscale: if options.window_scaling { window_scale(options.recv_buffer) } else { 0 },
+            wscale: if options.window_scaling {
+                window_scale(options.recv_buffer.max())
+            } else {
+                0
+            },
             options,
             path,
             owner,
             state: State::Closed,
             rx: RecvQueue::default(),
+            recv_tuning: RecvTuning::new(first, now),
+            send_grown: 0,
             read_shut: false,
             error: None,
             error_reported: false,
@@ -266,7 +279,7 @@ impl Connection {
             tx_queued: false,
             event_queued: false,
             armed: None,
-            accounted: 0,
+            accounted: (0, 0),
         }
     }
 
@@ -358,7 +371,7 @@ impl Connection {
 
     /// The window in our SYN, never scaled (RFC 7323 §2.2).
     pub(super) fn syn_window(&self) -> u16 {
-        self.options.recv_buffer.min(0xffff) as u16
+        self.options.recv_buffer.initial().min(0xffff) as u16
     }
 
     pub(crate) fn is_v6(&self) -> bool {
@@ -472,11 +485,6 @@ impl Connection {
         self.transition(ctx, |_| State::Closed);
     }
 
-    /// Room in the receive buffer for the window.
-    pub(super) fn free(&self, ctx: &Ctx<'_>) -> usize {
-        if ctx.pressure { 0 } else { self.options.recv_buffer.saturating_sub(self.rx.len()) }
-    }
-
     /// An acknowledgement goes out with the next poll.
     pub(crate) fn acknowledge(&mut self) {
         if let Some((_, mut rcv)) = self.state.sides() {
@@ -484,32 +492,20 @@ impl Connection {
         }
     }
 
-    /// Bytes of receive memory held.
-    pub(crate) fn receive_memory(&self) -> usize {
-        self.rx.len() + self.state.receiver().map_or(0, |rcv| rcv.ooo.bytes())
-    }
-
     // --- what the application calls ---
 
-    /// Room in the send queue, bytes.
-    pub(crate) fn send_room(&self) -> usize {
-        let used = match &self.state {
-            State::SynSent(SynSent { hs, .. })
-            | State::SynReceived(SynReceived { hs, fast: None, .. }) => hs.buf.len(),
-            State::Established(_) | State::CloseWait(_) | State::SynReceived(_) => {
-                self.state.sender().map_or(0, |snd| snd.buf.len())
-            }
-            _ => return 0,
-        };
-        self.options.send_buffer.saturating_sub(used)
-    }
-
     /// Queues bytes.
-    pub(crate) fn send(&mut self, data: &[u8], more: bool) -> Result<usize, SendError> {
+    pub(crate) fn send(
+        &mut self,
+        ctx: &Ctx<'_>,
+        data: &[u8],
+        more: bool,
+    ) -> Result<usize, SendError> {
         if let Some(error) = self.take_error() {
             return Err(error.into());
         }
-        let n = data.len().min(self.send_room());
+        let level = ctx.memory.send;
+        let n = data.len().min(self.send_room(level));
         let short = n < data.len();
         let data = &data[..n];
         match &mut self.state {
@@ -540,7 +536,7 @@ impl Connection {
             }
             _ => return Err(SendError::BrokenPipe),
         }
-        self.wants_write |= short || self.send_room() == 0;
+        self.wants_write |= short || self.send_room(level) == 0;
         if n > 0 {
             self.flushed = false;
         }
@@ -550,14 +546,6 @@ impl Connection {
     /// Asks for `WRITABLE` when there is room.
     pub(crate) fn want_write(&mut self) {
         self.wants_write = true;
-    }
-
-    /// Acknowledged data made room: the application hears of it once a third of the buffer is free.
-    pub(super) fn check_writable(&mut self) {
-        if self.wants_write && self.send_room() >= (self.options.send_buffer / 3).max(1) {
-            self.wants_write = false;
-            self.ready |= Ready::WRITABLE;
-        }
     }
 
     /// Whether nothing of what was sent, a FIN included, waits to be acknowledged.
@@ -599,11 +587,8 @@ impl Connection {
             return self.nothing_to_read();
         }
         let n = self.rx.read(buf);
-        let free = self.free(ctx);
-        let buffer = self.options.recv_buffer;
-        if let Some((_, super::state::Rcv::Open(rcv))) = self.state.sides() {
-            rcv.after_read(free, buffer);
-        }
+        self.tune_receive_buffer(ctx, n);
+        self.update_window(ctx);
         Ok(n)
     }
 
@@ -641,11 +626,7 @@ impl Connection {
         self.read_shut = true;
         self.rx.clear();
         self.ready |= Ready::READABLE;
-        let free = self.free(ctx);
-        let buffer = self.options.recv_buffer;
-        if let Some((_, super::state::Rcv::Open(rcv))) = self.state.sides() {
-            rcv.after_read(free, buffer);
-        }
+        self.update_window(ctx);
     }
 
     /// Shuts the sending side down.
@@ -797,6 +778,9 @@ impl Connection {
             unsent: snd.map_or(buf.map_or(0, |b| b.len() as u32), |s| s.unsent()),
             recv_queue: self.rx.len() as u32,
             ooo_queue: self.state.receiver().map_or(0, |r| r.ooo.bytes() as u32),
+            recv_buffer: self.recv_buffer(Level::Plenty) as u32,
+            send_buffer: self.send_buffer(Level::Plenty) as u32,
+            rcv_rtt: self.recv_tuning.rtt().unwrap_or(Duration::ZERO),
             bytes_sent: self.counters.bytes_sent,
             bytes_acked: self.counters.bytes_acked,
             bytes_received: self.counters.bytes_received,

@@ -171,7 +171,7 @@ impl Connection {
                 len,
                 &mut self.rx,
                 options.delayed_ack,
-                options.recv_buffer,
+                options.recv_buffer.initial(),
             );
             self.counters.bytes_received += received.readable as u64;
             self.syn_data = received.readable > 0;

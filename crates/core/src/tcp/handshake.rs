@@ -180,7 +180,7 @@ impl Connection {
             self.set_flushed();
         }
         self.ready |= crate::event::Ready::CONNECTED;
-        self.check_writable();
+        self.check_writable(ctx);
     }
 
     /// What both SYNs settle for the two directions.

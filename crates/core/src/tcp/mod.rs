@@ -12,8 +12,10 @@
 //! | `recovery`, `scoreboard`, `rtt` | acknowledgements, loss detection (RACK-TLP), recovery (PRR), undo, timers |
 //! | `congestion` | how large the window is: one file per algorithm |
 //! | `recv`, `recv_queue`, `assembler` | the receive side |
+//! | `buffers` | how much may be queued, and how that grows |
 
 mod assembler;
+mod buffers;
 mod congestion;
 mod connection;
 mod fastopen;
@@ -32,6 +34,7 @@ mod state;
 
 use std::fmt;
 
+pub(crate) use buffers::{Level, Memory};
 pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdict, default_mss};
 pub(crate) use fastopen::Grant;
 pub(crate) use fastopen_cookies::{CookieCache, CookieKeys, Worth};
@@ -141,6 +144,12 @@ pub struct Info {
     pub recv_queue: u32,
     /// Bytes that arrived out of order and wait for a gap to close.
     pub ooo_queue: u32,
+    /// How large the receive buffer is now, bytes.
+    pub recv_buffer: u32,
+    /// How large the send buffer is now, bytes.
+    pub send_buffer: u32,
+    /// Round-trip time as the receiver sees it; zero before it is known, and while the receive buffer is of a fixed size.
+    pub rcv_rtt: Duration,
     /// Payload bytes sent, retransmissions included.
     pub bytes_sent: u64,
     /// Payload bytes the peer acknowledged.

@@ -142,7 +142,7 @@ impl Connection {
 
     fn poll_synchronized(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
         let free = self.free(ctx);
-        let buffer = self.options.recv_buffer;
+        let buffer = self.recv_buffer(ctx.memory.receive);
         let nagle = self.options.nagle;
         let tso = self.path.tso;
         let (mut snd, mut rcv) = self.state.sides()?;

@@ -438,6 +438,11 @@ impl Receiver {
         }
     }
 
+    /// Largest segment seen: what "full-sized" means for the peer, bytes.
+    pub(super) fn rcv_mss(&self) -> u32 {
+        self.rcv_mss
+    }
+
     /// The peer's FIN has arrived: only acknowledging is left.
     pub(super) fn close(self) -> AckSide {
         self.acks

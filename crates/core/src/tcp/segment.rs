@@ -36,6 +36,8 @@ impl Connection {
     pub(super) fn on_segment_synchronized(&mut self, ctx: &mut Ctx<'_>, seg: Segment) -> Verdict {
         let ts_now = self.ts_now(ctx.now);
         let orphan = self.owner == Owner::Orphan;
+        let limit = self.recv_buffer(ctx.memory.receive);
+        let must_drop = self.must_drop(ctx, seg.payload.len());
         let Some((snd, mut rcv)) = self.state.sides() else { return Verdict::Done };
         let header = &seg.header;
         let stamps = header.options.timestamps;
@@ -132,7 +134,12 @@ impl Connection {
         let size =
             if seg.gso_size == 0 { seg.payload.len() as u32 } else { u32::from(seg.gso_size) };
         let fin = seg.has(Flags::FIN);
+        let mut in_order = false;
         match rcv {
+            Rcv::Open(rcv) if must_drop => {
+                ctx.stats.tcp_rcvq_drop += 1;
+                rcv.acks.ack_now();
+            }
             Rcv::Open(rcv) if acceptable == Acceptable::Yes => {
                 let ahead = (header.seq + seg.payload.len() as u32).gt(rcv.acks.nxt);
                 if orphan && !seg.payload.is_empty() && ahead {
@@ -148,10 +155,11 @@ impl Connection {
                     size,
                     &mut self.rx,
                     self.options.delayed_ack,
-                    self.options.recv_buffer,
+                    limit,
                 );
                 closed.fin_received = received.fin;
                 if received.readable > 0 {
+                    in_order = true;
                     self.counters.bytes_received += received.readable as u64;
                     self.ready |= Ready::READABLE;
                 }
@@ -164,11 +172,14 @@ impl Connection {
                 }
             }
         }
+        if in_order {
+            self.time_receiver(ctx.now, size, stamps);
+        }
         if self.read_shut && self.rx.len() > 0 {
             self.rx.clear();
         }
         if acked > 0 {
-            self.check_writable();
+            self.check_writable(ctx);
         }
         if let Some(trace) = recovery {
             self.trace(ctx, trace);

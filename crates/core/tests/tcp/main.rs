@@ -1,5 +1,6 @@
 //! Scenario tests of TCP, in virtual time: each reads like a packet trace and is named by what it shows.
 
+mod buffers;
 mod close;
 mod edges;
 mod fastopen;

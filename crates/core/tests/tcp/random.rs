@@ -245,7 +245,7 @@ proptest! {
     ) {
         let mut tester = Tester::new(family, isn, start % 2 == 1);
         let buffer = if small { 4096 } else { 1 << 20 };
-        tester.config.socket.recv_buffer = buffer;
+        tester.config.socket.recv_buffer = buffer.into();
         tester.run(STARTS[start]);
         tester.peer().lawless = true;
         for action in &actions {

@@ -191,23 +191,45 @@ script!(
 );
 
 script!(
-    full_accept_queue_takes_no_cookie_and_none_is_lost,
+    cookies_that_are_out_when_the_accept_queue_fills_are_taken,
     "
     config syn_cookies always
+    config max_syn_backlog 1
     listen 80 backlog 0
     [1] < S 0:0(0) <mss 1460>
     [1] > S. 0:0(0) ack 1
     [2] < S 0:0(0) <mss 1460>
     [2] > S. 0:0(0) ack 1
+    [3] < S 0:0(0) <mss 1460>
+    [3] > S. 0:0(0) ack 1
+    [4] < S 0:0(0) <mss 1460>
+    [4] > S. 0:0(0) ack 1
     [1] < . 1:1(0) ack 1
+    # The queue is full: it waits, and is asked again.
     [2] < . 1:1(0) ack 1
-    nothing
+    [2] > S. 0:0(0) ack 1
     stat listen_overflows = 1
+    [4] < . 1:1(0) ack 1
+    [4] > S. 0:0(0) ack 1
+    # There is room for two of these.
+    [3] < . 1:1(0) ack 1
+    stat listen_overflows = 3
+    # And no more are sent.
+    [5] < S 0:0(0) <mss 1460>
+    nothing
+    stat listen_drops = 1
     [1] accept
-    [2] < P. 1:11(10) ack 1
+    +1s [2] > S. 0:0(0) ack 1
+    [4] > S. 0:0(0) ack 1
+    [2] < . 1:1(0) ack 1
     [2] accept
-    [2] read 10
-    +40ms [2] > . 1:1(0) ack 11
+    # What was dropped beyond that comes back with data.
+    [3] < P. 1:11(10) ack 1
+    [3] accept
+    [3] read 10
+    discard
+    [4] < . 1:1(0) ack 1
+    [4] accept
 "
 );
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use usernet_core::tcp::{Info, StateName};
 use usernet_core::{
-    ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions, SynCookies,
+    BufferSize, ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions,
+    SynCookies,
 };
 
 use super::language::{duration, number};
@@ -31,6 +32,9 @@ impl Tester {
             }
             ["config", "max_receive_memory", n] => {
                 number(n).map(|n| self.config.max_receive_memory = n as usize)
+            }
+            ["config", "max_send_memory", n] => {
+                number(n).map(|n| self.config.max_send_memory = n as usize)
             }
             ["config", "max_syn_backlog", n] => {
                 number(n).map(|n| self.config.max_syn_backlog = n as usize)
@@ -334,6 +338,9 @@ fn field(info: &Info, name: &str) -> Result<u64, String> {
         "unsent" => info.unsent.into(),
         "recv_queue" => info.recv_queue.into(),
         "ooo_queue" => info.ooo_queue.into(),
+        "recv_buffer" => info.recv_buffer.into(),
+        "send_buffer" => info.send_buffer.into(),
+        "rcv_rtt" => nanos(info.rcv_rtt),
         "bytes_sent" => info.bytes_sent,
         "bytes_acked" => info.bytes_acked,
         "bytes_received" => info.bytes_received,
@@ -368,8 +375,8 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         "timestamps" => options.timestamps = on()?,
         "sack" => options.sack = on()?,
         "window_scaling" => options.window_scaling = on()?,
-        "recv_buffer" => options.recv_buffer = parse(one()?)?,
-        "send_buffer" => options.send_buffer = parse(one()?)?,
+        "recv_buffer" => options.recv_buffer = buffer(value, BufferSize::RECV)?,
+        "send_buffer" => options.send_buffer = buffer(value, BufferSize::SEND)?,
         "quick_acks" => options.quick_acks = parse(one()?)?,
         "delayed_ack" => options.delayed_ack = duration(one()?)?,
         "keep_alive" => {
@@ -404,6 +411,18 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         _ => return Err(format!("no such option: {name}")),
     }
     Ok(())
+}
+
+/// `N`, or `MIN DEFAULT MAX` of one that tunes itself, or `default`.
+fn buffer(value: &[&str], default: BufferSize) -> Result<BufferSize, String> {
+    match value {
+        ["default"] => Ok(default),
+        [n] => Ok(BufferSize::Fixed(parse(n)?)),
+        [min, default, max] => {
+            Ok(BufferSize::Auto { min: parse(min)?, default: parse(default)?, max: parse(max)? })
+        }
+        _ => Err("a buffer is N or MIN DEFAULT MAX".into()),
+    }
 }
 
 fn ready(name: &str) -> Result<Ready, String> {

@@ -88,7 +88,7 @@ impl Tester {
         if info.ooo_queue as usize > limit || info.recv_queue as usize > limit {
             return Err(format!("queues past the buffer: {info:?}"));
         }
-        if info.send_queue as usize > self.config.socket.send_buffer {
+        if info.send_queue as usize > self.config.socket.send_buffer.max() {
             return Err(format!("send queue past the buffer: {info:?}"));
         }
         if info.in_flight > info.send_queue + 1 || info.unsent > info.send_queue {

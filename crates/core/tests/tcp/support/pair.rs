@@ -103,8 +103,8 @@ impl Pair {
         let mut config = Config { loopback: false, ..Config::default() };
         config.time_wait = Duration::from_secs(5);
         let socket = &mut config.socket;
-        socket.recv_buffer = pair.recv_buffer;
-        socket.send_buffer = pair.send_buffer;
+        socket.recv_buffer = pair.recv_buffer.into();
+        socket.send_buffer = pair.send_buffer.into();
         socket.timestamps = pair.timestamps;
         socket.sack = pair.sack;
         socket.window_scaling = pair.window_scaling;

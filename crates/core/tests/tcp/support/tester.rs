@@ -97,6 +97,9 @@ impl Tester {
         let mut config = Config { loopback: false, trace: true, ..Config::default() };
         // Most scripts are about delayed acknowledgements as they are later in a connection.
         config.socket.quick_acks = 0;
+        // And about windows of a known size.
+        config.socket.recv_buffer = (1 << 20).into();
+        config.socket.send_buffer = (1 << 20).into();
         let (primary, before) = COOKIE_KEYS;
         config.fast_open_keys = FastOpenKeys::Fixed { primary, backup: Some(before) };
         Self {
