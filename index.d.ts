@@ -260,6 +260,11 @@ export interface InterfaceOptions {
   name?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
+  /**
+   * Whether every unicast destination that comes in is the stack's; sockets then have the address that was meant as
+   * `localAddress`. Default false.
+   */
+  acceptAny?: boolean;
 }
 /** A way to addresses that are on no interface's link. */
 export interface RouteOptions {
@@ -286,6 +291,14 @@ export interface StackOptions {
   timeWait?: number;
   /** Most connections at a time; further ones are refused. */
   maxConnections?: number;
+  /** Whether packets for others are passed on between interfaces: a router (RFC 1812). Default false. */
+  forwarding?: boolean;
+  /** Most flows that wait for a decision of `onConnection`; further ones are dropped and counted. Default 4,096. */
+  maxFlows?: number;
+  /** How long a flow waits for a decision before it is forgotten, and a dropped one is remembered, ms. Default 30,000. */
+  flowTimeout?: number;
+  /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
+  udpFlowIdle?: number;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
 }
@@ -411,16 +424,293 @@ export interface TypedEmitter<Events> {
   removeAllListeners(name?: keyof Events): this;
   emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
   listenerCount(name: keyof Events): number;
+  listeners(name: keyof Events): ((...args: never[]) => unknown)[];
+  rawListeners(name: keyof Events): ((...args: never[]) => unknown)[];
   eventNames(): Array<string | symbol>;
   setMaxListeners(count: number): this;
   getMaxListeners(): number;
 }
 declare const TypedEventEmitter: new <Events>() => TypedEmitter<Events>;
-/** An interface of a stack, as it is. */
-export interface Interface {
+interface FlowBase {
+  /** The name of the interface it came through. */
+  readonly interface: string;
+  readonly family: "IPv4" | "IPv6";
+  /** The destination that the other end meant. */
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** The other end. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** Whether it was accepted, rejected, dropped or passed. */
+  readonly decided: boolean;
+  /**
+   * Tells the other end that it is not wanted: as if nobody listened (RST, or ICMP port unreachable), or with
+   * `'prohibited'` ICMP's "administratively prohibited".
+   */
+  reject(how?: "refused" | "prohibited"): void;
+  /** Says nothing: the flow's packets are dropped until it was silent for `flowTimeout`. */
+  drop(): void;
+  /** Lets it go on as if nobody held it: to the listener or socket that is bound, or to the refusal that is due. */
+  pass(): void;
+}
+/** A TCP connection that waits before its SYN-ACK. */
+export interface TcpFlow extends FlowBase {
+  readonly protocol: "tcp";
+  /**
+   * Accepts it: the handshake goes on. The socket's `localAddress` and `localPort` are those that the other end meant. It
+   * emits `connect`, or `error` when the other end has gone.
+   */
+  accept(): Socket;
+}
+/** Datagrams between two ends, the first of which wait. */
+export interface UdpFlow extends FlowBase {
+  readonly protocol: "udp";
+  /**
+   * Accepts it: a connected socket that receives the datagrams that waited. It closes when it was idle for
+   * `udpFlowIdle`.
+   */
+  accept(): DatagramSocket;
+}
+/** A flow that waits for a decision; `protocol` tells which. */
+export type Flow = TcpFlow | UdpFlow;
+/** Decides about a flow, at once or later; undecided ones are forgotten after `flowTimeout`. */
+export type FlowHandler = (flow: Flow) => unknown;
+/** What `ping()` and `traceroute()` both take. */
+export interface ProbeOptions {
+  /** Bytes of data in each request, 0-65507; what exceeds the path's MTU goes in fragments. Default 56. */
+  size?: number;
+  /** How long each answer is waited for, ms. Default 1,000. */
+  timeout?: number;
+  /** 4 or 6 to ask for addresses of that family alone where the host is a name. */
+  family?: 4 | 6;
+  /** From which address. Default: by the route. */
+  source?: string;
+  /** Whether a request is refused (EMSGSIZE) rather than cut when it exceeds the path's MTU. Default false. */
+  dontFragment?: boolean;
+  /** Ends it early: the promise rejects with an AbortError. */
+  signal?: AbortSignal;
+}
+/** What `ping()` takes. */
+export interface PingOptions extends ProbeOptions {
+  /** Requests, 1-65535. Default 4. */
+  count?: number;
+  /** From one request to the next, ms. Default 1,000. */
+  interval?: number;
+  /** TTL or hop limit, 1-255. Default 64. */
+  ttl?: number;
+}
+/** What `traceroute()` takes. */
+export interface TracerouteOptions extends ProbeOptions {
+  /** Most hops to look at, 1-255. Default 30. */
+  maxHops?: number;
+  /** Requests a hop, 1-10. Default 3. */
+  probes?: number;
+}
+/** What became of a request. */
+export interface PingReply {
+  /** Sequence number, from 0. */
+  seq: number;
+  /**
+   * `reply`, or what came instead: `timeout` (nothing), `ttl-exceeded`, `unreachable`, `too-big`, `parameter-problem` (an
+   * ICMP error), `failed` (it could not be sent).
+   */
+  type: "reply" | "timeout" | "ttl-exceeded" | "unreachable" | "too-big" | "parameter-problem" | "failed";
+  /** Who answered. */
+  from?: string;
+  /** Round-trip time, ms. */
+  rtt?: number;
+  /** TTL or hop limit of the reply. */
+  ttl?: number;
+  /** Bytes of data in the reply. */
+  size?: number;
+  /** Whether the data of the reply is what was sent. */
+  intact?: boolean;
+  /** ICMP's code of an `unreachable` or `parameter-problem`. */
+  icmpCode?: number;
+  /** Of a `too-big`: the next hop's MTU, bytes; 0 when the router does not say. */
+  mtu?: number;
+  /** Of an `unreachable` or a `failed`: the code of the error, such as `EHOSTUNREACH`. */
+  code?: string;
+}
+/** What a series of requests showed. Times in ms; 0 where there was no reply. */
+export interface PingStatistics {
+  host: string;
+  address: string;
+  transmitted: number;
+  received: number;
+  /** Replies beyond those, whose data was not what was sent, among `received`. */
+  corrupted: number;
+  /** Part of the requests without a reply, 0-1. */
+  loss: number;
+  min: number;
+  avg: number;
+  max: number;
+  /** Standard deviation of the round-trip times. */
+  mdev: number;
+  /** From the first request to the last outcome. */
+  time: number;
+  /** Every outcome, in the order of the requests. */
+  replies: PingReply[];
+}
+/** A hop on the way. */
+export interface TracerouteHop {
+  /** How many hops away, from 1. */
+  ttl: number;
+  /** Who answered first, if anybody. */
+  address: string | null;
+  probes: PingReply[];
+}
+/** The way to a host. */
+export interface TraceroutePath {
+  host: string;
+  address: string;
+  /** Whether the host itself answered. */
+  reached: boolean;
+  hops: TracerouteHop[];
+}
+declare const PROTOCOLS: {
+  icmp: number;
+  igmp: number;
+  ipip: number;
+  tcp: number;
+  udp: number;
+  gre: number;
+  esp: number;
+  icmpv6: number;
+  ospf: number;
+  sctp: number;
+};
+/** What `stack.raw()` takes. */
+export interface RawOptions {
+  /** The protocol: its number, 0-255, or one of these names. */
+  protocol: number | keyof typeof PROTOCOLS;
+  /** Of IPv4 or IPv6. Default: 6 for `icmpv6`, else 4. */
+  family?: 4 | 6;
+  /** The name of the only interface it sends and receives through. Default: any. */
+  interface?: string;
+  /** TTL or hop limit of what it sends, 1-255. Default 64. */
+  ttl?: number;
+  /** Bytes of the receive buffer, bookkeeping included; packets that do not fit are dropped and counted. Default 212,992. */
+  recvBufferSize?: number;
+  /**
+   * Where in what is sent over IPv6 the stack fills in a checksum, bytes (RFC 3542 section 3.1). For ICMPv6 it always
+   * does.
+   */
+  checksumOffset?: number;
+}
+/** Where a packet came from and went to. */
+export interface RawPacketInfo {
+  /** Source address. */
+  address: string;
+  family: "IPv4" | "IPv6";
+  /** Destination address. */
+  destination: string;
+  /** The name of the interface it came through. */
+  interface: string;
+  /** TTL or hop limit that it arrived with. */
+  ttl: number;
+  /** DSCP and ECN bits that it arrived with. */
+  trafficClass: number;
+  /** Bytes of what follows the IP header. */
+  size: number;
+}
+/** The events of a raw socket. */
+export interface RawSocketEvents {
+  /** A packet of the protocol, without its IP header; the stack has handled it as if the socket were not there. */
+  message: [
+    packet: Buffer,
+    info: RawPacketInfo
+  ];
+  /** There is room in the send buffer after a send failed with EAGAIN. */
+  drain: [
+  ];
+  close: [
+  ];
+}
+/** A raw socket. Made by `stack.raw()`. */
+export declare class RawSocket extends TypedEventEmitter<RawSocketEvents> {
+  #private;
+  readonly protocol: number;
+  readonly family: 4 | 6;
+  /** Whether `close()` was called, or the stack closed. */
+  get closed(): boolean;
+  /** Packets dropped because the receive buffer was full. */
+  get drops(): number;
+  /**
+   * Sends what follows the IP header; what exceeds the path's MTU goes in fragments. Throws with `code`: `EAGAIN` when the
+   * send buffer is full (`drain` follows), `EMSGSIZE`, `ENETUNREACH`, ...
+   */
+  send(packet: Uint8Array, address: string, options?: {
+    source?: string;
+  }): void;
+  /** Lets go of it; what was sent is still transmitted. Idempotent. */
+  close(): void;
+  /** As `close()`, for `using`. */
+  [Symbol.dispose](): void;
+  /** Makes it keep the process alive, as it does from the beginning. */
+  ref(): this;
+  /** Lets the process end although it is open. */
+  unref(): this;
+}
+/** What `interface.tap()` takes. */
+export interface TapOptions {
+  /** Most frames that wait for the program. Default 4,096. */
+  frames?: number;
+  /** Most bytes that wait for the program. Default 4 MiB. */
+  bytes?: number;
+  /** Most bytes kept of a frame. Default: all of it. */
+  snapLength?: number;
+}
+/** A frame that passed. */
+export interface TapFrame {
+  /** Whether it came in or went out. */
+  direction: "in" | "out";
+  /** When, ms since 1970, with fractions. */
+  time: number;
+  /** Bytes of the whole frame. */
+  length: number;
+  /**
+   * The frame, or its beginning. On a TUN or a link it begins with the IP header, on a TAP with Ethernet's. With offload
+   * it can be up to 64 KiB long, and the transport checksum of what goes out is still to be filled in.
+   */
+  data: Buffer;
+}
+/** The events of a tap. */
+export interface TapEvents {
+  frame: [
+    frame: TapFrame
+  ];
+  close: [
+  ];
+}
+/** Watches an interface. Made by `interface.tap()`. Does not keep the process alive. */
+export declare class Tap extends TypedEventEmitter<TapEvents> {
+  #private;
+  /** Frames that passed while the queue was full. */
+  get dropped(): number;
+  get closed(): boolean;
+  /** Ends it. Idempotent. */
+  close(): void;
+  /** As `close()`, for `using`. */
+  [Symbol.dispose](): void;
+}
+/** An interface of a stack, as it was when it was asked for. */
+export declare class Interface {
+  #private;
   readonly name: string;
   /** With the lengths of their prefixes. */
   readonly addresses: readonly string[];
+  /** Watches the frames that pass its device. Loopback has none. */
+  tap(options?: TapOptions): Tap;
+}
+/** A route of a stack. */
+export interface RouteEntry {
+  /** The prefix; `0.0.0.0/0` and `::/0` are the default routes. */
+  readonly to: string;
+  /** The next hop; null when the prefix is on the link. */
+  readonly via: string | null;
+  /** The name of the interface. */
+  readonly interface: string;
 }
 /**
  * TCP/IP of its own: interfaces, routes, connections, independent of every other stack. Made by `createStack()`.
@@ -455,6 +745,38 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   addInterface(options: InterfaceOptions): Promise<Interface>;
   /** Removes an interface, and with it its addresses and routes; connections over it find no way any more. */
   removeInterface(name: string): Promise<void>;
+  /** Adds an address with the length of its prefix to an interface. */
+  addAddress(interfaceName: string, address: string): void;
+  /**
+   * Removes an address, with or without the length of its prefix, from an interface. Connections from it find no way any
+   * more.
+   */
+  removeAddress(interfaceName: string, address: string): void;
+  /** Makes an interface take every unicast destination that comes in, or its own addresses alone. */
+  setAcceptAny(interfaceName: string, on: boolean): void;
+  /** The routes, in the order they were added. What is on an interface's link needs none. */
+  routes(): RouteEntry[];
+  /**
+   * Sends echo requests and gives their statistics. What went wrong with a request is in them; rejects where none could be
+   * sent.
+   *
+   * @example
+   * const { received, avg } = await stack.ping('198.18.0.1', { count: 3, interval: 100 });
+   */
+  ping(host: string, options?: PingOptions): Promise<PingStatistics>;
+  /** Finds the routers on the way to a host, by echo requests with few hops to live. */
+  traceroute(host: string, options?: TracerouteOptions): Promise<TraceroutePath>;
+  /** Opens a raw socket: it receives a copy of the packets of one IP protocol, and sends such packets. */
+  raw(options: RawOptions): RawSocket;
+  /**
+   * Has new connections and UDP flows, on every interface but loopback, wait until `handler` decides: connections before
+   * their SYN-ACK, flows with their first datagrams. What a listener or socket has that is bound to the very address is
+   * not asked about. `null` ends it.
+   *
+   * @example
+   * stack.onConnection((flow) => (flow.remotePort < 1024 ? flow.reject() : flow.accept().pipe(process.stdout)));
+   */
+  onConnection(handler: FlowHandler | null): void;
   /** Adds a route. */
   addRoute(options: RouteOptions): void;
   /** Removes the route to a prefix; `default`: those of both families, as far as there are any. */

@@ -102,6 +102,8 @@ interface TypedEmitter<Events> {
   removeAllListeners(name?: keyof Events): this;
   emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
   listenerCount(name: keyof Events): number;
+  listeners(name: keyof Events): ((...args: never[]) => unknown)[];
+  rawListeners(name: keyof Events): ((...args: never[]) => unknown)[];
   eventNames(): Array<string | symbol>;
   setMaxListeners(count: number): this;
   getMaxListeners(): number;
@@ -662,6 +664,8 @@ declare class SocketHandle extends AsyncResource implements SocketSink {
    * IPv4 too.
    */
   constructor(reactor: Reactor, id?: number, mapped?: boolean);
+  /** A connection that the stack is making already, of a flow that was accepted; `done` as `connect` has it. */
+  static awaiting(reactor: Reactor, id: number, done: (errno: number) => void): SocketHandle;
   /** The number of the async context that callbacks run in. */
   getAsyncId(): number;
   /** There is no descriptor. */
@@ -1061,6 +1065,11 @@ interface InterfaceOptions {
   name?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
+  /**
+   * Whether every unicast destination that comes in is the stack's; sockets then have the address that was meant as
+   * `localAddress`. Default false.
+   */
+  acceptAny?: boolean;
 }
 interface RouteOptions {
   /** A prefix such as `192.0.2.0/24`, or `default`: everything of the next hop's family. */
@@ -1085,6 +1094,14 @@ interface StackOptions {
   timeWait?: number;
   /** Most connections at a time; further ones are refused. */
   maxConnections?: number;
+  /** Whether packets for others are passed on between interfaces: a router (RFC 1812). Default false. */
+  forwarding?: boolean;
+  /** Most flows that wait for a decision of `onConnection`; further ones are dropped and counted. Default 4,096. */
+  maxFlows?: number;
+  /** How long a flow waits for a decision before it is forgotten, and a dropped one is remembered, ms. Default 30,000. */
+  flowTimeout?: number;
+  /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
+  udpFlowIdle?: number;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
 }

@@ -36,6 +36,14 @@ const programs = {
   'redis-server': 'redis-server',
   mariadbd: 'mariadb-server-core',
   'mariadb-install-db': 'mariadb-server-core',
+  ping: 'iputils-ping',
+  traceroute: 'traceroute',
+  mtr: 'mtr-tiny',
+  nmap: 'nmap',
+  iperf3: 'iperf3',
+  dig: 'bind9-dnsutils',
+  dnsmasq: 'dnsmasq-base',
+  udhcpc: 'udhcpc',
 };
 
 const [major, minor] = process.versions.node.split('.').map(Number);

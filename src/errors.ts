@@ -247,6 +247,14 @@ export function notAKernelSocket(what: string, value: unknown, remedy: string): 
   );
 }
 
+/** What `signal` ended, as Node's APIs say it. */
+export function abortError(signal: AbortSignal): CodedError {
+  const error = codedError(Error, 'ABORT_ERR', 'The operation was aborted');
+  error.name = 'AbortError';
+  error.cause = signal.reason;
+  return error;
+}
+
 /** Raised by anything done on a stack after its `close()`. */
 export const stackClosed = (): CodedError =>
   codedError(Error, 'ERR_STACK_CLOSED', 'The stack is closed. Make a new one with createStack().');

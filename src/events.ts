@@ -98,6 +98,8 @@ export interface TypedEmitter<Events> {
   removeAllListeners(name?: keyof Events): this;
   emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
   listenerCount(name: keyof Events): number;
+  listeners(name: keyof Events): ((...args: never[]) => unknown)[];
+  rawListeners(name: keyof Events): ((...args: never[]) => unknown)[];
   eventNames(): Array<string | symbol>;
   setMaxListeners(count: number): this;
   getMaxListeners(): number;

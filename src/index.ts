@@ -18,6 +18,7 @@ export type {
   TraceEvent,
   TypedEmitter,
 } from './events';
+export type { Flow, FlowHandler, TcpFlow, UdpFlow } from './flows';
 export type { NativeInfo as SocketInfo, NativeStats as StackStats, NativeUdpInfo as DatagramInfo } from './native';
 export type {
   Connect,
@@ -43,7 +44,18 @@ export {
   type TunOptions,
   tun,
 } from './options';
-export { createLink, createStack, type Interface, Stack } from './stack';
+export type {
+  PingOptions,
+  PingReply,
+  PingStatistics,
+  ProbeOptions,
+  TracerouteHop,
+  TracerouteOptions,
+  TraceroutePath,
+} from './ping';
+export type { RawOptions, RawPacketInfo, RawSocket, RawSocketEvents } from './raw';
+export { createLink, createStack, type Interface, type RouteEntry, Stack } from './stack';
+export type { Tap, TapEvents, TapFrame, TapOptions } from './tap';
 export { dgram, net };
 
 /** `net.connect` on the default stack: loopback, until it is given interfaces. */

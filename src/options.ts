@@ -75,6 +75,11 @@ export interface InterfaceOptions {
   name?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
+  /**
+   * Whether every unicast destination that comes in is the stack's; sockets then have the address that was meant as
+   * `localAddress`. Default false.
+   */
+  acceptAny?: boolean;
 }
 
 /** A way to addresses that are on no interface's link. */
@@ -103,6 +108,14 @@ export interface StackOptions {
   timeWait?: number;
   /** Most connections at a time; further ones are refused. */
   maxConnections?: number;
+  /** Whether packets for others are passed on between interfaces: a router (RFC 1812). Default false. */
+  forwarding?: boolean;
+  /** Most flows that wait for a decision of `onConnection`; further ones are dropped and counted. Default 4,096. */
+  maxFlows?: number;
+  /** How long a flow waits for a decision before it is forgotten, and a dropped one is remembered, ms. Default 30,000. */
+  flowTimeout?: number;
+  /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
+  udpFlowIdle?: number;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
 }
@@ -153,18 +166,24 @@ function impairmentOptions(options: Impairment, where: string): void {
 export function stackOptions(options: StackOptions): NativeStackOptions {
   object(options, 'options');
   const { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace } = options;
+  const { forwarding, maxFlows, flowTimeout, udpFlowIdle } = options;
   if (loopback !== undefined) validateBoolean(loopback, 'options.loopback');
   if (recvBuffer !== undefined) validateInt32(recvBuffer, 'options.recvBuffer', MIN_BUFFER, MAX_BUFFER);
   if (sendBuffer !== undefined) validateInt32(sendBuffer, 'options.sendBuffer', MIN_BUFFER, MAX_BUFFER);
   if (timeWait !== undefined) number(timeWait, 'options.timeWait', 0, 3_600_000);
   if (maxConnections !== undefined) validateInt32(maxConnections, 'options.maxConnections', 1, 1 << 24);
   if (trace !== undefined) validateBoolean(trace, 'options.trace');
+  if (forwarding !== undefined) validateBoolean(forwarding, 'options.forwarding');
+  if (maxFlows !== undefined) validateInt32(maxFlows, 'options.maxFlows', 1, 1 << 20);
+  number(flowTimeout, 'options.flowTimeout', 1, 3_600_000);
+  number(udpFlowIdle, 'options.udpFlowIdle', 1, 86_400_000);
   for (const name of ['interfaces', 'routes'] as const) {
     if (options[name] !== undefined && !Array.isArray(options[name])) {
       throw invalidArgType(`options.${name}`, 'Array', options[name]);
     }
   }
-  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace };
+  const flows = { forwarding, maxFlows, flowTimeout, udpFlowIdle };
+  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, ...flows };
 }
 
 /** Checks an interface. `taken` are the names of those the stack has. */
@@ -190,7 +209,8 @@ export function interfaceOptions(options: InterfaceOptions, taken: readonly stri
       `The stack has an interface named '${name}' already. Give this one another name: { name: '...', device, addresses }.`,
     );
   }
-  return { name, mtu: options.mtu, addresses, device: { ...device } };
+  if (options.acceptAny !== undefined) validateBoolean(options.acceptAny, 'interface.acceptAny');
+  return { name, mtu: options.mtu, addresses, acceptAny: options.acceptAny, device: { ...device } };
 }
 
 /** A route with its prefix and its next hop checked; `default` is spelled out. */
@@ -278,7 +298,7 @@ function freeName(kind: string, taken: readonly string[]): string {
 }
 
 /** Throws unless `value` is an address with the length of its prefix, or, for a network, a prefix. */
-function cidr(value: unknown, name: string, network: boolean): void {
+export function cidr(value: unknown, name: string, network: boolean): void {
   const example = network ? "'192.0.2.0/24'" : "'198.18.0.2/24' or 'fd00::2/64'";
   validateString(value, name);
   const [address, length, more] = (value as string).split('/');

@@ -12,10 +12,13 @@ import { bindDgram, type Dgram } from './dgram/bind';
 import { ENODEV, errnoException, invalidArgValue } from './errors';
 import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
 import { leavesWithProcess } from './exit';
+import { FlowGate, type FlowHandler } from './flows';
 import { loadBinding, type NativeBinding, type NativeStats } from './native';
 import { bindNet, type Net } from './net/bind';
 import { NetContext } from './net/context';
+import { validateBoolean, validateFunction, validateString } from './net/validators';
 import {
+  cidr,
   contains,
   type InterfaceOptions,
   interfaceOptions,
@@ -28,7 +31,17 @@ import {
   type StackOptions,
   stackOptions,
 } from './options';
+import {
+  type PingOptions,
+  type PingStatistics,
+  ping,
+  type TracerouteOptions,
+  type TraceroutePath,
+  traceroute,
+} from './ping';
+import { type RawOptions, RawSocket } from './raw';
 import { Reactor } from './reactor';
+import { Tap, TapHub, type TapOptions } from './tap';
 
 /** How often the trace is collected while there is nothing else to collect, ms. */
 const TRACE_INTERVAL = 20;
@@ -36,11 +49,39 @@ const TRACE_INTERVAL = 20;
 /** The stack's reactor, for the package's own modules. */
 export const kReactor: unique symbol = Symbol('usernet.reactor');
 
-/** An interface of a stack, as it is. */
-export interface Interface {
+/** An interface of a stack, as it was when it was asked for. */
+export class Interface {
   readonly name: string;
   /** With the lengths of their prefixes. */
   readonly addresses: readonly string[];
+  readonly #taps: TapHub;
+  readonly #id: number;
+
+  /** @internal */
+  constructor(taps: TapHub, id: number, name: string, addresses: readonly string[]) {
+    this.name = name;
+    this.addresses = addresses;
+    this.#taps = taps;
+    this.#id = id;
+  }
+
+  /** Watches the frames that pass its device. Loopback has none. */
+  tap(options?: TapOptions): Tap {
+    if (this.#id === 0) {
+      throw invalidArgValue('interface', this.name, 'has no device, so no frames: tap another interface');
+    }
+    return new Tap(this.#taps, this.#id, options);
+  }
+}
+
+/** A route of a stack. */
+export interface RouteEntry {
+  /** The prefix; `0.0.0.0/0` and `::/0` are the default routes. */
+  readonly to: string;
+  /** The next hop; null when the prefix is on the link. */
+  readonly via: string | null;
+  /** The name of the interface. */
+  readonly interface: string;
 }
 
 /**
@@ -56,6 +97,8 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   readonly #context: NetContext;
   readonly #ids = new Map<string, number>();
   readonly #traceTimer: NodeJS.Timeout | undefined;
+  readonly #taps: TapHub;
+  readonly #flows: FlowGate;
   #closing: Promise<void> | null = null;
   #http: Http | undefined;
   #https: Https | undefined;
@@ -69,6 +112,8 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     this.#context = new NetContext(() => this.#reactor);
     this.net = bindNet(this.#context);
     this.dgram = bindDgram(this.#context);
+    this.#taps = new TapHub(this.#reactor);
+    this.#flows = new FlowGate(this.#context);
     try {
       for (const entry of options.interfaces ?? []) this.#addInterface(entry);
       for (const route of options.routes ?? []) this.#addRoute(route);
@@ -95,13 +140,15 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   /** The interfaces, loopback among them. */
   get interfaces(): Interface[] {
     this.#reactor.check();
-    const byName = new Map<string, string[]>([...this.#ids.keys()].map((name) => [name, []]));
-    for (const { name, cidr } of this.#reactor.native.addresses()) {
-      const addresses = byName.get(name);
-      if (addresses === undefined) byName.set(name, [cidr]);
+    const found = new Map<number, string[]>([...this.#ids.values()].map((id) => [id, []]));
+    const names = new Map<number, string>([...this.#ids].map(([name, id]) => [id, name]));
+    for (const { interface: id, name, cidr } of this.#reactor.native.addresses()) {
+      names.set(id, name);
+      const addresses = found.get(id);
+      if (addresses === undefined) found.set(id, [cidr]);
       else addresses.push(cidr);
     }
-    return [...byName].map(([name, addresses]) => ({ name, addresses }));
+    return [...found].map(([id, addresses]) => new Interface(this.#taps, id, names.get(id) as string, addresses));
   }
 
   /** `node:http` on this stack: `createServer(...).listen()` listens on it, requests connect on it. */
@@ -154,8 +201,94 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     const errno = this.#reactor.native.removeInterface(id);
     this.#ids.delete(name);
     this.#reactor.interfaceNames.delete(id);
+    this.#taps.closeAll(id);
     // Its device may have failed before, and have been removed then.
     if (errno < 0 && errno !== ENODEV) throw errnoException(errno, 'removeInterface');
+  }
+
+  /** Adds an address with the length of its prefix to an interface. */
+  addAddress(interfaceName: string, address: string): void {
+    this.#reactor.check();
+    cidr(address, 'address', false);
+    const errno = this.#reactor.native.addAddress(this.#interfaceId(interfaceName), address);
+    if (errno < 0) {
+      throw errnoException(
+        errno,
+        'addAddress',
+        `'${address}' cannot be an address of '${interfaceName}'; choose another`,
+      );
+    }
+  }
+
+  /**
+   * Removes an address, with or without the length of its prefix, from an interface. Connections from it find no way any
+   * more.
+   */
+  removeAddress(interfaceName: string, address: string): void {
+    this.#reactor.check();
+    validateString(address, 'address');
+    const [bare] = address.split('/') as [string];
+    const errno = this.#reactor.native.removeAddress(this.#interfaceId(interfaceName), bare);
+    if (errno < 0) {
+      throw errnoException(
+        errno,
+        'removeAddress',
+        `'${bare}' is no address of '${interfaceName}'; see stack.interfaces`,
+      );
+    }
+  }
+
+  /** Makes an interface take every unicast destination that comes in, or its own addresses alone. */
+  setAcceptAny(interfaceName: string, on: boolean): void {
+    this.#reactor.check();
+    validateBoolean(on, 'on');
+    const errno = this.#reactor.native.setInterface(this.#interfaceId(interfaceName), 'acceptAny', on);
+    if (errno < 0) throw errnoException(errno, 'setAcceptAny');
+  }
+
+  /** The routes, in the order they were added. What is on an interface's link needs none. */
+  routes(): RouteEntry[] {
+    this.#reactor.check();
+    const names = this.#reactor.interfaceNames;
+    return this.#reactor.native
+      .routes()
+      .map(({ to, via, interface: id }) => ({ to, via, interface: names.get(id) ?? String(id) }));
+  }
+
+  /**
+   * Sends echo requests and gives their statistics. What went wrong with a request is in them; rejects where none could be
+   * sent.
+   *
+   * @example
+   * const { received, avg } = await stack.ping('198.18.0.1', { count: 3, interval: 100 });
+   */
+  ping(host: string, options?: PingOptions): Promise<PingStatistics> {
+    return ping(this.#context, host, options);
+  }
+
+  /** Finds the routers on the way to a host, by echo requests with few hops to live. */
+  traceroute(host: string, options?: TracerouteOptions): Promise<TraceroutePath> {
+    return traceroute(this.#context, host, options);
+  }
+
+  /** Opens a raw socket: it receives a copy of the packets of one IP protocol, and sends such packets. */
+  raw(options: RawOptions): RawSocket {
+    this.#reactor.check();
+    return new RawSocket(this.#reactor, options);
+  }
+
+  /**
+   * Has new connections and UDP flows, on every interface but loopback, wait until `handler` decides: connections before
+   * their SYN-ACK, flows with their first datagrams. What a listener or socket has that is bound to the very address is
+   * not asked about. `null` ends it.
+   *
+   * @example
+   * stack.onConnection((flow) => (flow.remotePort < 1024 ? flow.reject() : flow.accept().pipe(process.stdout)));
+   */
+  onConnection(handler: FlowHandler | null): void {
+    this.#reactor.check();
+    if (handler !== null) validateFunction(handler, 'handler');
+    this.#flows.set(handler);
   }
 
   /** Adds a route. */
@@ -195,6 +328,7 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     this.#closing ??= new Promise((resolve) => {
       clearInterval(this.#traceTimer);
       this.#collectTrace();
+      this.#taps.closeAll(null);
       this.#reactor.close();
       this.#reactor.defer(new AsyncResource('USERNETSTACK'), () => {
         this.emit('close');
@@ -217,6 +351,7 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     const name = this.#reactor.native.addresses().find((entry) => entry.interface === id)?.name ?? native.name;
     this.#ids.set(name, id);
     this.#reactor.interfaceNames.set(id, name);
+    if (this.#flows.holds) this.#reactor.native.setInterface(id, 'hold', true);
     return name;
   }
 

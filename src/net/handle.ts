@@ -100,6 +100,14 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     }
   }
 
+  /** A connection that the stack is making already, of a flow that was accepted; `done` as `connect` has it. */
+  static awaiting(reactor: Reactor, id: number, done: (errno: number) => void): SocketHandle {
+    const handle = new SocketHandle(reactor, id);
+    handle.#connecting = done;
+    handle.#update();
+    return handle;
+  }
+
   /** The number of the async context that callbacks run in. */
   getAsyncId(): number {
     return this.asyncId();

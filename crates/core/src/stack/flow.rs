@@ -167,6 +167,17 @@ impl Flows {
         Some(flow)
     }
 
+    /// Moves a flow's timer forward, if it is set for later; it is moved back when it fires.
+    fn arm(&mut self, id: FlowId, deadline: Instant) {
+        if let Some(flow) = self.all.get_mut(id)
+            && deadline < flow.armed
+        {
+            self.timers.remove(&(flow.armed, id));
+            self.timers.insert((deadline, id));
+            flow.armed = deadline;
+        }
+    }
+
     fn find(&self, kind: FlowKind, tuple: &Tuple) -> Option<FlowId> {
         self.table.get(&(kind, *tuple)).copied()
     }
@@ -248,6 +259,7 @@ impl Stack {
         self.flows.waiting_bytes -= waiting_bytes(&state);
         self.flows.pending -= 1;
         self.flows.sockets.insert(udp, id);
+        self.flows.arm(id, now + self.config.udp_flow_idle);
         if let State::Datagrams(waiting) = state {
             for datagram in waiting {
                 self.udp_deliver(now, udp, datagram);
@@ -278,6 +290,7 @@ impl Stack {
         let flow = &mut self.flows.all[id];
         flow.used_at = now;
         let state = std::mem::replace(&mut flow.state, State::Passed);
+        self.flows.arm(id, now + self.config.udp_flow_idle);
         self.flows.decided += 1;
         self.flows.waiting_bytes -= waiting_bytes(&state);
         if let State::Datagrams(waiting) = state {

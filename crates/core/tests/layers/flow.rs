@@ -255,6 +255,23 @@ fn udp_flows_become_sockets_and_end_when_idle() {
 }
 
 #[test]
+fn a_udp_flow_may_be_idle_for_less_than_it_may_wait() {
+    let config = Config { udp_flow_idle: Duration::from_secs(2), ..Config::default() };
+    let (mut a, mut b) = pair(true, config);
+    let client = a.udp(ip(REMOTES[0]), 5000);
+    a.stack.udp_send_to(NOW, client, b"1", Some(at(REMOTES[0], 53)), None).unwrap();
+    carry(NOW, &mut a, &mut b);
+    let id = flow(&mut b);
+    let FlowSocket::Udp(s) = b.stack.flow_accept(NOW, id, FlowOptions::default()).unwrap() else {
+        panic!("a UDP socket");
+    };
+    b.events();
+    assert_eq!(b.stack.poll_timeout(), Some(NOW + Duration::from_secs(2)));
+    b.stack.handle_timeout(NOW + Duration::from_secs(2));
+    assert_eq!(b.events(), [Event::Udp(s, Ready::CLOSED)]);
+}
+
+#[test]
 fn rejected_udp_flows_are_told_and_dropped_ones_not() {
     for to in REMOTES {
         let (mut a, mut b) = pair(true, Config::default());
