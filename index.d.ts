@@ -197,6 +197,164 @@ export interface Net {
   /** Node's internal normalization of arguments, which some libraries call. */
   _normalizeArgs(args: unknown[]): NormalizedArgs;
 }
+/** Types of records that can be asked for. */
+export type RecordType = "A" | "AAAA" | "ANY" | "CAA" | "CNAME" | "MX" | "NAPTR" | "NS" | "PTR" | "SOA" | "SRV" | "TLSA" | "TXT";
+/** What a `Resolver` takes. */
+export interface ResolverOptions {
+  /** How long a server's answer is waited for, ms; twice as long in each further round. Default 2,000. */
+  timeout?: number;
+  /** Rounds through the servers before it gives up. Default 3. */
+  tries?: number;
+  /** Answers that are remembered, for as long as they may be; 0 remembers none. Default 1,000. */
+  cache?: number;
+}
+/** An error of a look-up, as Node's. */
+export interface DnsError extends Error {
+  /** `ENOTFOUND`, `ENODATA`, `ESERVFAIL`, `EREFUSED`, `ETIMEOUT`, `ECONNREFUSED`, `EBADNAME`, `EBADRESP`, `ECANCELLED`. */
+  code: string;
+  /** What was asked, such as `queryA`. */
+  syscall: string;
+  hostname: string;
+}
+/** A record of a zone. Names that do not end in the zone's are relative to it; `@` is the zone itself. */
+export interface ZoneRecord {
+  /** `www`, `@`, `*` or a whole name that ends in the zone's. */
+  name: string;
+  type: "A" | "AAAA" | "CAA" | "CNAME" | "MX" | "NAPTR" | "NS" | "PTR" | "SRV" | "TXT";
+  /** Seconds. Default: the zone's. */
+  ttl?: number;
+  /**
+   * An address or a name; for TXT a string or an array of them; otherwise an object with the fields as `node:dns` names
+   * them (`{ exchange, priority }`, `{ name, port, priority, weight }`, ...).
+   */
+  data: unknown;
+}
+/** A zone. */
+export interface Zone {
+  /** Such as `example.test`, or `2.0.192.in-addr.arpa`. */
+  name: string;
+  records: ZoneRecord[];
+  /** Of records that have none, seconds. Default 60. */
+  ttl?: number;
+}
+/** What `stack.dns.createServer()` takes. */
+export interface DnsServerOptions {
+  zones: Zone[];
+}
+/** A DNS server over UDP and TCP. Made by `stack.dns.createServer()`. */
+export declare class DnsServer {
+  #private;
+  /** Adds a zone, in place of one of the same name. */
+  setZone(zone: Zone): void;
+  /** Removes a zone; whether there was one. */
+  removeZone(name: string): boolean;
+  /** Begins to answer, over UDP and TCP, on a port of every address of the stack, or of one. */
+  listen(port?: number, address?: string): Promise<this>;
+  /** Where it listens; null when it does not. */
+  address(): {
+    address: string;
+    port: number;
+  } | null;
+  /** Ends it. Idempotent. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+/** What `createStack({ dns })` takes. */
+export interface DnsOptions extends ResolverOptions {
+  /** Servers that are asked, in that order: `192.0.2.1`, `[2001:db8::1]:5353`. Default none. */
+  servers?: string[];
+  /** Names that need no server, as `/etc/hosts` has them. */
+  hosts?: Record<string, string | string[]>;
+}
+/** Asks DNS servers over a stack; `dns.promises.Resolver`. Has a cache of its own. */
+export declare class DnsResolver {
+  #private;
+  /** Ends what is being asked: it rejects with `ECANCELLED`. */
+  cancel(): void;
+  /** The servers that are asked. */
+  getServers(): string[];
+  /** Sets the servers that are asked, in that order. Forgets what others said. */
+  setServers(servers: readonly string[]): void;
+  /** Questions asked over UDP and TCP, and datagrams that were not believed. */
+  get counters(): {
+    readonly udp: number;
+    readonly tcp: number;
+    readonly ignored: number;
+  };
+  resolve4(hostname: string): Promise<string[]>;
+  resolve4(hostname: string, options: {
+    ttl: true;
+  }): Promise<realDns.RecordWithTtl[]>;
+  resolve4(hostname: string, options?: {
+    ttl?: boolean;
+  }): Promise<string[] | realDns.RecordWithTtl[]>;
+  resolve6(hostname: string): Promise<string[]>;
+  resolve6(hostname: string, options: {
+    ttl: true;
+  }): Promise<realDns.RecordWithTtl[]>;
+  resolve6(hostname: string, options?: {
+    ttl?: boolean;
+  }): Promise<string[] | realDns.RecordWithTtl[]>;
+  resolveCaa(hostname: string): Promise<realDns.CaaRecord[]>;
+  resolveCname(hostname: string): Promise<string[]>;
+  resolveMx(hostname: string): Promise<realDns.MxRecord[]>;
+  resolveNaptr(hostname: string): Promise<realDns.NaptrRecord[]>;
+  resolveNs(hostname: string): Promise<string[]>;
+  resolvePtr(hostname: string): Promise<string[]>;
+  resolveSoa(hostname: string): Promise<realDns.SoaRecord>;
+  resolveSrv(hostname: string): Promise<realDns.SrvRecord[]>;
+  resolveTxt(hostname: string): Promise<string[][]>;
+  /** Every record that the server gives for a name; it may choose which (RFC 8482). */
+  resolveAny(hostname: string): Promise<realDns.AnyRecord[]>;
+  resolve(hostname: string, rrtype?: RecordType): Promise<unknown>;
+  /** The names of an address. */
+  reverse(ip: string): Promise<string[]>;
+}
+/** An address that a look-up found. */
+export interface LookupAddress {
+  address: string;
+  family: 4 | 6;
+}
+/** What `stack.lookup` takes; as `dns.lookup`. */
+export interface LookupOptions {
+  family?: 0 | 4 | 6 | "IPv4" | "IPv6";
+  /** Whether to give all addresses. */
+  all?: boolean;
+  /** `ipv4first`, `ipv6first`, or `verbatim`, which is IPv4 first here too. */
+  order?: "ipv4first" | "ipv6first" | "verbatim";
+  verbatim?: boolean;
+  hints?: number;
+}
+/** The DNS of a stack. */
+export declare class StackDns extends DnsResolver {
+  #private;
+  /** Makes a resolver with servers and a cache of its own. */
+  readonly Resolver: new (options?: ResolverOptions) => DnsResolver;
+  /** Whether names mean anything here: there are servers, or hosts were given. */
+  get configured(): boolean;
+  /** A server that answers with authority for zones of its own. Listens with `listen()`. */
+  createServer(options: DnsServerOptions): DnsServer;
+  /** The addresses of a name, as `dns.promises.lookup` gives them: what the stack itself knows, then DNS. */
+  lookup(hostname: string, options?: LookupOptions & {
+    all?: false;
+  }): Promise<LookupAddress>;
+  lookup(hostname: string, options: LookupOptions & {
+    all: true;
+  }): Promise<LookupAddress[]>;
+  lookup(hostname: string, options?: LookupOptions | 0 | 4 | 6): Promise<LookupAddress | LookupAddress[]>;
+}
+/** `dns.lookup` over a stack: with a callback as Node has it; without, a promise as `dns.promises` has it. */
+interface Lookup$1 {
+  (hostname: string, callback: (error: Error | null, address: string, family: number) => void): void;
+  (hostname: string, options: LookupOptions & {
+    all: true;
+  }, callback: (error: Error | null, addresses: LookupAddress[]) => void): void;
+  (hostname: string, options: LookupOptions | 0 | 4 | 6, callback: (error: Error | null, address: string, family: number) => void): void;
+  (hostname: string, options: LookupOptions & {
+    all: true;
+  }): Promise<LookupAddress[]>;
+  (hostname: string, options?: LookupOptions | 0 | 4 | 6): Promise<LookupAddress>;
+}
 /** A TUN interface of the operating system; made by `tun()`. */
 export interface TunDevice extends TunOptions {
   readonly kind: "tun";
@@ -299,6 +457,8 @@ export interface StackOptions {
   flowTimeout?: number;
   /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
   udpFlowIdle?: number;
+  /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
+  dns?: DnsOptions;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
 }
@@ -722,6 +882,13 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   readonly net: Net;
   /** Everything `node:dgram` exports, bound to this stack. */
   readonly dgram: Dgram;
+  /** `dns.promises` over this stack: `resolve4`, `Resolver`, `setServers`, ..., and a server for zones of one's own. */
+  readonly dns: StackDns;
+  /**
+   * `dns.lookup` over this stack: hosts it was given, `localhost`, then its DNS servers. With a callback, or without as a
+   * promise. Once the stack has servers or hosts, names that its sockets use are looked up so.
+   */
+  readonly lookup: Lookup$1;
   /** Whether `close()` was called. */
   get closed(): boolean;
   /** The interfaces, loopback among them. */
@@ -852,6 +1019,7 @@ export declare const connect: Connect, createConnection: Connect, createServer: 
 };
 
 export {
+  Lookup$1 as Lookup,
   NativeInfo as SocketInfo,
   NativeStats as StackStats,
   NativeUdpInfo as DatagramInfo,

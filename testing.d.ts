@@ -1015,6 +1015,20 @@ interface DispatcherOptions {
 type Http = typeof http;
 type Https = typeof https;
 type Tls = typeof realTls;
+interface ResolverOptions {
+  /** How long a server's answer is waited for, ms; twice as long in each further round. Default 2,000. */
+  timeout?: number;
+  /** Rounds through the servers before it gives up. Default 3. */
+  tries?: number;
+  /** Answers that are remembered, for as long as they may be; 0 remembers none. Default 1,000. */
+  cache?: number;
+}
+interface DnsOptions extends ResolverOptions {
+  /** Servers that are asked, in that order: `192.0.2.1`, `[2001:db8::1]:5353`. Default none. */
+  servers?: string[];
+  /** Names that need no server, as `/etc/hosts` has them. */
+  hosts?: Record<string, string | string[]>;
+}
 interface TunDevice extends TunOptions {
   readonly kind: "tun";
 }
@@ -1102,6 +1116,8 @@ interface StackOptions {
   flowTimeout?: number;
   /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
   udpFlowIdle?: number;
+  /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
+  dns?: DnsOptions;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
 }
@@ -1119,7 +1135,7 @@ export interface Leak {
 }
 /** What `network.host()` takes, besides the options of a stack. */
 export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "timeWait" | "maxConnections" | "trace"> {
-  /** Its IP addresses, without prefixes. Default: one of 198.18.0.0/15 and one of fd00::/64. */
+  /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */
   dns?: Record<string, string | string[]>;

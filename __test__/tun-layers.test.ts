@@ -145,6 +145,61 @@ describeTun('the layers beside TCP and the kernel', () => {
     });
   });
 
+  test.each(families)(
+    'dig asks our server over %s: records, errors, TCP, what does not fit',
+    async (_name, flag, ours) => {
+      const dig = async (...args: string[]): Promise<string> => {
+        const got = await ns.exec('dig', [flag, `@${ours}`, '+timeout=5', '+nocookie', ...args]);
+        expect(got.stderr).toBe('');
+        return got.stdout;
+      };
+      expect(await dig('+short', 'www.lab.test', 'A')).toBe('host.lab.test.\n192.0.2.2\n');
+      expect(await dig('+short', '+tcp', 'host.lab.test', 'AAAA')).toBe('2001:db8::2\n');
+      expect(await dig('+short', 'lab.test', 'MX')).toBe('5 mail.lab.test.\n');
+      const missing = await dig('missing.lab.test');
+      expect(missing).toMatch(/status: NXDOMAIN/);
+      expect(missing).toMatch(/flags: qr aa rd/);
+      expect(missing).toMatch(/SOA\tns\.lab\.test\./);
+      expect(await dig('elsewhere.test')).toMatch(/status: REFUSED/);
+      const long = await dig('long.lab.test', 'TXT');
+      expect(long).toMatch(/line 0 x+.*line 39 x+/s);
+      expect(long).toMatch(/SERVER: .*\(TCP\)/);
+      expect(await dig('+ignore', 'long.lab.test', 'TXT')).toMatch(/flags: qr aa tc rd/);
+    },
+  );
+
+  test('our resolver asks dnsmasq', async () => {
+    const text = Array.from({ length: 60 }, (_, i) => `line-${i}-${'x'.repeat(40)}`);
+    const listen = ['198.18.0.1', 'fd00::1'].map((address) => `--listen-address=${address}`);
+    const server = ns.spawn('dnsmasq', [
+      ...['--keep-in-foreground', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--user=root', '--pid-file='],
+      ...['--bind-interfaces', ...listen, '--local=/mask.test/', '--log-facility=-'],
+      '--host-record=host.mask.test,192.0.2.7,2001:db8::7',
+      '--cname=www.mask.test,host.mask.test',
+      '--mx-host=mask.test,mail.mask.test,7',
+      `--txt-record=long.mask.test,${text.join(',')}`,
+    ]);
+    let log = '';
+    server.process.stderr?.on('data', (data) => {
+      log += data;
+    });
+    const ask = (address: string, type: string, name: string): Promise<unknown> =>
+      ns.call('resolve', [address], type, name);
+    try {
+      await until('dnsmasq listens', () => log.includes('started'));
+      for (const address of ['198.18.0.1', '[fd00::1]:53']) {
+        expect(await ask(address, 'A', 'www.mask.test')).toEqual(['192.0.2.7']);
+        expect(await ask(address, 'AAAA', 'host.mask.test')).toEqual(['2001:db8::7']);
+        expect(await ask(address, 'MX', 'mask.test')).toEqual([{ exchange: 'mail.mask.test', priority: 7 }]);
+        expect(await ask(address, 'TXT', 'long.mask.test')).toEqual([text]);
+        await expect(ask(address, 'A', 'missing.mask.test')).rejects.toThrow('queryA ENOTFOUND missing.mask.test');
+      }
+    } finally {
+      server.process.kill();
+      await server.finished;
+    }
+  });
+
   test('nmap scans TCP and UDP, guesses at the system, and we are still there', async () => {
     const scan = (...args: string[]): Promise<Finished> =>
       ns.exec('nmap', ['-n', '-Pn', '--reason', ...args, '198.18.0.2']);

@@ -5,6 +5,17 @@ export { configureDefaultStack, defaultStack } from './default-stack';
 export type { DatagramSocketConstructor, Dgram, MessageListener } from './dgram/bind';
 export type { RemoteInfo } from './dgram/handle';
 export type { DatagramSocket, DatagramSocketOptions } from './dgram/socket';
+export type {
+  DnsOptions,
+  DnsResolver,
+  Lookup,
+  LookupAddress,
+  LookupOptions,
+  StackDns,
+} from './dns/dns';
+export type { RecordType } from './dns/message';
+export type { DnsError, ResolverOptions } from './dns/resolver';
+export type { DnsServer, DnsServerOptions, Zone, ZoneRecord } from './dns/server';
 export type { CodedError, SystemError } from './errors';
 export type {
   CwndEvent,

@@ -1,5 +1,6 @@
 // What stacks, interfaces, devices and routes are made with, and the checks: errors name the value and the remedy.
 import { isIP, isIPv6 } from 'node:net';
+import type { DnsOptions } from './dns/dns';
 import { codedError, invalidArgType, invalidArgValue, outOfRange } from './errors';
 import type { NativeInterfaceOptions, NativeLinkEnd, NativeLinkOptions, NativeStackOptions } from './native';
 import { validateBoolean, validateInt32, validateString } from './net/validators';
@@ -116,6 +117,8 @@ export interface StackOptions {
   flowTimeout?: number;
   /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
   udpFlowIdle?: number;
+  /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
+  dns?: DnsOptions;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
 }
@@ -175,6 +178,7 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   if (trace !== undefined) validateBoolean(trace, 'options.trace');
   if (forwarding !== undefined) validateBoolean(forwarding, 'options.forwarding');
   if (maxFlows !== undefined) validateInt32(maxFlows, 'options.maxFlows', 1, 1 << 20);
+  if (options.dns !== undefined) object(options.dns, 'options.dns');
   number(flowTimeout, 'options.flowTimeout', 1, 3_600_000);
   number(udpFlowIdle, 'options.udpFlowIdle', 1, 86_400_000);
   for (const name of ['interfaces', 'routes'] as const) {

@@ -1,5 +1,6 @@
 // A stack: its interfaces and routes, its `net`, and its end.
 import { AsyncResource } from 'node:async_hooks';
+import dns from 'node:dns';
 import type * as http from 'node:http';
 import type * as https from 'node:https';
 import type * as realNet from 'node:net';
@@ -9,6 +10,7 @@ import { createDispatcher, type DispatcherOptions, type UndiciDispatcher } from 
 import { createHttp, createHttps, type Http, type Https } from './adapters/http';
 import { createTls, type Tls } from './adapters/tls';
 import { bindDgram, type Dgram } from './dgram/bind';
+import { type Lookup, lookupOf, StackDns } from './dns/dns';
 import { ENODEV, errnoException, invalidArgValue } from './errors';
 import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
 import { leavesWithProcess } from './exit';
@@ -93,6 +95,13 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   readonly net: Net;
   /** Everything `node:dgram` exports, bound to this stack. */
   readonly dgram: Dgram;
+  /** `dns.promises` over this stack: `resolve4`, `Resolver`, `setServers`, ..., and a server for zones of one's own. */
+  readonly dns: StackDns;
+  /**
+   * `dns.lookup` over this stack: hosts it was given, `localhost`, then its DNS servers. With a callback, or without as a
+   * promise. Once the stack has servers or hosts, names that its sockets use are looked up so.
+   */
+  readonly lookup: Lookup;
   readonly #reactor: Reactor;
   readonly #context: NetContext;
   readonly #ids = new Map<string, number>();
@@ -112,6 +121,12 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     this.#context = new NetContext(() => this.#reactor);
     this.net = bindNet(this.#context);
     this.dgram = bindDgram(this.#context);
+    this.dns = new StackDns({ net: this.net, dgram: this.dgram }, options.dns);
+    this.lookup = lookupOf(() => this.dns);
+    this.#context.lookup = ((...args: Parameters<typeof dns.lookup>) =>
+      this.dns.configured
+        ? (this.lookup as unknown as typeof dns.lookup)(...args)
+        : dns.lookup(...args)) as typeof dns.lookup;
     this.#taps = new TapHub(this.#reactor);
     this.#flows = new FlowGate(this.#context);
     try {

@@ -71,6 +71,22 @@ async function start(): Promise<void> {
     echo.bind(7);
     await once(echo, 'listening');
   }
+  await router.dns
+    .createServer({
+      zones: [
+        {
+          name: 'lab.test',
+          records: [
+            { name: '@', type: 'MX', data: { exchange: 'mail.lab.test', priority: 5 } },
+            { name: 'host', type: 'A', data: '192.0.2.2' },
+            { name: 'host', type: 'AAAA', data: '2001:db8::2' },
+            { name: 'www', type: 'CNAME', data: 'host.lab.test' },
+            { name: 'long', type: 'TXT', data: Array.from({ length: 40 }, (_, i) => `line ${i} ${'x'.repeat(40)}`) },
+          ],
+        },
+      ],
+    })
+    .listen();
   const origin = router.net.createServer((socket) => {
     socket.on('error', () => {});
     socket.once('data', () => socket.end(`HTTP/1.0 200 OK\r\n\r\ncarried to ${socket.localPort}\n`));
@@ -108,6 +124,13 @@ async function publish(group: string, port: number, message: string): Promise<vo
   });
 }
 
+/** Asks the servers given, over the router. */
+function resolve(servers: string[], type: string, name: string): Promise<unknown> {
+  const resolver = new (router as Stack).dns.Resolver({ timeout: 3000 });
+  resolver.setServers(servers);
+  return resolver.resolve(name, type as 'A');
+}
+
 async function stop(): Promise<void> {
   await Promise.all([router?.close(), sandbox?.close()]);
   far?.kill();
@@ -118,6 +141,7 @@ serveCalls(
     start,
     subscribe,
     publish,
+    resolve,
     far: () => far?.pid,
     seen: () => seen,
     carried: () => carried,

@@ -134,6 +134,7 @@ function listOf(data: unknown): Uint8Array[] {
 export class DatagramSocketImpl extends EventEmitter {
   readonly type: SocketType;
   readonly [kState]: State;
+  readonly #context: NetContext;
 
   constructor(
     context: NetContext,
@@ -152,10 +153,11 @@ export class DatagramSocketImpl extends EventEmitter {
       throw codedError(TypeError, 'ERR_SOCKET_BAD_TYPE', 'Bad socket type specified. Valid types are: udp4, udp6');
     }
     const adopted = options[kAdopt];
+    this.#context = context;
     this.type = type;
     this[kState] = {
       handle: adopted ?? new DatagramHandle(context.reactor, type === 'udp6'),
-      lookup: lookup ?? context.lookup,
+      lookup,
       binding: adopted ? Binding.Bound : Binding.Unbound,
       connecting: adopted ? Connecting.Connected : Connecting.Disconnected,
       queue: undefined,
@@ -194,7 +196,7 @@ export class DatagramSocketImpl extends EventEmitter {
     const state = this[kState];
     const family = this.type === 'udp4' ? 4 : 6;
     const host = address || (family === 4 ? '127.0.0.1' : '::1');
-    const lookup = state.lookup ?? dns.lookup;
+    const lookup = state.lookup ?? this.#context.lookup ?? dns.lookup;
     (lookup as (...args: unknown[]) => void)(host, family, callback);
   }
 
