@@ -198,7 +198,7 @@ pub struct SocketOptions {
     pub rto_max: Duration,
     /// Hop limit or TTL of its packets.
     pub hop_limit: u8,
-    /// DSCP and ECN bits of its packets.
+    /// DSCP of its packets, in the upper six bits; the lower two are congestion notification's own.
     pub traffic_class: u8,
     /// Name of the congestion control.
     pub congestion: Congestion,
@@ -212,10 +212,54 @@ pub struct SocketOptions {
     pub sack: bool,
     /// Whether window scaling is offered and accepted (RFC 7323).
     pub window_scaling: bool,
+    /// Explicit congestion notification: agreed on when the peer asks for it, by default.
+    pub ecn: EcnPolicy,
     /// TCP Fast Open (RFC 7413); off by default.
     pub fast_open: FastOpen,
     /// Whether the last segment of a flight is probed before the timeout (RFC 8985 §7, TLP; needs SACK).
     pub loss_probe: bool,
+}
+
+/// Which explicit congestion notification (RFC 3168; AccECN, RFC 9768) connections ask for and agree to; the numbers are
+/// those of Linux's `tcp_ecn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EcnPolicy {
+    /// 0: neither asks nor agrees.
+    Off,
+    /// 1: asks for RFC 3168, and agrees to it.
+    Classic,
+    /// 2: agrees to RFC 3168 when the peer asks for it.
+    #[default]
+    Passive,
+    /// 3: asks for AccECN and agrees to it; to RFC 3168 where the peer knows no better.
+    Accurate,
+    /// 4: agrees to AccECN and to RFC 3168, asks for RFC 3168.
+    AccurateClassic,
+    /// 5: agrees to AccECN and to RFC 3168, asks for nothing.
+    AccuratePassive,
+}
+
+impl EcnPolicy {
+    /// By the number that Linux's `tcp_ecn` gives it, 0-5.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Off,
+            1 => Self::Classic,
+            2 => Self::Passive,
+            3 => Self::Accurate,
+            4 => Self::AccurateClassic,
+            5 => Self::AccuratePassive,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn accepts_classic(self) -> bool {
+        self != Self::Off
+    }
+
+    pub(crate) fn accepts_accurate(self) -> bool {
+        matches!(self, Self::Accurate | Self::AccurateClassic | Self::AccuratePassive)
+    }
 }
 
 /// TCP Fast Open (RFC 7413): data on the SYN. A SYN's data may reach the application twice when the network repeats it
@@ -394,6 +438,7 @@ impl Default for SocketOptions {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            ecn: EcnPolicy::default(),
             fast_open: FastOpen::default(),
             loss_probe: true,
         }

@@ -24,8 +24,8 @@ mod time;
 mod udp;
 
 pub use config::{
-    BufferSize, Config, Congestion, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits, Secrets,
-    SocketOptions, SynCookies,
+    BufferSize, Config, Congestion, EcnPolicy, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits,
+    Secrets, SocketOptions, SynCookies,
 };
 pub use error::{
     BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,

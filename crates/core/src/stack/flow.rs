@@ -603,7 +603,8 @@ impl Stack {
 
 /// A SYN to keep. Data that it carries is sent again by its peer (RFC 9293 §3.4).
 pub(super) fn without_data(syn: &Segment) -> Segment {
-    Segment { header: syn.header.clone(), payload: Payload::from(Vec::new()), gso_size: 0 }
+    let payload = Payload::from(Vec::new());
+    Segment { header: syn.header.clone(), payload, gso_size: 0, ecn: syn.ecn }
 }
 
 /// A packet of the other end as an ICMP error quotes it.

@@ -55,6 +55,13 @@ impl Stack {
             Err(error) => return self.malformed(now, interface, &frame.data, error),
         };
         let own = arrival == Arrival::Own;
+        let marks = [
+            &mut self.stats.ip_in_no_ect_pkts,
+            &mut self.stats.ip_in_ect1_pkts,
+            &mut self.stats.ip_in_ect0_pkts,
+            &mut self.stats.ip_in_ce_pkts,
+        ];
+        *marks[usize::from(packet.traffic_class & 0b11)] += 1;
         let delivery = self.delivery(interface, packet.src, packet.dst, own);
         match delivery {
             Delivery::Drop => {
@@ -172,7 +179,8 @@ impl Stack {
             local_port: header.dst_port,
             remote_port: header.src_port,
         };
-        let segment = Segment { header, payload: data, gso_size };
+        let ecn = packet.traffic_class & 0b11;
+        let segment = Segment { header, payload: data, gso_size, ecn };
         match self.table.get(&tuple) {
             Some(&id) => self.tcp_segment(now, interface, id, tuple, segment),
             None => self.tcp_unknown(now, interface, tuple, &segment, None),
@@ -221,8 +229,8 @@ impl Stack {
             Some(Verdict::Reopen) => {
                 self.with(now, id, Connection::finish_abort);
                 // If the application still holds the old one, its id stays, but the ends are free.
-                let syn =
-                    Segment { header, payload: crate::Payload::from(Vec::new()), gso_size: 0 };
+                let payload = crate::Payload::from(Vec::new());
+                let syn = Segment { header, payload, gso_size: 0, ecn: 0 };
                 self.tcp_unknown(now, interface, tuple, &syn, Some(numbers));
             }
             Some(Verdict::Done) | None => {}

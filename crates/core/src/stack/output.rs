@@ -445,7 +445,8 @@ impl Stack {
                 self.tx.push_back(id);
             }
             let (tuple, path) = (conn.tuple, conn.path);
-            let (traffic_class, hop_limit) = (conn.options.traffic_class, conn.options.hop_limit);
+            let (traffic_class, hop_limit) =
+                (conn.options.traffic_class & !0b11 | built.ecn, conn.options.hop_limit);
             let interface = self.interfaces.get(path.interface);
             let offload = interface.map(|i| i.config.offload);
             // As `hop_limit`, whose borrow would be of the whole stack.

@@ -59,6 +59,14 @@ stats! {
     ip_in_no_routes,
     /// Packets passed on (`IpForwDatagrams`).
     ip_forw_datagrams,
+    /// Packets that are not ECN-capable (`IpExtInNoECTPkts`).
+    ip_in_no_ect_pkts,
+    /// Packets marked ECT(1) (`IpExtInECT1Pkts`).
+    ip_in_ect1_pkts,
+    /// Packets marked ECT(0) (`IpExtInECT0Pkts`).
+    ip_in_ect0_pkts,
+    /// Packets marked as having met congestion (`IpExtInCEPkts`).
+    ip_in_ce_pkts,
     /// Fragments dropped: duplicates, and those of datagrams that were given up.
     ip_frag_drops,
     /// Fragments received (`IpReasmReqds`).
@@ -131,6 +139,10 @@ stats! {
     tcp_loss_probes,
     /// Recoveries taken back because nothing had been lost (`TcpExtTCPFullUndo` and its relatives).
     tcp_undos,
+    /// Packets of ours that peers say were marked (`TcpExtTCPDeliveredCE`).
+    tcp_delivered_ce,
+    /// Windows reduced because of marks.
+    tcp_ecn_reductions,
     /// Connections begun (`TcpActiveOpens`).
     tcp_active_opens,
     /// Connections begun by a peer (`TcpPassiveOpens`).

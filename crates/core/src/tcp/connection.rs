@@ -9,6 +9,7 @@ use usernet_wire::SeqNumber;
 use usernet_wire::tcp as wire;
 
 use super::buffers::{Level, Memory, RecvTuning};
+use super::ecn::Ecn;
 use super::fastopen::Grant;
 use super::fastopen_cookies::{Cookie, CookieCache};
 use super::recv_queue::RecvQueue;
@@ -102,6 +103,8 @@ pub(crate) struct Segment {
     pub(crate) payload: Payload,
     /// Payload bytes per wire segment when the device merged several; 0 otherwise.
     pub(crate) gso_size: u16,
+    /// The ECN bits of its packet.
+    pub(crate) ecn: u8,
 }
 
 impl Segment {
@@ -190,6 +193,7 @@ pub(crate) struct Connection {
     /// An empty segment from before the window goes out, to make the peer answer.
     pub(super) probe_due: bool,
     pub(super) iss: SeqNumber,
+    pub(super) ecn: Ecn,
     /// See [`Info::syn_data`].
     pub(super) syn_data: bool,
     /// The Fast Open cookie that our SYN-ACK carries, and whether as the experimental option.
@@ -270,6 +274,7 @@ impl Connection {
             keep_alive: (0, now),
             probe_due: false,
             iss: SeqNumber(0),
+            ecn: Ecn::default(),
             syn_data: false,
             cookie: None,
             half_open_of: None,
@@ -343,6 +348,7 @@ impl Connection {
             State::SynReceived(SynReceived { hs, peer, window, ack_due, passive, fast })
         });
         conn.cookie = grant.cookie;
+        conn.accept_ecn(syn);
         if grant.open {
             conn.half_open_of = None;
             conn.fast_open_of = Some(listener);
@@ -793,6 +799,10 @@ impl Connection {
             sacked: snd.map_or(0, |s| s.board.sacked()),
             ca_state: snd.map_or(super::CaState::Open, |s| s.ca_state()),
             dup_acks: self.counters.dup_acks,
+            ecn: self.ecn.mode,
+            ecn_seen: self.ecn.seen,
+            delivered_ce: self.ecn.delivered_ce,
+            received_ce: self.ecn.received_ce,
             syn_data: self.syn_data,
             congestion: snd.map_or("", |s| s.cc.name()),
         }

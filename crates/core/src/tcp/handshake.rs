@@ -39,6 +39,7 @@ impl Connection {
             self.time_handshake(ctx);
             let wl = (seg.header.seq, seg.header.ack);
             self.learn_fast_open(ctx, &seg, acked.unwrap_or(0));
+            self.agree_on_ecn(&seg);
             self.establish(ctx, peer, u32::from(seg.header.window), wl);
             if let Some((_, mut rcv)) = self.state.sides() {
                 rcv.acks().ack_now();
@@ -123,6 +124,7 @@ impl Connection {
         if !acks_syn {
             return Verdict::Reset;
         }
+        self.end_ecn_handshake(header.flags);
         // RFC 7323 §3.2: once agreed, a segment without timestamps is dropped by some; Linux takes it, so do we.
         self.time_handshake(ctx);
         let window = u32::from(header.window) << self.peer_wscale(peer);
@@ -218,6 +220,7 @@ impl Connection {
             return Verdict::Done;
         }
         seg.header.flags.remove(Flags::SYN);
+        self.after_syn_ack(&mut seg);
         seg.header.seq += 1;
         // The window of a SYN is not scaled; what is taken below is.
         seg.header.window >>= self.peer.map_or(0, |p| self.peer_wscale(p));

@@ -5,6 +5,7 @@
 //! | `connection` | a connection's identity, what the application calls, the one transition |
 //! | `state` | one struct per state, and the transitions as a table |
 //! | `handshake` | SYN-SENT, SYN-RECEIVED |
+//! | `ecn` | congestion that the network marks (RFC 3168, RFC 9768) |
 //! | `fastopen`, `fastopen_cookies` | data on the SYN (RFC 7413), and what entitles to it |
 //! | `segment` | segments in the synchronised states |
 //! | `output` | segments out, timers |
@@ -18,6 +19,7 @@ mod assembler;
 mod buffers;
 mod congestion;
 mod connection;
+mod ecn;
 mod fastopen;
 mod fastopen_cookies;
 mod handshake;
@@ -38,6 +40,8 @@ pub(crate) use buffers::{Level, Memory};
 pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdict, default_mss};
 pub(crate) use fastopen::Grant;
 pub(crate) use fastopen_cookies::{CookieCache, CookieKeys, Worth};
+
+pub use ecn::EcnMode;
 
 use crate::time::Duration;
 
@@ -91,6 +95,8 @@ pub enum CaState {
     Open,
     /// Something was SACKed ahead of a gap; it may be reordering.
     Disorder,
+    /// The window is being reduced because the network marked congestion (RFC 3168).
+    Cwr,
     /// Fast recovery.
     Recovery,
     /// Recovery after a retransmission timeout.
@@ -174,6 +180,15 @@ pub struct Info {
     pub ca_state: CaState,
     /// Duplicate acknowledgements received.
     pub dup_acks: u64,
+    /// Which congestion notification was agreed on.
+    pub ecn: EcnMode,
+    /// Whether a packet of the peer's was ECT or CE (`ecnseen`).
+    pub ecn_seen: bool,
+    /// Packets of ours that the network marked, as the peer tells (`delivered_ce`). RFC 3168's feedback does not count:
+    /// packets acknowledged while it lasted stand for it.
+    pub delivered_ce: u32,
+    /// Packets of the peer's that arrived marked.
+    pub received_ce: u32,
     /// Whether data on the SYN arrived with it: ours was acknowledged, or the peer's was taken (RFC 7413).
     pub syn_data: bool,
     /// Congestion control.

@@ -4,6 +4,7 @@ use usernet_wire::SeqNumber;
 use usernet_wire::tcp::{Flags, Options, Repr, Timestamps};
 
 use super::connection::{Connection, Ctx};
+use super::ecn::NOT_ECT;
 use super::send::{Outgoing, TimerOutcome};
 use super::state::{PeerSyn, Rcv, Snd, State, SynReceived};
 use crate::config::SocketOptions;
@@ -23,6 +24,8 @@ pub(crate) struct Built {
     pub(crate) payload: (usize, usize),
     /// Payload bytes per wire segment.
     pub(crate) mss: u16,
+    /// The ECN bits of its packet.
+    pub(crate) ecn: u8,
 }
 
 impl Connection {
@@ -100,7 +103,7 @@ impl Connection {
                         header.options.timestamps = Some(Timestamps { val: ts_now, ecr });
                     }
                     self.count_out(ctx, 1);
-                    return Some(Built { header, payload: (0, 0), mss: 0 });
+                    return Some(Built { header, payload: (0, 0), mss: 0, ecn: NOT_ECT });
                 }
                 Some(*peer)
             }
@@ -116,7 +119,9 @@ impl Connection {
         }
         hs.sent = hs.sent.saturating_add(1);
         let (iss, again) = (hs.iss, hs.sent > 1);
+        let times = hs.sent;
         let mut header = self.syn_header(iss, peer, ts_now);
+        self.mark_syn(&mut header, times);
         let mut data = 0;
         if peer.is_none() {
             if !again {
@@ -137,14 +142,14 @@ impl Connection {
             self.trace(ctx, Trace::Retransmit { seq: 0, len: 0, timeout: true });
         }
         self.count_out(ctx, 1);
-        Some(Built { header, payload: (0, usize::from(data)), mss: data })
+        Some(Built { header, payload: (0, usize::from(data)), mss: data, ecn: NOT_ECT })
     }
 
     fn poll_synchronized(&mut self, ctx: &mut Ctx<'_>) -> Option<Built> {
         let free = self.free(ctx);
         let buffer = self.recv_buffer(ctx.memory.receive);
         let nagle = self.options.nagle;
-        let tso = self.path.tso;
+        let tso = self.path.tso && !self.cwr_is_next();
         let (mut snd, mut rcv) = self.state.sides()?;
         let mut sent = None;
         if let Snd::Active(snd, fin) = &mut snd {
@@ -201,13 +206,14 @@ impl Connection {
             header.options.sack = blocks;
         }
         header.flags.set(Flags::FIN, fin_sent);
+        let ecn = self.mark_segment(&mut header, sent.as_ref().map(|(out, ..)| out));
         let Some((out, offset, mss)) = sent else {
             self.count_out(ctx, 1);
-            return Some(Built { header, payload: (0, 0), mss: 0 });
+            return Some(Built { header, payload: (0, 0), mss: 0, ecn });
         };
         header.flags.set(Flags::PSH, out.push && out.len > 0);
         self.count_data(ctx, out, mss);
-        Some(Built { header, payload: (offset, out.len as usize), mss: mss as u16 })
+        Some(Built { header, payload: (offset, out.len as usize), mss: mss as u16, ecn })
     }
 
     fn count_data(&mut self, ctx: &mut Ctx<'_>, out: Outgoing, mss: u32) {
@@ -246,9 +252,11 @@ impl Connection {
             state => {
                 let Some(snd) = state.sender_mut() else { return };
                 let backoff = snd.rtt.backoff;
+                let mut reduced = false;
                 match snd.on_timer(ctx.now, &self.options) {
                     TimerOutcome::Nothing => {}
                     TimerOutcome::Timeout => {
+                        reduced = true;
                         let what = Trace::Timeout { backoff: backoff + 1, rto: snd.rtt.rto() };
                         self.counters.timeouts += 1;
                         ctx.stats.tcp_timeouts += 1;
@@ -256,6 +264,7 @@ impl Connection {
                     }
                     TimerOutcome::LossProbe => ctx.stats.tcp_loss_probes += 1,
                     TimerOutcome::Recovery => {
+                        reduced = true;
                         let what = Trace::Recovery {
                             began: true,
                             cwnd: snd.cwnd(),
@@ -265,6 +274,9 @@ impl Connection {
                     }
                     TimerOutcome::Probe => self.probe_due = true,
                     TimerOutcome::GiveUp => self.fail(ctx, ConnectionError::TimedOut),
+                }
+                if reduced {
+                    self.window_reduced();
                 }
             }
         }

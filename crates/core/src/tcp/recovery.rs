@@ -23,6 +23,9 @@ const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(2);
 enum Recovery {
     /// None.
     Open,
+    /// The window is being reduced because the network marked packets, until `high` is acknowledged (RFC 3168 §6.1.2):
+    /// nothing was lost.
+    Reduced { high: SeqNumber },
     /// Fast recovery, until `high` is acknowledged (RFC 6582, RFC 6675).
     Fast { high: SeqNumber },
     /// After a retransmission timeout, until `high` is acknowledged.
@@ -184,6 +187,9 @@ impl Sender {
         self.count_duplicates(advanced, result.duplicate);
 
         let reorder_at = self.find_losses(now, advanced, prior_flight, &mut result);
+        if a.marked && self.loss.recovery == Recovery::Open {
+            self.reduce_for_marks(now, prior_flight, &mut result);
+        }
         self.end_probe(now, dsack.is_some(), prior_flight, &mut result);
         self.take_back(now, a, advanced, dsack, &delivered, &mut result);
         self.run_recovery(now, advanced, prior_flight, rtt, &delivered, &mut result);
@@ -230,7 +236,7 @@ impl Sender {
         prior_flight: u32,
         result: &mut AckResult,
     ) -> Option<Instant> {
-        let recovering = self.loss.recovery != Recovery::Open;
+        let recovering = self.is_repairing();
         let mut reorder_at = None;
         let lost = if self.sack {
             let (found, at) = self.board.detect_losses(
@@ -258,16 +264,45 @@ impl Sender {
         reorder_at
     }
 
+    /// Whether losses are being repaired.
+    fn is_repairing(&self) -> bool {
+        matches!(self.loss.recovery, Recovery::Fast { .. } | Recovery::Timeout { .. })
+    }
+
+    /// The network marked packets: the window shrinks as after a loss, once for a window of data (RFC 3168 §6.1.2,
+    /// RFC 9768 §3.2.2.5), in step with what is delivered (RFC 9937).
+    fn reduce_for_marks(&mut self, now: Instant, prior_flight: u32, result: &mut AckResult) {
+        // What was sent before the last reduction ended says nothing new.
+        if self.una.le(self.loss.recover) || self.board.is_empty() {
+            return;
+        }
+        let recover_fs = prior_flight.max(self.mss);
+        self.cc.on_loss(now, recover_fs, self.mss);
+        self.loss.recovery = Recovery::Reduced { high: self.nxt };
+        self.loss.recover = self.nxt - 1;
+        let cwnd = self.cc.ssthresh();
+        self.loss.prr = Some(Prr { delivered: 0, out: 0, recover_fs, cwnd });
+        result.reduced = true;
+    }
+
     fn begin_fast_recovery(&mut self, now: Instant, prior_flight: u32, result: &mut AckResult) {
         let in_flight = prior_flight.max(self.mss);
-        self.cc.save();
-        self.cc.on_loss(now, in_flight, self.mss);
+        // A reduction for marks that is going on is enough (RFC 3168 §6.1.2).
+        let reduced = matches!(self.loss.recovery, Recovery::Reduced { .. });
+        if !reduced {
+            self.cc.save();
+            self.cc.on_loss(now, in_flight, self.mss);
+        }
         let loss = &mut self.loss;
         loss.recovery = Recovery::Fast { high: self.nxt };
         loss.recover = self.nxt - 1;
-        loss.undo = Some(Undo { marker: self.una, retransmitted_at: None, pending: 0 });
-        loss.prr =
-            Some(Prr { delivered: 0, out: 0, recover_fs: in_flight, cwnd: self.cc.ssthresh() });
+        // The reduction was not for this loss, so it stays whatever becomes of it.
+        let undo = Undo { marker: self.una, retransmitted_at: None, pending: 0 };
+        loss.undo = (!reduced).then_some(undo);
+        if !reduced {
+            let cwnd = self.cc.ssthresh();
+            loss.prr = Some(Prr { delivered: 0, out: 0, recover_fs: in_flight, cwnd });
+        }
         loss.force_retransmit = true;
         loss.probe = None;
         loss.probe_due = false;
@@ -286,6 +321,14 @@ impl Sender {
     ) {
         match self.loss.recovery {
             Recovery::Open => self.grow(now, advanced, prior_flight, rtt),
+            Recovery::Reduced { high } if self.una.ge(high) => {
+                self.loss.recovery = Recovery::Open;
+                self.loss.prr = None;
+                // Nothing was lost: the window is all that was left of it, however much is in flight.
+                let left = self.cc.ssthresh();
+                self.cc.on_recovered(now, left, self.mss);
+            }
+            Recovery::Reduced { .. } => self.reduce_rate(delivered.bytes(), advanced > 0),
             Recovery::Fast { high } if self.una.ge(high) => {
                 self.loss.reno_sacked = 0;
                 self.loss.recovery = Recovery::Open;
@@ -380,11 +423,12 @@ impl Sender {
         if dsack.is_some() {
             self.board.widen_reo_wnd();
         }
+        let repairing = self.is_repairing();
         let Some(undo) = &mut self.loss.undo else { return };
         // Eifel (RFC 3522 §3.2): the acknowledgement echoes a transmission from before the first retransmission. The clock
         // of the echo ticks milliseconds.
         let echoes_original = advanced > 0
-            && self.loss.recovery != Recovery::Open
+            && repairing
             && match (undo.retransmitted_at, a.timestamp_rtt) {
                 (Some(at), Some(age)) => {
                     now.as_millis().saturating_sub(age.as_millis() as u64) < at.as_millis()
@@ -429,6 +473,7 @@ impl Sender {
     /// What recovery is doing.
     pub(super) fn ca_state(&self) -> CaState {
         match self.loss.recovery {
+            Recovery::Reduced { .. } => CaState::Cwr,
             Recovery::Fast { .. } => CaState::Recovery,
             Recovery::Timeout { .. } => CaState::Loss,
             Recovery::Open if self.board.sacked() > 0 => CaState::Disorder,
@@ -544,7 +589,7 @@ impl Sender {
 
     /// RFC 8985 §6.3: the reordering window has passed.
     fn on_reorder(&mut self, now: Instant) -> TimerOutcome {
-        let recovering = self.loss.recovery != Recovery::Open;
+        let recovering = self.is_repairing();
         let prior_flight = self.in_flight();
         let (found, later) =
             self.board.detect_losses(now, recovering, self.mss, self.rtt.min_rtt, self.rtt.srtt);

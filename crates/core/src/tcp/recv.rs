@@ -269,9 +269,9 @@ impl Receiver {
         }
     }
 
-    /// New data of ours goes out: when it follows the peer's at once, the two take turns.
+    /// New data of ours goes out: when it follows the peer's, or the handshake, at once, the two take turns (as in Linux).
     pub(super) fn on_answer(&mut self, now: Instant, delay: Duration) {
-        self.interactive |= self.unacked > 0 && now.since(self.last_data) < delay;
+        self.interactive |= now.since(self.last_data) < delay;
     }
 
     /// Something is amiss on the path: the peer should hear of all that arrives.

@@ -92,12 +92,24 @@ impl Connection {
         }
         self.last_heard = ctx.now;
         self.keep_alive.0 = 0;
+        // What the network marked, on this packet and on ours (RFC 3168 §6.1, RFC 9768 §3.2.2).
+        let flags = header.flags;
+        let hasten = self.on_mark(&seg);
+        let mut marks = 0;
+        if seg.header.ack.ge(una) {
+            let packets = seg.header.ack.since(una).div_ceil(u32::from(self.send_mss()));
+            marks = self.told_of_marks(flags, packets);
+            ctx.stats.tcp_delivered_ce += u64::from(marks);
+        }
+        let Some((snd, mut rcv)) = self.state.sides() else { return Verdict::Done };
+        let header = &seg.header;
         if let Some(stamps) = stamps {
             rcv.acks().take_timestamp(ctx.now, header.seq, stamps);
         }
         let mut closed = Closed::default();
         let mut acked = 0;
         let mut recovery = None;
+        let mut reduced = false;
         if let Snd::Active(snd, _) = snd
             && header.ack.ge(una)
         {
@@ -116,9 +128,12 @@ impl Connection {
                     pure: seg.payload.is_empty() && !seg.has(Flags::FIN),
                     timestamp_rtt,
                     sack: &header.options.sack,
+                    marked: marks > 0,
                 },
             );
             closed.fin_acked = result.fin_acked;
+            reduced = result.reduced || result.recovery == Some(true);
+            ctx.stats.tcp_ecn_reductions += u64::from(result.reduced);
             acked = result.acked;
             self.counters.bytes_acked += u64::from(acked);
             self.counters.dup_acks += u64::from(result.duplicate);
@@ -177,6 +192,12 @@ impl Connection {
         }
         if self.read_shut && self.rx.len() > 0 {
             self.rx.clear();
+        }
+        if reduced {
+            self.window_reduced();
+        }
+        if hasten {
+            self.acknowledge();
         }
         if acked > 0 {
             self.check_writable(ctx);

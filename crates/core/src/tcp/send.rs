@@ -87,6 +87,8 @@ pub(super) struct AckResult {
     pub(super) recovery: Option<bool>,
     /// The recovery turned out to be spurious.
     pub(super) undone: bool,
+    /// The window is being reduced because of marks, from now on.
+    pub(super) reduced: bool,
 }
 
 /// An acceptable acknowledgement: `una <= ack <= nxt`.
@@ -104,6 +106,8 @@ pub(super) struct Ack<'a> {
     pub(super) timestamp_rtt: Option<Duration>,
     /// SACK blocks.
     pub(super) sack: &'a [SackBlock],
+    /// The peer tells of congestion that the network marked.
+    pub(super) marked: bool,
 }
 
 /// What the handshake settled for the send side.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use usernet_core::tcp::{Info, StateName};
 use usernet_core::{
-    BufferSize, ConnectionError, KeepAlive, Ready, RecvError, SendError, Shutdown, SocketOptions,
-    SynCookies,
+    BufferSize, ConnectionError, EcnPolicy, KeepAlive, Ready, RecvError, SendError, Shutdown,
+    SocketOptions, SynCookies,
 };
 
 use super::language::{duration, number};
@@ -351,6 +351,11 @@ fn field(info: &Info, name: &str) -> Result<u64, String> {
         "timeouts" => info.timeouts,
         "lost" => info.lost.into(),
         "dup_acks" => info.dup_acks,
+        // 0 off, 1 classic, 2 accurate.
+        "ecn" => info.ecn as u64,
+        "ecn_seen" => info.ecn_seen.into(),
+        "delivered_ce" => info.delivered_ce.into(),
+        "received_ce" => info.received_ce.into(),
         "syn_data" => info.syn_data.into(),
         _ => return Err(format!("no such field: {name}")),
     })
@@ -398,6 +403,9 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         "rto_max" => options.rto_max = duration(one()?)?,
         "hop_limit" => options.hop_limit = parse(one()?)?,
         "traffic_class" => options.traffic_class = parse(one()?)?,
+        "ecn" => {
+            options.ecn = EcnPolicy::from_number(parse(one()?)?).ok_or("no such policy")?;
+        }
         "fast_open" => match value {
             ["connect"] => options.fast_open.connect = true,
             ["connect", "without-cookie"] => options.fast_open.connect_without_cookie = true,

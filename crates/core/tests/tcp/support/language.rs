@@ -57,6 +57,8 @@ pub(crate) struct Segment {
     pub(crate) win: Option<u16>,
     pub(crate) urgent: Option<u16>,
     pub(crate) options: Option<Vec<Opt>>,
+    /// `not-ect`, `ect0`, `ect1`, `ce`: the ECN bits of its packet; 0 of the peer's where the script says nothing.
+    pub(crate) ecn: Option<u8>,
     /// Largest segment of a stream, bytes.
     pub(crate) mss: u32,
     /// What is wrong with an injected segment.
@@ -182,7 +184,9 @@ impl Step {
         } else if let Some(rest) = rest.strip_prefix("<") {
             Op::Inject(Segment::parse(rest)?)
         } else if let Some(rest) = rest.strip_prefix(">*") {
-            Op::ExpectStream(Segment::parse(&format!(". {}", rest.trim()))?)
+            let rest = rest.trim();
+            let flags = if rest.starts_with(|c: char| c.is_ascii_digit()) { ". " } else { "" };
+            Op::ExpectStream(Segment::parse(&format!("{flags}{rest}"))?)
         } else if let Some(rest) = rest.strip_prefix('>') {
             Op::Expect(Segment::parse(rest)?)
         } else if rest.is_empty() {
@@ -218,6 +222,7 @@ impl Segment {
                 'U' => Flags::URG,
                 'E' => Flags::ECE,
                 'W' => Flags::CWR,
+                'A' => Flags::AE,
                 '-' => Flags::empty(),
                 _ => return Err(format!("no such flag: {c}")),
             };
@@ -243,6 +248,10 @@ impl Segment {
                 "win" => segment.win = Some(value()?.parse().map_err(|_| "win is 16 bits")?),
                 "urg" => segment.urgent = Some(number(value()?)? as u16),
                 "mss" => segment.mss = number(value()?)?,
+                "not-ect" => segment.ecn = Some(0),
+                "ect1" => segment.ecn = Some(1),
+                "ect0" => segment.ecn = Some(2),
+                "ce" => segment.ecn = Some(3),
                 "bad-checksum" => segment.twists.push(Twist::BadChecksum),
                 "cut" => segment.twists.push(Twist::Cut(number(value()?)? as usize)),
                 "padded" => segment.twists.push(Twist::Padded(number(value()?)? as usize)),

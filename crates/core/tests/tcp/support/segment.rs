@@ -150,7 +150,7 @@ pub(crate) fn build_with(
         header[tcp::CHECKSUM_OFFSET] ^= 0x10;
     }
     header.extend(payload);
-    let mut frame = ip_packet(src, dst, Protocol::TCP, &header);
+    let mut frame = ip_packet(src, dst, Protocol::TCP, segment.ecn.unwrap_or(0), &header);
     for twist in &segment.twists {
         match twist {
             Twist::Cut(n) => frame.truncate(frame.len().saturating_sub(*n)),
@@ -199,7 +199,7 @@ pub(crate) fn build_icmp(
     let (ours, peer) = (family.ours(), family.peer());
     let mut body = vec![kind, code, 0, 0];
     body.extend(icmp.mtu.to_be_bytes());
-    body.extend(ip_packet(ours, peer, Protocol::TCP, &quoted));
+    body.extend(ip_packet(ours, peer, Protocol::TCP, 0, &quoted));
     let sum = match family {
         Family::V4 => checksum::checksum(&body),
         Family::V6 => {
@@ -211,16 +211,22 @@ pub(crate) fn build_icmp(
     };
     body[2..4].copy_from_slice(&sum.to_be_bytes());
     let protocol = if family == Family::V4 { Protocol::ICMP } else { Protocol::ICMPV6 };
-    Ok(Some(ip_packet(peer, ours, protocol, &body)))
+    Ok(Some(ip_packet(peer, ours, protocol, 0, &body)))
 }
 
-fn ip_packet(src: IpAddr, dst: IpAddr, protocol: Protocol, payload: &[u8]) -> Vec<u8> {
+fn ip_packet(
+    src: IpAddr,
+    dst: IpAddr,
+    protocol: Protocol,
+    traffic_class: u8,
+    payload: &[u8],
+) -> Vec<u8> {
     let repr = ip::Repr {
         src,
         dst,
         protocol,
         hop_limit: 64,
-        traffic_class: 0,
+        traffic_class,
         ident: 0,
         dont_fragment: true,
         flow_label: 0,
@@ -289,6 +295,9 @@ impl Observed {
         if let Some(urgent) = wanted.urgent {
             differ("urg", self.tcp.urgent.to_string(), urgent.to_string());
         }
+        if let Some(ecn) = wanted.ecn {
+            differ("ecn", (self.ip.traffic_class & 3).to_string(), ecn.to_string());
+        }
         if let Some(options) = &wanted.options {
             let have = Opt::decode(&self.options, bases.peer);
             let same =
@@ -334,6 +343,7 @@ fn flag_names(flags: Flags) -> String {
         (Flags::PSH, 'P'),
         (Flags::ECE, 'E'),
         (Flags::CWR, 'W'),
+        (Flags::AE, 'A'),
         (Flags::URG, 'U'),
         (Flags::ACK, '.'),
     ];

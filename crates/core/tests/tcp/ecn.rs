@@ -1,0 +1,458 @@
+//! Congestion that the network marks: RFC 3168, and AccECN (RFC 9768).
+
+use crate::support::script;
+
+// --- RFC 3168: the handshake ---
+
+script!(
+    nobody_asks_for_ecn_unless_told_to,
+    "
+    connect
+    > S 0:0(0) not-ect
+    < S. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1 not-ect
+    write 10
+    > P. 1:11(10) ack 1 not-ect
+    info ecn = 0
+    "
+);
+
+script!(
+    listener_agrees_to_what_is_asked,
+    "
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1460>
+    > SE. 0:0(0) ack 1 not-ect
+    < . 1:1(0) ack 1
+    accept
+    info ecn = 1
+    write 10
+    > P. 1:11(10) ack 1 ect0
+    "
+);
+
+script!(
+    listener_with_ecn_off_agrees_to_nothing,
+    "
+    option ecn 0
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    info ecn = 0
+    write 10
+    > P. 1:11(10) ack 1 not-ect
+    "
+);
+
+script!(
+    syn_with_one_of_the_two_flags_asks_for_nothing,
+    "
+    listen 80
+    < SE 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    [2] < SW 0:0(0) win 65535 <mss 1460>
+    [2] > S. 0:0(0) ack 1
+    "
+);
+
+script!(
+    client_asks_and_uses_what_is_agreed,
+    "
+    option ecn 1
+    connect
+    > SEW 0:0(0) not-ect
+    < SE. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1 not-ect
+    info ecn = 1
+    write 10
+    > P. 1:11(10) ack 1 ect0
+    "
+);
+
+script!(
+    server_without_ecn_is_taken_as_it_is,
+    "
+    option ecn 1
+    connect
+    > SEW 0:0(0)
+    < S. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    info ecn = 0
+    write 10
+    > P. 1:11(10) ack 1 not-ect
+    "
+);
+
+script!(
+    flags_reflected_by_the_server_agree_to_nothing,
+    "
+    option ecn 1
+    connect
+    > SEW 0:0(0)
+    < SEW. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    info ecn = 0
+    "
+);
+
+script!(
+    lost_ecn_syn_goes_again_without_asking,
+    "
+    option ecn 1
+    connect
+    > SEW 0:0(0)
+    +1s > S 0:0(0)
+    < SE. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    info ecn = 0
+    "
+);
+
+// --- RFC 3168: data ---
+
+script!(
+    marked_data_is_echoed_until_the_window_was_reduced,
+    "
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1460>
+    > SE. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    info ecn_seen = no
+    # The news goes at once, and with everything until the peer says that it slowed down.
+    < P. 1:11(10) ack 1 ce
+    > E. 1:1(0) ack 11
+    < P. 11:21(10) ack 1 ect0
+    +40ms > E. 1:1(0) ack 21
+    write 10
+    > PE. 1:11(10) ack 21 ect0
+    < WP. 21:31(10) ack 11 ect0
+    +40ms > . 11:11(0) ack 31
+    info ecn_seen = yes
+    info received_ce = 1
+    # Marked again while it says so: the echo begins anew.
+    < WP. 31:41(10) ack 11 ce
+    > E. 11:11(0) ack 41
+    stat ip_in_ce_pkts = 2
+    stat ip_in_ect0_pkts = 2
+    "
+);
+
+script!(
+    mark_on_a_pure_acknowledgement_is_nothing,
+    "
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1460>
+    > SE. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    write 10
+    > P. 1:11(10) ack 1 ect0
+    < . 1:1(0) ack 11 ce
+    write 10
+    > P. 11:21(10) ack 1 ect0
+    info received_ce = 0
+    "
+);
+
+script!(
+    echo_reduces_the_window_once_and_the_next_new_data_says_so,
+    "
+    option congestion newreno
+    option timestamps off
+    option loss_probe off
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1000,sackOK>
+    > SE. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    info cwnd = 10000
+    write 20000
+    >* 1:10001(10000) ack 1 mss 1000
+    < E. 1:1(0) ack 2001
+    > W. 10001:11001(1000) ack 1 ect0
+    info ssthresh = 5000
+    stat tcp_ecn_reductions = 1
+    < E. 1:1(0) ack 4001
+    > . 11001:12001(1000) ack 1 ect0
+    < E. 1:1(0) ack 6001
+    > . 12001:13001(1000) ack 1 ect0
+    < E. 1:1(0) ack 8001
+    < E. 1:1(0) ack 10001
+    >* . 13001:15001(2000) ack 1 mss 1000 ect0
+    info cwnd = 5000
+    # Not again for the same window.
+    stat tcp_ecn_reductions = 1
+    < . 1:1(0) ack 15001
+    >* 15001:20001(5000) ack 1 mss 1000
+    < E. 1:1(0) ack 16001
+    stat tcp_ecn_reductions = 2
+    info ssthresh = 2500
+    "
+);
+
+script!(
+    retransmission_is_neither_ect_nor_tells_of_the_reduction,
+    "
+    option congestion newreno
+    option timestamps off
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1000>
+    > SE. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    write 1000
+    > P. 1:1001(1000) ack 1 ect0
+    +200ms > . 1:1001(1000) ack 1 not-ect
+    < . 1:1(0) ack 1001
+    write 1000
+    > WP. 1001:2001(1000) ack 1 ect0
+    < . 1:1(0) ack 2001
+    write 1000
+    > P. 2001:3001(1000) ack 1 ect0
+    "
+);
+
+script!(
+    fin_without_data_is_not_ect,
+    "
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1460>
+    > SE. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    shutdown write
+    > F. 1:1(0) ack 1 not-ect
+    "
+);
+
+script!(
+    dscp_is_the_applications_and_the_ecn_bits_are_not,
+    "
+    option traffic_class 187
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1 not-ect
+    < . 1:1(0) ack 1
+    accept
+    write 10
+    > P. 1:11(10) ack 1 not-ect
+    "
+);
+
+// --- AccECN: the handshake ---
+
+script!(
+    accurate_client_asks_with_three_flags_and_tells_the_mark_of_the_syn_ack,
+    "
+    option ecn 3
+    connect
+    > SEWA 0:0(0) not-ect
+    < SW. 0:0(0) ack 1 win 65535 <mss 1460>
+    > W. 1:1(0) ack 1 not-ect
+    info ecn = 2
+    write 10
+    > PEA. 1:11(10) ack 1 ect0
+    "
+);
+
+script!(
+    marked_syn_ack_counts_as_the_first_mark,
+    "
+    option ecn 3
+    connect
+    > SEWA 0:0(0)
+    < SA. 0:0(0) ack 1 win 65535 <mss 1460> ce
+    > WA. 1:1(0) ack 1
+    info received_ce = 1
+    write 10
+    > PWA. 1:11(10) ack 1 ect0
+    "
+);
+
+script!(
+    accurate_server_tells_the_mark_of_the_syn,
+    "
+    option ecn 3
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1 not-ect
+    < W. 1:1(0) ack 1
+    accept
+    info ecn = 2
+    [2] < SEWA 0:0(0) win 65535 <mss 1460> ect1
+    [2] > SEW. 0:0(0) ack 1
+    [3] < SEWA 0:0(0) win 65535 <mss 1460> ect0
+    [3] > SA. 0:0(0) ack 1
+    [4] < SEWA 0:0(0) win 65535 <mss 1460> ce
+    [4] > SWA. 0:0(0) ack 1
+    "
+);
+
+script!(
+    server_of_rfc_3168_is_taken_at_that,
+    "
+    option ecn 3
+    connect
+    > SEWA 0:0(0)
+    < SE. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    info ecn = 1
+    "
+);
+
+script!(
+    three_flags_reflected_agree_to_nothing,
+    "
+    option ecn 3
+    connect
+    > SEWA 0:0(0)
+    < SEWA. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    info ecn = 0
+    "
+);
+
+script!(
+    server_that_knows_no_accurate_ecn_agrees_to_rfc_3168,
+    "
+    option ecn 2
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SE. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    info ecn = 1
+    "
+);
+
+script!(
+    accurate_syn_is_tried_twice,
+    "
+    option ecn 3
+    connect
+    > SEWA 0:0(0)
+    +1s > SEWA 0:0(0)
+    +2s > S 0:0(0)
+    < S. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    info ecn = 0
+    "
+);
+
+script!(
+    passive_accurate_server_asks_for_nothing_itself,
+    "
+    option ecn 5
+    connect
+    > S 0:0(0)
+    < S. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    "
+);
+
+// --- AccECN: data ---
+
+script!(
+    every_marked_packet_is_counted,
+    "
+    option ecn 3
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1
+    < W. 1:1(0) ack 1
+    accept
+    # The first of a row is told at once, then every second.
+    < EPA. 1:11(10) ack 1 ce
+    > WA. 1:1(0) ack 11
+    < EPA. 11:21(10) ack 1 ce
+    < EPA. 21:31(10) ack 1 ce
+    > . 1:1(0) ack 31
+    < EPA. 31:41(10) ack 1 ect0
+    +40ms > . 1:1(0) ack 41
+    info received_ce = 3
+    "
+);
+
+script!(
+    counter_that_grows_reduces_the_window_once_a_round_trip,
+    "
+    option ecn 3
+    option congestion newreno
+    option timestamps off
+    option loss_probe off
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1000,sackOK>
+    > SW. 0:0(0) ack 1
+    < W. 1:1(0) ack 1
+    accept
+    write 20000
+    >* EA. 1:10001(10000) ack 1 mss 1000
+    # Two of two.
+    < WEA. 1:1(0) ack 2001
+    > EA. 10001:11001(1000) ack 1 ect0
+    info ssthresh = 5000
+    info delivered_ce = 2
+    < . 1:1(0) ack 3001
+    < E. 1:1(0) ack 4001
+    discard
+    info delivered_ce = 4
+    stat tcp_ecn_reductions = 1
+    < E. 1:1(0) ack 4001
+    info delivered_ce = 4
+    "
+);
+
+script!(
+    counter_that_may_have_gone_round_counts_as_it_can_have,
+    "
+    option ecn 3
+    option loss_probe off
+    option timestamps off
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1000,sackOK>
+    > SW. 0:0(0) ack 1
+    < W. 1:1(0) ack 1
+    accept
+    write 10000
+    >* EA. 1:10001(10000) ack 1 mss 1000
+    # Ten packets, and a counter one further: nine of them.
+    < WA. 1:1(0) ack 10001
+    info delivered_ce = 9
+    "
+);
+
+script!(
+    counter_cleared_on_the_way_ends_ect,
+    "
+    option ecn 3
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    info ecn = 2
+    write 10
+    > EPA. 1:11(10) ack 1 not-ect
+    < . 1:1(0) ack 11
+    info delivered_ce = 0
+    "
+);
+
+script!(
+    fast_open_and_ecn_go_together,
+    "
+    option fast_open queue 8
+    listen 80
+    < SEW 0:100(100) win 65535 <mss 1460,FO COOKIE>
+    > SE. 0:0(0) ack 101 not-ect
+    accept
+    read 100
+    write 300
+    > P. 1:301(300) ack 101 ect0
+    < . 101:101(0) ack 301
+    info ecn = 1
+    "
+);
