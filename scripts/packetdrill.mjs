@@ -54,14 +54,17 @@ const suites = [
     base: (checkout) => join(checkout, 'gtests/net/tcp'),
     topic: (name) => (name.startsWith('fastopen/') ? name.split('/').slice(0, 2).join('/') : name.split('/')[0]),
     group: (name) => (name.startsWith('fastopen/') ? 'Fast Open' : 'without Fast Open'),
-    flags: 'local=192.168.0.1,mtu=1500,flavour=linux',
-    args: () => [
+    flags: 'local=192.168.0.1+192.168.0.2+192.168.0.3,mtu=1500,flavour=linux',
+    // The command line overrides what a script says of its addresses, so only what it does not say is said there.
+    args: (script) => [
       '--send_omit_free',
       '--ip_version=ipv4',
-      '--local_ip=192.168.0.1',
-      '--gateway_ip=192.168.0.1',
-      '--netmask_ip=255.255.0.0',
-      '--remote_ip=192.0.2.1',
+      ...[
+        '--local_ip=192.168.0.1',
+        '--gateway_ip=192.168.0.1',
+        '--netmask_ip=255.255.0.0',
+        '--remote_ip=192.0.2.1',
+      ].filter((flag) => !readFileSync(script, 'utf8').includes(`\n${flag.split('=')[0]}=`)),
       '-D',
       'TFO_COOKIE=3021b9d889017eeb',
       '-D',

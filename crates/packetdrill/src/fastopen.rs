@@ -43,6 +43,11 @@ impl Settings {
         }
     }
 
+    /// Whether active opens may.
+    pub(crate) fn fast_open_allowed(&self) -> bool {
+        self.fast_open_bits() & CLIENT != 0
+    }
+
     /// Of an active open that wants it.
     fn fast_open_client(&self) -> Option<FastOpen> {
         let bits = self.fast_open_bits();
@@ -114,6 +119,12 @@ impl Host {
             }
         }
         let Kind::Stream(id) = self.socket(fd)?.kind else { return Ok(None) };
+        let opening = self.stack().tcp_info(id).is_ok_and(|info| {
+            info.state == usernet_core::tcp::StateName::SynSent && info.segs_out > 0
+        });
+        if asked && opening && *done == 0 && nonblocking {
+            return Err(libc::EALREADY);
+        }
         let (room, now) = (self.stack().tcp_syn_room(id).unwrap_or(0), self.now());
         let connecting = self.stack().tcp_info(id).is_ok_and(|info| info.segs_out == 0);
         if *done > 0 || !connecting || (room == 0 && flavour == Flavour::Linux) {

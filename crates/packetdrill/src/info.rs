@@ -1,7 +1,7 @@
 //! `TCP_INFO` as the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), for what the stack knows; the rest is zero.
 
 use usernet_core::Duration;
-use usernet_core::tcp::{CaState, Info, StateName};
+use usernet_core::tcp::{CaState, EcnMode, Info, StateName};
 
 use crate::calls::Kind;
 use crate::host::Host;
@@ -52,6 +52,7 @@ fn fill(bytes: &mut [u8], info: &Info, advertised: u16) {
     let ca_state = match info.ca_state {
         CaState::Open => 0,
         CaState::Disorder => 1,
+        CaState::Cwr => 2,
         CaState::Recovery => 3,
         CaState::Loss => 4,
     };
@@ -62,11 +63,14 @@ fn fill(bytes: &mut [u8], info: &Info, advertised: u16) {
     bytes[5] = u8::from(info.timestamps)
         | u8::from(info.sack) << 1
         | u8::from(info.rcv_wscale.is_some()) << 2
+        | u8::from(info.ecn != EcnMode::Off) << 3
+        | u8::from(info.ecn_seen) << 4
         | u8::from(info.syn_data) << 5;
     bytes[6] = info.snd_wscale.unwrap_or(0) | info.rcv_wscale.unwrap_or(0) << 4;
     let outstanding = info.send_queue - info.unsent.min(info.send_queue);
     let ssthresh = if info.ssthresh == u32::MAX { 0x7fff_ffff } else { info.ssthresh / mss };
-    let words: [(usize, u32); 23] = [
+    let words: [(usize, u32); 24] = [
+        (196, info.delivered_ce),
         (8, micros(info.rto)),
         (12, 40_000),
         (16, mss),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use usernet_core::{Duration, SocketOptions};
+use usernet_core::{Duration, EcnPolicy, SocketOptions};
 
 /// Whose habits the adapter takes on where stacks differ and no RFC says which is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +113,16 @@ impl Settings {
         self.number(name).map_or(default, |n| n != 0)
     }
 
+    /// `net.ipv4.tcp_ecn`, or FreeBSD's switch, whose 0, 1 and 2 mean the same as Linux's.
+    fn ecn(&self) -> EcnPolicy {
+        let name = match self.flavour() {
+            Flavour::Linux => "net.ipv4.tcp_ecn",
+            Flavour::FreeBsd => "net.inet.tcp.ecn.enable",
+        };
+        let number = self.number(name).and_then(|n| u8::try_from(n).ok());
+        number.and_then(EcnPolicy::from_number).unwrap_or_default()
+    }
+
     /// Options of a socket that sets none.
     pub(crate) fn socket_options(&self) -> SocketOptions {
         let retries = |name, default: u8| self.number(name).map_or(default, |n| n.min(255) as u8);
@@ -127,6 +137,7 @@ impl Settings {
             syn_retries: retries("net.ipv4.tcp_syn_retries", 6),
             synack_retries: retries("net.ipv4.tcp_synack_retries", 5),
             delayed_ack: millis("net.inet.tcp.delacktime", 40),
+            ecn: self.ecn(),
             // FreeBSD delays from the start.
             quick_acks: if self.flavour() == Flavour::Linux { 16 } else { 0 },
             ..SocketOptions::default()

@@ -85,6 +85,7 @@ impl Host {
             [] => return Err(libc::EINVAL),
         };
         let flavour = self.settings.flavour();
+        let fast_open = self.settings.fast_open_allowed();
         let positive = || u32::try_from(number).ok().filter(|n| *n > 0).ok_or(libc::EINVAL);
         let socket = self.socket(fd)?;
         let over = &mut socket.overrides;
@@ -147,6 +148,9 @@ impl Host {
             (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT) => over.unsent_low = Some(number as u32),
             (libc::IPPROTO_TCP, libc::TCP_FASTOPEN) => {
                 over.fast_open = Some(u32::try_from(number).map_err(|_| libc::EINVAL)?);
+            }
+            (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) if !fast_open => {
+                return Err(libc::EOPNOTSUPP);
             }
             (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT) => {
                 over.fast_open_connect = number != 0;
