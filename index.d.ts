@@ -591,6 +591,130 @@ export interface TypedEmitter<Events> {
   getMaxListeners(): number;
 }
 declare const TypedEventEmitter: new <Events>() => TypedEmitter<Events>;
+/** What a server lets the client have. Times in seconds. */
+interface Lease {
+  address: string;
+  prefixLength: number;
+  server: string;
+  leaseTime: number;
+  /** When it is renewed with the server, and when with any. */
+  renewTime: number;
+  rebindTime: number;
+  routers: string[];
+  dns: string[];
+  domain: string | null;
+  /** Bytes; null when the server does not say. */
+  mtu: number | null;
+}
+/** States of RFC 2131 figure 5. */
+type ClientState = "init" | "selecting" | "requesting" | "bound" | "renewing" | "rebinding" | "stopped";
+/** What `stack.dhcpClient()` takes. */
+export interface DhcpClientOptions {
+  /** The name of the interface. */
+  interface: string;
+  /** Its hardware address, `02:00:00:00:00:01`. Default: a random one of those that anybody may choose. */
+  hardwareAddress?: string;
+  /** What the server knows the client by, instead of its hardware address (RFC 2131 section 2). */
+  clientId?: Uint8Array;
+  /** The name that the server is told. */
+  hostname?: string;
+  /** The address that is asked for. */
+  requestedAddress?: string;
+  /** Whether to add the default route that the server gives. Default true. */
+  route?: boolean;
+  /** Whether to use the DNS servers that the server gives, unless the stack has some. Default true. */
+  dns?: boolean;
+  /** How long the first lease is waited for, ms. Default 30,000. */
+  timeout?: number;
+  /** Ends the wait early. */
+  signal?: AbortSignal;
+}
+/** The events of a client. */
+export interface DhcpClientEvents {
+  /** The interface has a new address. */
+  bound: [
+    lease: Lease
+  ];
+  /** The lease goes on. */
+  renewed: [
+    lease: Lease
+  ];
+  /** The interface has lost its address. The client asks for another. */
+  lost: [
+    lease: Lease,
+    reason: "expired" | "refused" | "declined"
+  ];
+  close: [
+  ];
+}
+/** A lease and its upkeep. Made by `stack.dhcpClient()`. */
+export declare class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
+  #private;
+  readonly interface: string;
+  private constructor();
+  /** The lease; null while there is none. */
+  get lease(): Lease | null;
+  /** As RFC 2131 figure 5 names it. */
+  get state(): ClientState;
+  /** Datagrams that were no DHCP messages. */
+  get ignored(): number;
+  /** Tells the server that somebody else uses the address, gives it up and asks for another. */
+  decline(): void;
+  /** Gives the address back to the server, takes it from the interface, and ends. Idempotent. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+/** An address that was given out, or offered, or that is not to be used. */
+export interface ServerLease {
+  address: string;
+  /** Who has it: hardware address, or identifier; null when somebody unknown uses it (a DECLINE). */
+  client: string | null;
+  state: "offered" | "leased" | "declined";
+  /** ms. */
+  until: number;
+}
+/** What `stack.dhcpServer()` takes. */
+export interface DhcpServerOptions {
+  /** The name of the interface. Its first IPv4 address is the server's, and the prefix of that the clients'. */
+  interface: string;
+  /** First and last address that is given out; at most 65,536. */
+  range: [
+    string,
+    string
+  ];
+  /** Seconds. Default 3,600. */
+  leaseTime?: number;
+  /** Default: the server. */
+  routers?: string[];
+  /** DNS servers. Default none. */
+  dns?: string[];
+  domain?: string;
+  /** Bytes. */
+  mtu?: number;
+  /** Addresses by hardware address: `{ '02:00:00:00:00:01': '198.18.0.50' }`. */
+  reservations?: Record<string, string>;
+}
+/** The events of a server. */
+export interface DhcpServerEvents {
+  /** An address was given to a client, or for longer. */
+  lease: [
+    lease: ServerLease
+  ];
+  close: [
+  ];
+}
+/** A DHCP server. Made by `stack.dhcpServer()`. */
+export declare class DhcpServer extends TypedEventEmitter<DhcpServerEvents> {
+  #private;
+  private constructor();
+  /** What is given out, offered, or not to be used because a client said so. */
+  get leases(): ServerLease[];
+  /** Datagrams that were no DHCP messages. */
+  get ignored(): number;
+  /** Ends it; what is given out stays with the clients. Idempotent. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
 interface FlowBase {
   /** The name of the interface it came through. */
   readonly interface: string;
@@ -933,6 +1057,13 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   ping(host: string, options?: PingOptions): Promise<PingStatistics>;
   /** Finds the routers on the way to a host, by echo requests with few hops to live. */
   traceroute(host: string, options?: TracerouteOptions): Promise<TraceroutePath>;
+  /**
+   * Gets an address for an interface, with its default route and DNS servers, from a DHCP server (RFC 2131), and keeps
+   * it. Resolves once it has one.
+   */
+  dhcpClient(options: DhcpClientOptions): Promise<DhcpClient>;
+  /** Gives addresses of a range to DHCP clients on the link of an interface (RFC 2131). */
+  dhcpServer(options: DhcpServerOptions): Promise<DhcpServer>;
   /** Opens a raw socket: it receives a copy of the packets of one IP protocol, and sends such packets. */
   raw(options: RawOptions): RawSocket;
   /**
@@ -1019,6 +1150,8 @@ export declare const connect: Connect, createConnection: Connect, createServer: 
 };
 
 export {
+  ClientState as DhcpClientState,
+  Lease as DhcpLease,
   Lookup$1 as Lookup,
   NativeInfo as SocketInfo,
   NativeStats as StackStats,

@@ -5,6 +5,9 @@ export { configureDefaultStack, defaultStack } from './default-stack';
 export type { DatagramSocketConstructor, Dgram, MessageListener } from './dgram/bind';
 export type { RemoteInfo } from './dgram/handle';
 export type { DatagramSocket, DatagramSocketOptions } from './dgram/socket';
+export type { DhcpClient, DhcpClientEvents, DhcpClientOptions, DhcpLease } from './dhcp/client';
+export type { ClientState as DhcpClientState } from './dhcp/client-machine';
+export type { DhcpServer, DhcpServerEvents, DhcpServerOptions, ServerLease } from './dhcp/server';
 export type {
   DnsOptions,
   DnsResolver,

@@ -10,6 +10,8 @@ import { createDispatcher, type DispatcherOptions, type UndiciDispatcher } from 
 import { createHttp, createHttps, type Http, type Https } from './adapters/http';
 import { createTls, type Tls } from './adapters/tls';
 import { bindDgram, type Dgram } from './dgram/bind';
+import { DhcpClient, type DhcpClientOptions } from './dhcp/client';
+import { DhcpServer, type DhcpServerOptions } from './dhcp/server';
 import { type Lookup, lookupOf, StackDns } from './dns/dns';
 import { ENODEV, errnoException, invalidArgValue } from './errors';
 import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
@@ -284,6 +286,19 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   /** Finds the routers on the way to a host, by echo requests with few hops to live. */
   traceroute(host: string, options?: TracerouteOptions): Promise<TraceroutePath> {
     return traceroute(this.#context, host, options);
+  }
+
+  /**
+   * Gets an address for an interface, with its default route and DNS servers, from a DHCP server (RFC 2131), and keeps
+   * it. Resolves once it has one.
+   */
+  dhcpClient(options: DhcpClientOptions): Promise<DhcpClient> {
+    return DhcpClient.start(this, options);
+  }
+
+  /** Gives addresses of a range to DHCP clients on the link of an interface (RFC 2131). */
+  dhcpServer(options: DhcpServerOptions): Promise<DhcpServer> {
+    return DhcpServer.start(this, options);
   }
 
   /** Opens a raw socket: it receives a copy of the packets of one IP protocol, and sends such packets. */

@@ -6,6 +6,7 @@ import dns from 'node:dns';
 import { EventEmitter, errorMonitor } from 'node:events';
 import { isIP } from 'node:net';
 import { getSystemErrorMap, getSystemErrorName } from 'node:util';
+import { splitZone } from '../addresses';
 import {
   type CodedError,
   codedError,
@@ -196,6 +197,12 @@ export class DatagramSocketImpl extends EventEmitter {
     const state = this[kState];
     const family = this.type === 'udp4' ? 4 : 6;
     const host = address || (family === 4 ? '127.0.0.1' : '::1');
+    const { address: bare, zone } = splitZone(host);
+    if (zone !== null && isIP(bare) !== 0) {
+      // An IPv4 address with a zone, which names an interface, is ours alone; no resolver knows it.
+      process.nextTick(callback, null, host);
+      return;
+    }
     const lookup = state.lookup ?? this.#context.lookup ?? dns.lookup;
     (lookup as (...args: unknown[]) => void)(host, family, callback);
   }
