@@ -295,7 +295,7 @@ describe('the machines, in virtual time', () => {
     expect(typeOf(told?.message as DhcpMessage)).toBe(Nak);
     // One client cannot use up the range by declining.
     const decline = new Map(discover.message.options);
-    decline.set(Option.Type, Buffer.from([Decline])).set(Option.RequestedAddress, addressBytes('198.18.0.101'));
+    decline.set(Option.Type, Buffer.from([Decline])).set(Option.RequestedAddress, addressBytes('198.18.0.9'));
     expect(pool.receive(3_000_000, { ...discover.message, options: decline })).toBeNull();
     expect(pool.leases(3_000_000).filter(({ state }) => state === 'declined')).toEqual([]);
   });
