@@ -8,31 +8,13 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import * as realNet from 'node:net';
 
-/** Counters by name. */
-type NativeStats = Record<string, number>;
-/** What `ss -ti` would show (crates/core `Info`): durations in ms as fractions, sizes in bytes. */
-type NativeInfo = Record<string, number | string | boolean>;
-/** Counters and settings of a UDP socket. Names are `ss`'s. */
-interface NativeUdpInfo {
-  /** Datagrams received. */
-  datagrams_in: number;
-  /** Bytes of data received. */
-  bytes_in: number;
-  /** Datagrams sent. */
-  datagrams_out: number;
-  /** Bytes of data sent. */
-  bytes_out: number;
-  /** Datagrams dropped because the receive buffer was full. */
-  drops: number;
-  /** Bytes in the receive buffer, bookkeeping included. */
-  recv_queue: number;
-  /** Bytes that wait in the stack to be transmitted, headers included. */
-  send_queue: number;
-  /** Most bytes in the receive buffer. */
-  recv_buffer: number;
-  /** Most bytes in the send buffer. */
-  send_buffer: number;
-}
+/** Types of records that can be asked for. */
+export type RecordType = "A" | "AAAA" | "ANY" | "CAA" | "CNAME" | "MX" | "NAPTR" | "NS" | "PTR" | "SOA" | "SRV" | "TLSA" | "TXT";
+type Callback = (...args: unknown[]) => void;
+type NormalizedArgs = [
+  options: Record<string, unknown>,
+  callback: Callback | null
+];
 /** What `new Socket` takes: Node's options, without those of descriptors and handles. */
 export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
   /** Whether the writable side stays open after the peer's FIN. Default false. */
@@ -53,18 +35,22 @@ export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd">
   blockList?: realNet.BlockList;
   /** The DSCP and ECN byte of outgoing packets, 0-255. */
   typeOfService?: number;
+  /** The congestion control. Default: the stack's. */
+  congestion?: CongestionControl;
 }
 /** A TCP connection over a user-space stack: to its user, a `net.Socket`. */
 export interface Socket extends realNet.Socket {
-  /**
-   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
-   * (bytes), counters of retransmissions and more. `null` where there is no connection.
-   */
-  info(): NativeInfo | null;
+  /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
+  info(): SocketInfo | null;
   /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
   setTypeOfService(tos: number): this;
   /** The DSCP and ECN byte of outgoing packets. */
   getTypeOfService(): number;
+  /**
+   * Chooses the congestion control, also of a connection that is under way: it goes on from the window that the one before
+   * left. Throws `ERR_INVALID_ARG_VALUE` for a name that is none.
+   */
+  setCongestionControl(name: CongestionControl): this;
   /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
   setKeepAlive(enable?: boolean, initialDelay?: number): this;
   setKeepAlive(options: {
@@ -76,6 +62,8 @@ export interface Socket extends realNet.Socket {
 export interface ServerOptions extends realNet.ServerOpts {
   /** Connections from these addresses are closed without a word. */
   blockList?: realNet.BlockList;
+  /** The congestion control of the connections it accepts. Default: the stack's. */
+  congestion?: CongestionControl;
 }
 /** What `listen` takes: Node's options, without those of pipes and descriptors. */
 export interface ListenOptions {
@@ -99,57 +87,6 @@ export interface Server extends realNet.Server {
   /** Ends a server that listens; resolves once it is closed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
-/** Where a datagram came from. */
-export interface RemoteInfo {
-  address: string;
-  family: "IPv4" | "IPv6";
-  port: number;
-  size: number;
-}
-type Lookup = typeof realDns.lookup;
-type SocketType = "udp4" | "udp6";
-/** What `createSocket` takes. */
-export interface DatagramSocketOptions extends AbortOptions {
-  type: SocketType;
-  /** Whether the address may be bound although another socket that allows it too has it (`SO_REUSEADDR`). */
-  reuseAddr?: boolean;
-  /** Whether the port may be shared with sockets that allow it too; each peer's datagrams go to one (`SO_REUSEPORT`). */
-  reusePort?: boolean;
-  /** Whether a `udp6` socket leaves IPv4 alone. */
-  ipv6Only?: boolean;
-  /** Bytes of the receive buffer; datagrams that do not fit are dropped and counted. */
-  recvBufferSize?: number;
-  /** Bytes of the send buffer. */
-  sendBufferSize?: number;
-  /** Finds the addresses of names. Default: `dns.lookup`. */
-  lookup?: Lookup;
-}
-interface AbortOptions {
-  /** Closes the socket. */
-  signal?: AbortSignal;
-}
-/** A UDP socket on a stack: that of `node:dgram`, and its counters. */
-export type DatagramSocket = realDgram.Socket & {
-  /** Counters of the socket, drops among them, and its buffers and queues in bytes; null before it is bound. */
-  info(): NativeUdpInfo | null;
-};
-/** Called with a datagram and where it came from. */
-export type MessageListener = (message: Buffer, info: RemoteInfo) => void;
-/** The constructor of UDP sockets. */
-export interface DatagramSocketConstructor {
-  new (type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
-  readonly prototype: DatagramSocket;
-}
-/** `node:dgram`, on a stack. */
-export interface Dgram {
-  createSocket(type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
-  Socket: DatagramSocketConstructor;
-}
-type Callback = (...args: unknown[]) => void;
-type NormalizedArgs = [
-  options: Record<string, unknown>,
-  callback: Callback | null
-];
 /** A constructor that can be called without `new`, and by `call` from constructors of old. */
 export interface SocketConstructor {
   new (options?: SocketOptions): Socket;
@@ -197,8 +134,6 @@ export interface Net {
   /** Node's internal normalization of arguments, which some libraries call. */
   _normalizeArgs(args: unknown[]): NormalizedArgs;
 }
-/** Types of records that can be asked for. */
-export type RecordType = "A" | "AAAA" | "ANY" | "CAA" | "CNAME" | "MX" | "NAPTR" | "NS" | "PTR" | "SOA" | "SRV" | "TLSA" | "TXT";
 /** What a `Resolver` takes. */
 export interface ResolverOptions {
   /** How long a server's answer is waited for, ms; twice as long in each further round. Default 2,000. */
@@ -344,7 +279,7 @@ export declare class StackDns extends DnsResolver {
   lookup(hostname: string, options?: LookupOptions | 0 | 4 | 6): Promise<LookupAddress | LookupAddress[]>;
 }
 /** `dns.lookup` over a stack: with a callback as Node has it; without, a promise as `dns.promises` has it. */
-interface Lookup$1 {
+export interface Lookup {
   (hostname: string, callback: (error: Error | null, address: string, family: number) => void): void;
   (hostname: string, options: LookupOptions & {
     all: true;
@@ -461,9 +396,218 @@ export interface StackOptions {
   dns?: DnsOptions;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
+  /** The congestion control of sockets that choose none. Default `cubic`. */
+  congestion?: CongestionControl;
+  /**
+   * Whether a congestion window is spread over its round trip instead of leaving in bursts, as Linux does with the `fq`
+   * queueing discipline. Default false; `bbr` paces whatever this says.
+   */
+  pacing?: boolean;
 }
+declare const CONGESTION_CONTROLS: readonly [
+  "cubic",
+  "newreno",
+  "bbr"
+];
+/**
+ * A congestion control by name: `cubic` (RFC 9438 with HyStart++, RFC 9406), `newreno` (RFC 5681 with RFC 6582), `bbr`
+ * (BBR version 3, draft-ietf-ccwg-bbr).
+ */
+export type CongestionControl = (typeof CONGESTION_CONTROLS)[number];
 /** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
 export declare function tun(options?: TunOptions): TunDevice;
+/** A state of RFC 9293 section 3.3.2, as the RFC writes it. */
+export type TcpState = "CLOSED" | "LISTEN" | "SYN-SENT" | "SYN-RECEIVED" | "ESTABLISHED" | "FIN-WAIT-1" | "FIN-WAIT-2" | "CLOSE-WAIT" | "CLOSING" | "LAST-ACK" | "TIME-WAIT";
+/**
+ * A connection as `ss -ti` shows it. Times are milliseconds with fractions, sizes bytes, rates bytes a second; counters
+ * count from the connection's start.
+ */
+export interface SocketInfo {
+  /** State of the connection. */
+  state: TcpState;
+  /** Smoothed round-trip time (RFC 6298), ms; 0 before the first sample. */
+  srtt: number;
+  /** Its variation, ms. */
+  rttvar: number;
+  /** Least round-trip time seen, ms; 0 before the first sample. */
+  min_rtt: number;
+  /** Retransmission timeout in force, backoff included, ms. */
+  rto: number;
+  /** Times in a row that the timeout was doubled. */
+  backoff: number;
+  /** Send MSS: payload of a full segment, options subtracted, bytes. */
+  mss: number;
+  /** MSS that the peer announced, bytes. */
+  peer_mss: number;
+  /** Path MTU, bytes. */
+  pmtu: number;
+  /** Congestion window, bytes. */
+  cwnd: number;
+  /** Slow start threshold, bytes; 4,294,967,295 until the first loss, and for `bbr`, which has none. */
+  ssthresh: number;
+  /** The peer's receive window, bytes. */
+  snd_wnd: number;
+  /** The receive window that the peer was told, bytes. */
+  rcv_wnd: number;
+  /** The shift of the peer's windows (RFC 7323); missing when windows are not scaled. */
+  snd_wscale?: number;
+  /** The shift of ours; missing when windows are not scaled. */
+  rcv_wscale?: number;
+  /** Whether timestamps are in use (RFC 7323). */
+  timestamps: boolean;
+  /** Whether SACK is in use (RFC 2018). */
+  sack: boolean;
+  /** Bytes in the network: sent, and neither acknowledged, SACKed nor deemed lost (the pipe of RFC 6675). */
+  in_flight: number;
+  /** Sequence space sent and not acknowledged, SACKed and lost parts included, bytes. */
+  unacked: number;
+  /** Bytes the peer holds ahead of a gap, as its SACKs say. */
+  sacked: number;
+  /** Bytes deemed lost and not acknowledged, sent again or not. */
+  lost: number;
+  /** Bytes sent again that are in the network. */
+  retrans_out: number;
+  /** What was written and is not acknowledged, sent or not, bytes. */
+  send_queue: number;
+  /** Of that, what was not sent, bytes. */
+  unsent: number;
+  /** What arrived and was not read, bytes. */
+  recv_queue: number;
+  /** What arrived ahead of a gap, bytes. */
+  ooo_queue: number;
+  /** How large the send buffer is now, bytes: it grows with the path. */
+  send_buffer: number;
+  /** How large the receive buffer is now, bytes. */
+  recv_buffer: number;
+  /** Round-trip time as the receiver sees it, ms; 0 before it is known, and while the receive buffer is of a fixed size. */
+  rcv_rtt: number;
+  /** Payload sent, retransmissions included, bytes. */
+  bytes_sent: number;
+  /** Payload that the peer acknowledged, bytes. */
+  bytes_acked: number;
+  /** Payload received in order, bytes. */
+  bytes_received: number;
+  /** Payload sent again, bytes. */
+  bytes_retrans: number;
+  /** Segments sent; one that the device cuts counts as what it is cut into. */
+  segs_out: number;
+  /** Segments received. */
+  segs_in: number;
+  /** Segments sent again. */
+  retrans: number;
+  /** Times the retransmission timer ran out. */
+  timeouts: number;
+  /** Duplicate acknowledgements received (RFC 5681). */
+  dup_acks: number;
+  /** How far segments were seen to arrive behind later ones, segments; 3 until more was seen. */
+  reordering: number;
+  /** Times a segment was seen to. */
+  reord_seen: number;
+  /** Congestion notification agreed on: none, RFC 3168's, or AccECN (RFC 9768). */
+  ecn: "off" | "classic" | "accurate";
+  /** Whether a packet of the peer's was ECN-capable. */
+  ecn_seen: boolean;
+  /** Packets of ours that the network marked, as the peer tells. */
+  delivered_ce: number;
+  /** Packets of the peer's that arrived marked. */
+  received_ce: number;
+  /** Whether data on the SYN arrived with it (Fast Open, RFC 7413). */
+  syn_data: boolean;
+  /** The congestion control in force. */
+  congestion: CongestionControl;
+  /**
+   * What loss recovery is doing: nothing; waiting whether it is reordering; reducing the window for marks (ECN); fast
+   * recovery; recovery after a timeout.
+   */
+  ca_state: "open" | "disorder" | "cwr" | "recovery" | "loss";
+  /** Bytes delivered, cumulatively or selectively. */
+  delivered: number;
+  /** The last sample of the delivery rate that counts, bytes a second; 0 before the first. */
+  delivery_rate: number;
+  /** Whether the application, and not the network, limited that sample. */
+  delivery_rate_app_limited: boolean;
+  /** Whether the application limits the rate now: it gives less than could be sent. */
+  app_limited: boolean;
+  /** The rate at which a window is spread, or would be if it were paced, bytes a second; 0 before the first sample. */
+  pacing_rate: number;
+  /** Whether sending is paced. */
+  paced: boolean;
+  /** Time with something to send or in the network, ms. */
+  busy: number;
+  /** Of that, time limited by the peer's receive window, ms. */
+  rwnd_limited: number;
+  /** Of that, time limited by the size of the send buffer, ms. */
+  sndbuf_limited: number;
+}
+/** Counters by name. */
+type NativeStats = Record<string, number>;
+/** Counters and settings of a UDP socket. Names are `ss`'s. */
+interface NativeUdpInfo {
+  /** Datagrams received. */
+  datagrams_in: number;
+  /** Bytes of data received. */
+  bytes_in: number;
+  /** Datagrams sent. */
+  datagrams_out: number;
+  /** Bytes of data sent. */
+  bytes_out: number;
+  /** Datagrams dropped because the receive buffer was full. */
+  drops: number;
+  /** Bytes in the receive buffer, bookkeeping included. */
+  recv_queue: number;
+  /** Bytes that wait in the stack to be transmitted, headers included. */
+  send_queue: number;
+  /** Most bytes in the receive buffer. */
+  recv_buffer: number;
+  /** Most bytes in the send buffer. */
+  send_buffer: number;
+}
+/** Where a datagram came from. */
+export interface RemoteInfo {
+  address: string;
+  family: "IPv4" | "IPv6";
+  port: number;
+  size: number;
+}
+type Lookup$1 = typeof realDns.lookup;
+type SocketType = "udp4" | "udp6";
+/** What `createSocket` takes. */
+export interface DatagramSocketOptions extends AbortOptions {
+  type: SocketType;
+  /** Whether the address may be bound although another socket that allows it too has it (`SO_REUSEADDR`). */
+  reuseAddr?: boolean;
+  /** Whether the port may be shared with sockets that allow it too; each peer's datagrams go to one (`SO_REUSEPORT`). */
+  reusePort?: boolean;
+  /** Whether a `udp6` socket leaves IPv4 alone. */
+  ipv6Only?: boolean;
+  /** Bytes of the receive buffer; datagrams that do not fit are dropped and counted. */
+  recvBufferSize?: number;
+  /** Bytes of the send buffer. */
+  sendBufferSize?: number;
+  /** Finds the addresses of names. Default: `dns.lookup`. */
+  lookup?: Lookup$1;
+}
+interface AbortOptions {
+  /** Closes the socket. */
+  signal?: AbortSignal;
+}
+/** A UDP socket on a stack: that of `node:dgram`, and its counters. */
+export type DatagramSocket = realDgram.Socket & {
+  /** Counters of the socket, drops among them, and its buffers and queues in bytes; null before it is bound. */
+  info(): NativeUdpInfo | null;
+};
+/** Called with a datagram and where it came from. */
+export type MessageListener = (message: Buffer, info: RemoteInfo) => void;
+/** The constructor of UDP sockets. */
+export interface DatagramSocketConstructor {
+  new (type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
+  readonly prototype: DatagramSocket;
+}
+/** `node:dgram`, on a stack. */
+export interface Dgram {
+  createSocket(type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
+  Socket: DatagramSocketConstructor;
+}
 type StackAgent = https.Agent;
 interface AnyDispatcher {
   close(): Promise<void>;
@@ -1012,7 +1156,7 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
    * `dns.lookup` over this stack: hosts it was given, `localhost`, then its DNS servers. With a callback, or without as a
    * promise. Once the stack has servers or hosts, names that its sockets use are looked up so.
    */
-  readonly lookup: Lookup$1;
+  readonly lookup: Lookup;
   /** Whether `close()` was called. */
   get closed(): boolean;
   /** The interfaces, loopback among them. */
@@ -1152,8 +1296,6 @@ export declare const connect: Connect, createConnection: Connect, createServer: 
 export {
   ClientState as DhcpClientState,
   Lease as DhcpLease,
-  Lookup$1 as Lookup,
-  NativeInfo as SocketInfo,
   NativeStats as StackStats,
   NativeUdpInfo as DatagramInfo,
 };

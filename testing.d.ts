@@ -134,6 +134,701 @@ export declare class Capture {
 export interface MockTimers {
   tick(milliseconds?: number): void;
 }
+interface SocketSink extends AsyncResource {
+  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  /** The stack is closing. */
+  onStackClose(): void;
+}
+interface ListenerSink extends AsyncResource {
+  /** Runs outside the handle's async context: it is for the listener's callback, not for the new connection. */
+  onAccept(id: number): void;
+  onStackClose(): void;
+}
+declare class RecordEnds {
+  #private;
+  at: number;
+  constructor(events: Int32Array);
+  /** The port, or what stands in its place. */
+  port(index: number): number;
+  address(index: number): string;
+  /** The record's last number. */
+  rest(index: number): number;
+}
+interface DatagramSink extends AsyncResource {
+  /** `ends` reads the records that follow. What is not data: `a` is the errno, or the outcome. */
+  onDatagramRecord(kind: RecordKind, a: number, b: number, c: number, ends: RecordEnds): void;
+  /** The stack is closing. */
+  onStackClose(): void;
+}
+type Beside = "udp" | "raw" | "ping";
+declare class Reactor {
+  #private;
+  readonly native: NativeStack;
+  closed: boolean;
+  /** Called when something was recorded for the trace. */
+  ontrace: (() => void) | null;
+  /** Called when a program makes a socket, before it connects. */
+  onhandle: ((sink: SocketSink) => void) | null;
+  /** Called with a flow that waits for a decision: the halves of its id, whether it is UDP, its interface, its ends. */
+  onflow: ((index: number, version: number, udp: boolean, interfaceId: number, ends: RecordEnds) => void) | null;
+  /** Called when frames of a watched interface wait. */
+  onframes: ((interfaceId: number) => void) | null;
+  /** The names of interfaces by their numbers. */
+  readonly interfaceNames: Map<number, string>;
+  constructor(binding: NativeBinding, options: NativeStackOptions);
+  /** Throws once the stack is closed. */
+  check(): void;
+  addSocket(id: number, sink: SocketSink): void;
+  /** Forgets a socket; what the stack reports of it from here on is only of interest for `linger`. */
+  removeSocket(id: number): void;
+  addListener(id: number, sink: ListenerSink): void;
+  removeListener(id: number): void;
+  addBeside(kind: Beside, id: number, sink: DatagramSink): void;
+  removeBeside(kind: Beside, id: number): void;
+  /** Numbers of live handles, for tests and `stats()`. */
+  get counts(): {
+    sockets: number;
+    listeners: number;
+    lingering: number;
+  };
+  /** The ids of live sockets and listeners, with what is told of them. */
+  get handles(): {
+    sockets: ReadonlyMap<number, SocketSink>;
+    listeners: ReadonlyMap<number, ListenerSink>;
+  };
+  /** Adds `delta` to the number of handles that keep the process alive. */
+  activate(delta: 1 | -1): void;
+  /**
+   * The socket's last bytes are on their way: the process stays until they are acknowledged, since no kernel would
+   * finish the job, but not for longer than there is progress.
+   */
+  linger(id: number): void;
+  unlinger(id: number): void;
+  /**
+   * Calls back in a later turn of the event loop, before anything the peer may answer meanwhile is reported: libuv's
+   * order for the completion of a shutdown or a close.
+   */
+  defer(resource: AsyncResource, callback: () => void): void;
+  /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
+  view(slab: number, offset: number, length: number): Buffer;
+  /** Lets go of every socket, telling nobody: the process ends. */
+  letGo(): void;
+  /** Bytes handed to the stack that peers have not acknowledged. */
+  unacknowledged(): number;
+  /** Ends the native stack with the process, telling nobody. */
+  leave(): void;
+  /** Ends every handle and the native stack. Idempotent. */
+  close(): void;
+}
+interface AddressOut {
+  address?: string;
+  port?: number;
+  family?: string;
+}
+interface HandleOwner {
+  /** Received bytes; `false` asks for no more until `readStart`. */
+  onHandleData(chunk: Buffer): void;
+  /** The peer's FIN. */
+  onHandleEnd(): void;
+  /** Reading failed; `errno` is negative. */
+  onHandleError(errno: number): void;
+  /** The stack closes, with everything on it. */
+  onStackClose(): void;
+}
+declare class SocketHandle extends AsyncResource implements SocketSink {
+  #private;
+  owner: HandleOwner | null;
+  /** Whether the Socket wants data. */
+  reading: boolean;
+  bytesRead: number;
+  bytesWritten: number;
+  /** Bytes accepted from the Socket that the stack has had no room for yet. */
+  writeQueueSize: number;
+  /**
+   * `id` is that of an accepted connection; without it `connect` makes one. `mapped`: its listener is on `::` and takes
+   * IPv4 too.
+   */
+  constructor(reactor: Reactor, id?: number, mapped?: boolean);
+  /** A connection that the stack is making already, of a flow that was accepted; `done` as `connect` has it. */
+  static awaiting(reactor: Reactor, id: number, done: (errno: number) => void): SocketHandle;
+  /** The number of the async context that callbacks run in. */
+  getAsyncId(): number;
+  /** There is no descriptor. */
+  get fd(): number;
+  /** The connection's number in the stack, or -1. */
+  get id(): number;
+  /** Whether the connection came about (and may be over by now). */
+  get connected(): boolean;
+  /** Begins to connect; `done` is called with 0 or a negative errno. Returns 0 or the errno of an immediate failure. */
+  connect(address: string, port: number, localAddress: string | undefined, localPort: number | undefined, done: (errno: number) => void): number;
+  readStart(): number;
+  readStop(): number;
+  /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
+  putBack(chunk: Buffer): void;
+  /**
+   * Sends `chunks`. Returns 0 if the stack took them all, a negative errno if it failed at once, or 1 if `done` will be
+   * called with one of these.
+   */
+  write(chunks: Uint8Array[], done: (errno: number) => void): number;
+  /** FIN after what was written. Returns 0, or a negative errno. `done` is called before the peer's answer. */
+  shutdown(done: () => void): number;
+  /** Lets the connection go: what was written is still sent. `done` is called in a later turn. */
+  close(done?: () => void): void;
+  /** Lets the connection go with a RST. */
+  reset(done?: () => void): number;
+  setNoDelay(enable: boolean): number;
+  /** `initialDelay` in seconds, as Node's handles have it; 0 keeps the stack's default. */
+  setKeepAlive(enable: boolean, initialDelay: number): number;
+  setTypeOfService(tos: number): number;
+  getTypeOfService(): number;
+  setCongestionControl(name: string): number;
+  info(): NativeInfo | null;
+  getsockname(out: AddressOut): number;
+  getpeername(out: AddressOut): number;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
+  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  onStackClose(): void;
+}
+declare class ServerHandle extends AsyncResource implements ListenerSink {
+  #private;
+  owner: {
+    close(): unknown;
+  } | null;
+  /** Called for each connection, in the listener's async context. `this` is the handle. */
+  onconnection: ((this: ServerHandle, errno: number, handle: SocketHandle) => void) | null;
+  private constructor();
+  /** Listens, or returns the negative errno of why not. */
+  static listen(reactor: Reactor, address: string, port: number, backlog: number, ipv6Only: boolean): ServerHandle | number;
+  get fd(): number;
+  getAsyncId(): number;
+  getsockname(out: AddressOut): number;
+  ref(): void;
+  unref(): void;
+  hasRef(): boolean;
+  close(done?: () => void): void;
+  onAccept(id: number): void;
+  onStackClose(): void;
+}
+declare const kNet: unique symbol;
+declare const kHandle: unique symbol;
+declare const kTimeout: unique symbol;
+declare const kLastWriteQueueSize: unique symbol;
+declare const kBuffer: unique symbol;
+declare const kBufferCallback: unique symbol;
+declare const kBufferGenerator: unique symbol;
+declare const kBytesRead: unique symbol;
+declare const kBytesWritten: unique symbol;
+declare const kNoDelay: unique symbol;
+declare const kKeepAlive: unique symbol;
+declare const kKeepAliveInitialDelay: unique symbol;
+declare const kCongestion: unique symbol;
+declare const kTypeOfService: unique symbol;
+declare const kBlockList: unique symbol;
+declare const kUsernetSocket: unique symbol;
+interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
+  /** Whether the writable side stays open after the peer's FIN. Default false. */
+  allowHalfOpen?: boolean;
+  /** Destroys the socket when aborted. */
+  signal?: AbortSignal;
+  /** Reads into one buffer instead of emitting `data`. */
+  onread?: realNet.OnReadOpts;
+  /** Sends small segments at once (Nagle's algorithm off). Default false. */
+  noDelay?: boolean;
+  /** Probes an idle connection. Default false. */
+  keepAlive?: boolean;
+  /** Idle time before the first probe, ms. 0 keeps the stack's default. */
+  keepAliveInitialDelay?: number;
+  /** Bytes each side buffers before it says stop. */
+  highWaterMark?: number;
+  /** Addresses that must not be connected to. */
+  blockList?: realNet.BlockList;
+  /** The DSCP and ECN byte of outgoing packets, 0-255. */
+  typeOfService?: number;
+  /** The congestion control. Default: the stack's. */
+  congestion?: CongestionControl;
+}
+type WriteCallback = (error?: Error | null) => void;
+type Gathered = Array<{
+  chunk: string | Uint8Array;
+  encoding: BufferEncoding;
+}>;
+interface Socket extends realNet.Socket {
+  /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
+  info(): SocketInfo | null;
+  /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
+  setTypeOfService(tos: number): this;
+  /** The DSCP and ECN byte of outgoing packets. */
+  getTypeOfService(): number;
+  /**
+   * Chooses the congestion control, also of a connection that is under way: it goes on from the window that the one before
+   * left. Throws `ERR_INVALID_ARG_VALUE` for a name that is none.
+   */
+  setCongestionControl(name: CongestionControl): this;
+  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
+  setKeepAlive(enable?: boolean, initialDelay?: number): this;
+  setKeepAlive(options: {
+    enable?: boolean;
+    initialDelay?: number;
+  }): this;
+}
+declare class SocketImpl extends Duplex implements HandleOwner {
+  #private;
+  /** The `net` this socket belongs to; on the prototype of each stack's own constructor. */
+  readonly [kNet]: NetContext;
+  readonly [kUsernetSocket]: true;
+  [kHandle]: SocketHandle | null;
+  [kTimeout]: NodeJS.Timeout | null;
+  [kLastWriteQueueSize]: number;
+  [kBuffer]: Uint8Array | true | null;
+  [kBufferCallback]: ((length: number, buffer: Uint8Array) => unknown) | null;
+  [kBufferGenerator]: (() => Uint8Array) | null;
+  [kBytesRead]: number;
+  [kBytesWritten]: number;
+  [kNoDelay]: boolean;
+  [kKeepAlive]: boolean;
+  [kKeepAliveInitialDelay]: number;
+  [kTypeOfService]: number | undefined;
+  [kCongestion]: CongestionControl | undefined;
+  [kBlockList]: realNet.BlockList | undefined;
+  connecting: boolean;
+  server: Listening | null;
+  timeout: number | undefined;
+  autoSelectFamilyAttemptedAddresses: string[];
+  /** Internal to Node's modules, which look at these on any socket. */
+  _hadError: boolean;
+  _parent: SocketImpl | null;
+  _host: string | null;
+  _server: Listening | null;
+  _sockname: AddressOut | null;
+  _peername: AddressOut | null;
+  _aborted: boolean | undefined;
+  _pendingData: string | Uint8Array | Gathered | null;
+  _pendingEncoding: BufferEncoding | "";
+  resetAndClosing: boolean | undefined;
+  constructor(options?: SocketOptions);
+  get _handle(): SocketHandle | null;
+  set _handle(handle: SocketHandle | null);
+  get _connecting(): boolean;
+  get pending(): boolean;
+  get readyState(): realNet.SocketReadyState;
+  get bufferSize(): number | undefined;
+  /** Begins a connection; the forms are those of `net.Socket.connect`. */
+  connect(...args: unknown[]): this;
+  setTimeout(msecs: number, callback?: () => void): this;
+  _onTimeout(): void;
+  /** Puts the idle timer back to its start. */
+  _unrefTimer(): void;
+  setNoDelay(enable?: boolean): this;
+  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object `{ enable, initialDelay }`. */
+  setKeepAlive(enable?: boolean | {
+    enable?: boolean;
+    initialDelay?: number;
+  }, initialDelay?: number): this;
+  /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
+  setTypeOfService(tos: number): this;
+  /** The DSCP and ECN byte of outgoing packets. */
+  getTypeOfService(): number;
+  /** Chooses the congestion control; one under way goes on from the window that the one before left. */
+  setCongestionControl(name: CongestionControl): this;
+  /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
+  info(): SocketInfo | null;
+  address(): realNet.AddressInfo | Record<string, never>;
+  get localAddress(): string | undefined;
+  get localPort(): number | undefined;
+  get localFamily(): string | undefined;
+  get remoteAddress(): string | undefined;
+  get remotePort(): number | undefined;
+  get remoteFamily(): string | undefined;
+  _getsockname(): AddressOut;
+  _getpeername(): AddressOut;
+  get bytesRead(): number;
+  get _bytesDispatched(): number;
+  get bytesWritten(): number | undefined;
+  ref(): this;
+  unref(): this;
+  pause(): this;
+  resume(): this;
+  read(size?: number): ReturnType<Duplex["read"]>;
+  destroySoon(): void;
+  /** Closes with a RST. */
+  resetAndDestroy(): this;
+  _reset(): this;
+  _read(size: number): void;
+  _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void;
+  _writev(chunks: Gathered, callback: WriteCallback): void;
+  _final(callback: WriteCallback): void;
+  _destroy(error: Error | null, callback: (error?: Error | null) => void): void;
+  onHandleData(chunk: Buffer): void;
+  onHandleEnd(): void;
+  onHandleError(errno: number): void;
+  onStackClose(): void;
+}
+interface ServerOptions extends realNet.ServerOpts {
+  /** Connections from these addresses are closed without a word. */
+  blockList?: realNet.BlockList;
+  /** The congestion control of the connections it accepts. Default: the stack's. */
+  congestion?: CongestionControl;
+}
+interface Server extends realNet.Server {
+  /** Ends a server that listens; resolves once it is closed. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+type ConnectionListener = (socket: Socket) => void;
+declare class ServerImpl extends EventEmitter {
+  #private;
+  /** The `net` this server belongs to; on the prototype of each stack's own constructor. */
+  readonly [kNet]: NetContext;
+  allowHalfOpen: boolean;
+  pauseOnConnect: boolean;
+  noDelay: boolean;
+  [kCongestion]: CongestionControl | undefined;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+  highWaterMark: number;
+  blockList: realNet.BlockList | undefined;
+  maxConnections: number;
+  _connections: number;
+  _handle: ServerHandle | null;
+  _unref: boolean;
+  _listeningId: number;
+  _connectionKey: string;
+  _usingWorkers: boolean;
+  constructor(options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener);
+  get listening(): boolean;
+  /** Begins to listen; the forms are those of `net.Server.listen`, but for pipes, descriptors and handles. */
+  listen(...args: unknown[]): this;
+  /** Node's name for the step that programs wrap. `address` null is every address, both families. */
+  _listen2(address: string | null, port: number, addressType: number, backlog: number, _fd?: number, flags?: number): void;
+  address(): realNet.AddressInfo | null;
+  getConnections(callback: (error: Error | null, count: number) => void): this;
+  close(callback?: (error?: Error) => void): this;
+  [Symbol.asyncDispose](): Promise<void>;
+  _emitCloseIfDrained(): void;
+  ref(): this;
+  unref(): this;
+  [EventEmitter.captureRejectionSymbol](error: Error, event: string | symbol, ...args: unknown[]): void;
+}
+interface Listening extends EventEmitter {
+  allowHalfOpen: boolean;
+  pauseOnConnect: boolean;
+  noDelay: boolean;
+  [kCongestion]?: CongestionControl | undefined;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+  highWaterMark: number;
+  maxConnections: number;
+  blockList?: realNet.BlockList | undefined;
+  _connections: number;
+  _handle: ServerHandle | null;
+  _unref: boolean;
+  _connectionKey: string;
+  _emitCloseIfDrained(): void;
+  close(callback?: (error?: Error) => void): unknown;
+  unref(): unknown;
+}
+declare class NetContext {
+  #private;
+  /** Finds the addresses of names where a socket brings no `lookup` of its own; undefined: `dns.lookup`. */
+  lookup: typeof dns.lookup | undefined;
+  /** The constructors bound to this stack. */
+  Socket: new (options?: object) => SocketImpl;
+  Server: new (options?: object, listener?: (socket: SocketImpl) => void) => ServerImpl;
+  /** `reactor` is called when the first socket connects or the first server listens. */
+  constructor(reactor: () => Reactor);
+  get reactor(): Reactor;
+  /** Until set, what the real `net` says, command-line options included. */
+  get autoSelectFamily(): boolean;
+  set autoSelectFamily(value: boolean);
+  /** Until set, what the real `net` says (ms). */
+  get autoSelectFamilyAttemptTimeout(): number;
+  set autoSelectFamilyAttemptTimeout(value: number);
+}
+type Callback = (...args: unknown[]) => void;
+type NormalizedArgs = [
+  options: Record<string, unknown>,
+  callback: Callback | null
+];
+interface SocketConstructor {
+  new (options?: SocketOptions): Socket;
+  (options?: SocketOptions): Socket;
+  readonly prototype: Socket;
+}
+interface ServerConstructor {
+  new (connectionListener?: (socket: Socket) => void): Server;
+  new (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  (connectionListener?: (socket: Socket) => void): Server;
+  (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  readonly prototype: Server;
+}
+type ConnectOptions = SocketOptions & realNet.TcpSocketConnectOpts & {
+  /** Idle time, ms, after which `timeout` is emitted. */
+  timeout?: number;
+};
+interface Connect {
+  (options: ConnectOptions, connectionListener?: () => void): Socket;
+  (port: number, host?: string, connectionListener?: () => void): Socket;
+  (port: number, connectionListener?: () => void): Socket;
+}
+interface Net {
+  connect: Connect;
+  createConnection: Connect;
+  createServer(connectionListener?: (socket: Socket) => void): Server;
+  createServer(options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
+  Socket: SocketConstructor;
+  /** Legacy name of `Socket`. */
+  Stream: SocketConstructor;
+  Server: ServerConstructor;
+  isIP: typeof realNet.isIP;
+  isIPv4: typeof realNet.isIPv4;
+  isIPv6: typeof realNet.isIPv6;
+  BlockList: typeof realNet.BlockList;
+  SocketAddress: typeof realNet.SocketAddress;
+  getDefaultAutoSelectFamily(): boolean;
+  setDefaultAutoSelectFamily(value: boolean): void;
+  getDefaultAutoSelectFamilyAttemptTimeout(): number;
+  setDefaultAutoSelectFamilyAttemptTimeout(value: number): void;
+  /** Node's internal normalization of arguments, which some libraries call. */
+  _normalizeArgs(args: unknown[]): NormalizedArgs;
+}
+interface ResolverOptions {
+  /** How long a server's answer is waited for, ms; twice as long in each further round. Default 2,000. */
+  timeout?: number;
+  /** Rounds through the servers before it gives up. Default 3. */
+  tries?: number;
+  /** Answers that are remembered, for as long as they may be; 0 remembers none. Default 1,000. */
+  cache?: number;
+}
+interface DnsOptions extends ResolverOptions {
+  /** Servers that are asked, in that order: `192.0.2.1`, `[2001:db8::1]:5353`. Default none. */
+  servers?: string[];
+  /** Names that need no server, as `/etc/hosts` has them. */
+  hosts?: Record<string, string | string[]>;
+}
+interface TunDevice extends TunOptions {
+  readonly kind: "tun";
+}
+interface LinkDevice {
+  readonly kind: "link";
+}
+type Device = TunDevice | LinkDevice;
+interface TunOptions {
+  /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
+  name?: string;
+  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
+  offload?: boolean;
+  /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
+  queueLength?: number;
+  /** Whether to set the interface up. Default true. */
+  up?: boolean;
+  /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
+  impairment?: Impairment;
+}
+interface Impairment {
+  /** Probability that a packet is lost, 0-1. */
+  loss?: number;
+  /** Probability that a packet arrives twice, 0-1. */
+  duplicate?: number;
+  /** Probability that a packet is held back so that later ones overtake it, 0-1. */
+  reorder?: number;
+  /** How long such a packet is held back at most, ms. Default 10. */
+  reorderBy?: number;
+  /** Probability that one bit of a packet is flipped, 0-1. */
+  corrupt?: number;
+  /** One way, ms. */
+  delay?: number;
+  /** Random addition to the delay, ms. It changes no order. */
+  jitter?: number;
+  /** bit/s. */
+  rate?: number;
+  /** Bytes that wait for the rate before the next packet is lost. Default 256 KiB. */
+  queue?: number;
+  /** Of the generator of the impairments. Default 0. */
+  seed?: number;
+}
+interface InterfaceOptions {
+  /** Where its packets come from and go to. */
+  device: Device;
+  /** Its addresses, each with the length of its prefix: `198.18.0.2/24`, `fd00::2/64`. */
+  addresses: string[];
+  /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
+  name?: string;
+  /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
+  mtu?: number;
+  /**
+   * Whether every unicast destination that comes in is the stack's; sockets then have the address that was meant as
+   * `localAddress`. Default false.
+   */
+  acceptAny?: boolean;
+}
+interface RouteOptions {
+  /** A prefix such as `192.0.2.0/24`, or `default`: everything of the next hop's family. */
+  to: string;
+  /** The next hop, on the link of an interface. */
+  via?: string;
+  /** The name of the interface. Default: the one whose link `via` is on. */
+  interface?: string;
+}
+interface StackOptions {
+  /** The interfaces it begins with. Default none. */
+  interfaces?: InterfaceOptions[];
+  /** The routes it begins with. Default none. */
+  routes?: RouteOptions[];
+  /** Whether it has 127.0.0.0/8 and ::1. Default true. */
+  loopback?: boolean;
+  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
+  recvBuffer?: number;
+  /** Most that a connection's send buffer holds, bytes. */
+  sendBuffer?: number;
+  /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
+  timeWait?: number;
+  /** Most connections at a time; further ones are refused. */
+  maxConnections?: number;
+  /** Whether packets for others are passed on between interfaces: a router (RFC 1812). Default false. */
+  forwarding?: boolean;
+  /** Most flows that wait for a decision of `onConnection`; further ones are dropped and counted. Default 4,096. */
+  maxFlows?: number;
+  /** How long a flow waits for a decision before it is forgotten, and a dropped one is remembered, ms. Default 30,000. */
+  flowTimeout?: number;
+  /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
+  udpFlowIdle?: number;
+  /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
+  dns?: DnsOptions;
+  /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
+  trace?: boolean;
+  /** The congestion control of sockets that choose none. Default `cubic`. */
+  congestion?: CongestionControl;
+  /**
+   * Whether a congestion window is spread over its round trip instead of leaving in bursts, as Linux does with the `fq`
+   * queueing discipline. Default false; `bbr` paces whatever this says.
+   */
+  pacing?: boolean;
+}
+declare const CONGESTION_CONTROLS: readonly [
+  "cubic",
+  "newreno",
+  "bbr"
+];
+type CongestionControl = (typeof CONGESTION_CONTROLS)[number];
+type TcpState = "CLOSED" | "LISTEN" | "SYN-SENT" | "SYN-RECEIVED" | "ESTABLISHED" | "FIN-WAIT-1" | "FIN-WAIT-2" | "CLOSE-WAIT" | "CLOSING" | "LAST-ACK" | "TIME-WAIT";
+interface SocketInfo {
+  /** State of the connection. */
+  state: TcpState;
+  /** Smoothed round-trip time (RFC 6298), ms; 0 before the first sample. */
+  srtt: number;
+  /** Its variation, ms. */
+  rttvar: number;
+  /** Least round-trip time seen, ms; 0 before the first sample. */
+  min_rtt: number;
+  /** Retransmission timeout in force, backoff included, ms. */
+  rto: number;
+  /** Times in a row that the timeout was doubled. */
+  backoff: number;
+  /** Send MSS: payload of a full segment, options subtracted, bytes. */
+  mss: number;
+  /** MSS that the peer announced, bytes. */
+  peer_mss: number;
+  /** Path MTU, bytes. */
+  pmtu: number;
+  /** Congestion window, bytes. */
+  cwnd: number;
+  /** Slow start threshold, bytes; 4,294,967,295 until the first loss, and for `bbr`, which has none. */
+  ssthresh: number;
+  /** The peer's receive window, bytes. */
+  snd_wnd: number;
+  /** The receive window that the peer was told, bytes. */
+  rcv_wnd: number;
+  /** The shift of the peer's windows (RFC 7323); missing when windows are not scaled. */
+  snd_wscale?: number;
+  /** The shift of ours; missing when windows are not scaled. */
+  rcv_wscale?: number;
+  /** Whether timestamps are in use (RFC 7323). */
+  timestamps: boolean;
+  /** Whether SACK is in use (RFC 2018). */
+  sack: boolean;
+  /** Bytes in the network: sent, and neither acknowledged, SACKed nor deemed lost (the pipe of RFC 6675). */
+  in_flight: number;
+  /** Sequence space sent and not acknowledged, SACKed and lost parts included, bytes. */
+  unacked: number;
+  /** Bytes the peer holds ahead of a gap, as its SACKs say. */
+  sacked: number;
+  /** Bytes deemed lost and not acknowledged, sent again or not. */
+  lost: number;
+  /** Bytes sent again that are in the network. */
+  retrans_out: number;
+  /** What was written and is not acknowledged, sent or not, bytes. */
+  send_queue: number;
+  /** Of that, what was not sent, bytes. */
+  unsent: number;
+  /** What arrived and was not read, bytes. */
+  recv_queue: number;
+  /** What arrived ahead of a gap, bytes. */
+  ooo_queue: number;
+  /** How large the send buffer is now, bytes: it grows with the path. */
+  send_buffer: number;
+  /** How large the receive buffer is now, bytes. */
+  recv_buffer: number;
+  /** Round-trip time as the receiver sees it, ms; 0 before it is known, and while the receive buffer is of a fixed size. */
+  rcv_rtt: number;
+  /** Payload sent, retransmissions included, bytes. */
+  bytes_sent: number;
+  /** Payload that the peer acknowledged, bytes. */
+  bytes_acked: number;
+  /** Payload received in order, bytes. */
+  bytes_received: number;
+  /** Payload sent again, bytes. */
+  bytes_retrans: number;
+  /** Segments sent; one that the device cuts counts as what it is cut into. */
+  segs_out: number;
+  /** Segments received. */
+  segs_in: number;
+  /** Segments sent again. */
+  retrans: number;
+  /** Times the retransmission timer ran out. */
+  timeouts: number;
+  /** Duplicate acknowledgements received (RFC 5681). */
+  dup_acks: number;
+  /** How far segments were seen to arrive behind later ones, segments; 3 until more was seen. */
+  reordering: number;
+  /** Times a segment was seen to. */
+  reord_seen: number;
+  /** Congestion notification agreed on: none, RFC 3168's, or AccECN (RFC 9768). */
+  ecn: "off" | "classic" | "accurate";
+  /** Whether a packet of the peer's was ECN-capable. */
+  ecn_seen: boolean;
+  /** Packets of ours that the network marked, as the peer tells. */
+  delivered_ce: number;
+  /** Packets of the peer's that arrived marked. */
+  received_ce: number;
+  /** Whether data on the SYN arrived with it (Fast Open, RFC 7413). */
+  syn_data: boolean;
+  /** The congestion control in force. */
+  congestion: CongestionControl;
+  /**
+   * What loss recovery is doing: nothing; waiting whether it is reordering; reducing the window for marks (ECN); fast
+   * recovery; recovery after a timeout.
+   */
+  ca_state: "open" | "disorder" | "cwr" | "recovery" | "loss";
+  /** Bytes delivered, cumulatively or selectively. */
+  delivered: number;
+  /** The last sample of the delivery rate that counts, bytes a second; 0 before the first. */
+  delivery_rate: number;
+  /** Whether the application, and not the network, limited that sample. */
+  delivery_rate_app_limited: boolean;
+  /** Whether the application limits the rate now: it gives less than could be sent. */
+  app_limited: boolean;
+  /** The rate at which a window is spread, or would be if it were paced, bytes a second; 0 before the first sample. */
+  pacing_rate: number;
+  /** Whether sending is paced. */
+  paced: boolean;
+  /** Time with something to send or in the network, ms. */
+  busy: number;
+  /** Of that, time limited by the peer's receive window, ms. */
+  rwnd_limited: number;
+  /** Of that, time limited by the size of the send buffer, ms. */
+  sndbuf_limited: number;
+}
 declare const enum RecordKind {
   /** Data: a = slab, b = offset, c = length. Never longer than 65,536 bytes. Never for a socket that is `readStop`ped. */
   Data = 1,
@@ -173,7 +868,7 @@ declare const enum RecordKind {
   Frames = 17
 }
 type NativeStats = Record<string, number>;
-type NativeInfo = Record<string, number | string | boolean>;
+type NativeInfo = SocketInfo;
 interface NativeAddress {
   address: string;
   port: number;
@@ -224,6 +919,8 @@ interface NativeStackOptions {
   flowTimeout?: number;
   udpFlowIdle?: number;
   trace?: boolean;
+  congestion?: string;
+  pacing?: boolean;
 }
 type NativeUdpOption = "broadcast" | "ttl" | "multicastTtl" | "multicastLoopback" | "multicastInterface" | "recvBuffer" | "sendBuffer" | "trafficClass" | "dontFragment";
 interface NativeUdpInfo {
@@ -332,6 +1029,8 @@ interface NativeStreams {
   setKeepAlive(id: number, on: boolean, initialDelay: number, interval: number, count: number): number;
   setTypeOfService(id: number, tos: number): number;
   getTypeOfService(id: number): number;
+  /** Throws for a name that is none. */
+  setCongestionControl(id: number, name: string): number;
   info(id: number): NativeInfo | null;
   stats(): NativeStats;
   /**
@@ -549,454 +1248,6 @@ export declare function faultPlan(seed: number): FaultPlan;
  * or the seeds themselves. Resolves with how many were run.
  */
 export declare function explore(seeds: number | Iterable<number>, scenario: (exploration: Exploration) => Promise<unknown> | unknown, options?: ExploreOptions): Promise<number>;
-interface SocketSink extends AsyncResource {
-  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
-  /** The stack is closing. */
-  onStackClose(): void;
-}
-interface ListenerSink extends AsyncResource {
-  /** Runs outside the handle's async context: it is for the listener's callback, not for the new connection. */
-  onAccept(id: number): void;
-  onStackClose(): void;
-}
-declare class RecordEnds {
-  #private;
-  at: number;
-  constructor(events: Int32Array);
-  /** The port, or what stands in its place. */
-  port(index: number): number;
-  address(index: number): string;
-  /** The record's last number. */
-  rest(index: number): number;
-}
-interface DatagramSink extends AsyncResource {
-  /** `ends` reads the records that follow. What is not data: `a` is the errno, or the outcome. */
-  onDatagramRecord(kind: RecordKind, a: number, b: number, c: number, ends: RecordEnds): void;
-  /** The stack is closing. */
-  onStackClose(): void;
-}
-type Beside = "udp" | "raw" | "ping";
-declare class Reactor {
-  #private;
-  readonly native: NativeStack;
-  closed: boolean;
-  /** Called when something was recorded for the trace. */
-  ontrace: (() => void) | null;
-  /** Called when a program makes a socket, before it connects. */
-  onhandle: ((sink: SocketSink) => void) | null;
-  /** Called with a flow that waits for a decision: the halves of its id, whether it is UDP, its interface, its ends. */
-  onflow: ((index: number, version: number, udp: boolean, interfaceId: number, ends: RecordEnds) => void) | null;
-  /** Called when frames of a watched interface wait. */
-  onframes: ((interfaceId: number) => void) | null;
-  /** The names of interfaces by their numbers. */
-  readonly interfaceNames: Map<number, string>;
-  constructor(binding: NativeBinding, options: NativeStackOptions);
-  /** Throws once the stack is closed. */
-  check(): void;
-  addSocket(id: number, sink: SocketSink): void;
-  /** Forgets a socket; what the stack reports of it from here on is only of interest for `linger`. */
-  removeSocket(id: number): void;
-  addListener(id: number, sink: ListenerSink): void;
-  removeListener(id: number): void;
-  addBeside(kind: Beside, id: number, sink: DatagramSink): void;
-  removeBeside(kind: Beside, id: number): void;
-  /** Numbers of live handles, for tests and `stats()`. */
-  get counts(): {
-    sockets: number;
-    listeners: number;
-    lingering: number;
-  };
-  /** The ids of live sockets and listeners, with what is told of them. */
-  get handles(): {
-    sockets: ReadonlyMap<number, SocketSink>;
-    listeners: ReadonlyMap<number, ListenerSink>;
-  };
-  /** Adds `delta` to the number of handles that keep the process alive. */
-  activate(delta: 1 | -1): void;
-  /**
-   * The socket's last bytes are on their way: the process stays until they are acknowledged, since no kernel would
-   * finish the job, but not for longer than there is progress.
-   */
-  linger(id: number): void;
-  unlinger(id: number): void;
-  /**
-   * Calls back in a later turn of the event loop, before anything the peer may answer meanwhile is reported: libuv's
-   * order for the completion of a shutdown or a close.
-   */
-  defer(resource: AsyncResource, callback: () => void): void;
-  /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
-  view(slab: number, offset: number, length: number): Buffer;
-  /** Lets go of every socket, telling nobody: the process ends. */
-  letGo(): void;
-  /** Bytes handed to the stack that peers have not acknowledged. */
-  unacknowledged(): number;
-  /** Ends the native stack with the process, telling nobody. */
-  leave(): void;
-  /** Ends every handle and the native stack. Idempotent. */
-  close(): void;
-}
-interface AddressOut {
-  address?: string;
-  port?: number;
-  family?: string;
-}
-interface HandleOwner {
-  /** Received bytes; `false` asks for no more until `readStart`. */
-  onHandleData(chunk: Buffer): void;
-  /** The peer's FIN. */
-  onHandleEnd(): void;
-  /** Reading failed; `errno` is negative. */
-  onHandleError(errno: number): void;
-  /** The stack closes, with everything on it. */
-  onStackClose(): void;
-}
-declare class SocketHandle extends AsyncResource implements SocketSink {
-  #private;
-  owner: HandleOwner | null;
-  /** Whether the Socket wants data. */
-  reading: boolean;
-  bytesRead: number;
-  bytesWritten: number;
-  /** Bytes accepted from the Socket that the stack has had no room for yet. */
-  writeQueueSize: number;
-  /**
-   * `id` is that of an accepted connection; without it `connect` makes one. `mapped`: its listener is on `::` and takes
-   * IPv4 too.
-   */
-  constructor(reactor: Reactor, id?: number, mapped?: boolean);
-  /** A connection that the stack is making already, of a flow that was accepted; `done` as `connect` has it. */
-  static awaiting(reactor: Reactor, id: number, done: (errno: number) => void): SocketHandle;
-  /** The number of the async context that callbacks run in. */
-  getAsyncId(): number;
-  /** There is no descriptor. */
-  get fd(): number;
-  /** The connection's number in the stack, or -1. */
-  get id(): number;
-  /** Whether the connection came about (and may be over by now). */
-  get connected(): boolean;
-  /** Begins to connect; `done` is called with 0 or a negative errno. Returns 0 or the errno of an immediate failure. */
-  connect(address: string, port: number, localAddress: string | undefined, localPort: number | undefined, done: (errno: number) => void): number;
-  readStart(): number;
-  readStop(): number;
-  /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
-  putBack(chunk: Buffer): void;
-  /**
-   * Sends `chunks`. Returns 0 if the stack took them all, a negative errno if it failed at once, or 1 if `done` will be
-   * called with one of these.
-   */
-  write(chunks: Uint8Array[], done: (errno: number) => void): number;
-  /** FIN after what was written. Returns 0, or a negative errno. `done` is called before the peer's answer. */
-  shutdown(done: () => void): number;
-  /** Lets the connection go: what was written is still sent. `done` is called in a later turn. */
-  close(done?: () => void): void;
-  /** Lets the connection go with a RST. */
-  reset(done?: () => void): number;
-  setNoDelay(enable: boolean): number;
-  /** `initialDelay` in seconds, as Node's handles have it; 0 keeps the stack's default. */
-  setKeepAlive(enable: boolean, initialDelay: number): number;
-  setTypeOfService(tos: number): number;
-  getTypeOfService(): number;
-  info(): NativeInfo | null;
-  getsockname(out: AddressOut): number;
-  getpeername(out: AddressOut): number;
-  ref(): void;
-  unref(): void;
-  hasRef(): boolean;
-  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
-  onStackClose(): void;
-}
-declare class ServerHandle extends AsyncResource implements ListenerSink {
-  #private;
-  owner: {
-    close(): unknown;
-  } | null;
-  /** Called for each connection, in the listener's async context. `this` is the handle. */
-  onconnection: ((this: ServerHandle, errno: number, handle: SocketHandle) => void) | null;
-  private constructor();
-  /** Listens, or returns the negative errno of why not. */
-  static listen(reactor: Reactor, address: string, port: number, backlog: number, ipv6Only: boolean): ServerHandle | number;
-  get fd(): number;
-  getAsyncId(): number;
-  getsockname(out: AddressOut): number;
-  ref(): void;
-  unref(): void;
-  hasRef(): boolean;
-  close(done?: () => void): void;
-  onAccept(id: number): void;
-  onStackClose(): void;
-}
-declare const kNet: unique symbol;
-declare const kHandle: unique symbol;
-declare const kTimeout: unique symbol;
-declare const kLastWriteQueueSize: unique symbol;
-declare const kBuffer: unique symbol;
-declare const kBufferCallback: unique symbol;
-declare const kBufferGenerator: unique symbol;
-declare const kBytesRead: unique symbol;
-declare const kBytesWritten: unique symbol;
-declare const kNoDelay: unique symbol;
-declare const kKeepAlive: unique symbol;
-declare const kKeepAliveInitialDelay: unique symbol;
-declare const kTypeOfService: unique symbol;
-declare const kBlockList: unique symbol;
-declare const kUsernetSocket: unique symbol;
-interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
-  /** Whether the writable side stays open after the peer's FIN. Default false. */
-  allowHalfOpen?: boolean;
-  /** Destroys the socket when aborted. */
-  signal?: AbortSignal;
-  /** Reads into one buffer instead of emitting `data`. */
-  onread?: realNet.OnReadOpts;
-  /** Sends small segments at once (Nagle's algorithm off). Default false. */
-  noDelay?: boolean;
-  /** Probes an idle connection. Default false. */
-  keepAlive?: boolean;
-  /** Idle time before the first probe, ms. 0 keeps the stack's default. */
-  keepAliveInitialDelay?: number;
-  /** Bytes each side buffers before it says stop. */
-  highWaterMark?: number;
-  /** Addresses that must not be connected to. */
-  blockList?: realNet.BlockList;
-  /** The DSCP and ECN byte of outgoing packets, 0-255. */
-  typeOfService?: number;
-}
-type WriteCallback = (error?: Error | null) => void;
-type Gathered = Array<{
-  chunk: string | Uint8Array;
-  encoding: BufferEncoding;
-}>;
-interface Socket extends realNet.Socket {
-  /**
-   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
-   * (bytes), counters of retransmissions and more. `null` where there is no connection.
-   */
-  info(): NativeInfo | null;
-  /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
-  setTypeOfService(tos: number): this;
-  /** The DSCP and ECN byte of outgoing packets. */
-  getTypeOfService(): number;
-  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
-  setKeepAlive(enable?: boolean, initialDelay?: number): this;
-  setKeepAlive(options: {
-    enable?: boolean;
-    initialDelay?: number;
-  }): this;
-}
-declare class SocketImpl extends Duplex implements HandleOwner {
-  #private;
-  /** The `net` this socket belongs to; on the prototype of each stack's own constructor. */
-  readonly [kNet]: NetContext;
-  readonly [kUsernetSocket]: true;
-  [kHandle]: SocketHandle | null;
-  [kTimeout]: NodeJS.Timeout | null;
-  [kLastWriteQueueSize]: number;
-  [kBuffer]: Uint8Array | true | null;
-  [kBufferCallback]: ((length: number, buffer: Uint8Array) => unknown) | null;
-  [kBufferGenerator]: (() => Uint8Array) | null;
-  [kBytesRead]: number;
-  [kBytesWritten]: number;
-  [kNoDelay]: boolean;
-  [kKeepAlive]: boolean;
-  [kKeepAliveInitialDelay]: number;
-  [kTypeOfService]: number | undefined;
-  [kBlockList]: realNet.BlockList | undefined;
-  connecting: boolean;
-  server: Listening | null;
-  timeout: number | undefined;
-  autoSelectFamilyAttemptedAddresses: string[];
-  /** Internal to Node's modules, which look at these on any socket. */
-  _hadError: boolean;
-  _parent: SocketImpl | null;
-  _host: string | null;
-  _server: Listening | null;
-  _sockname: AddressOut | null;
-  _peername: AddressOut | null;
-  _aborted: boolean | undefined;
-  _pendingData: string | Uint8Array | Gathered | null;
-  _pendingEncoding: BufferEncoding | "";
-  resetAndClosing: boolean | undefined;
-  constructor(options?: SocketOptions);
-  get _handle(): SocketHandle | null;
-  set _handle(handle: SocketHandle | null);
-  get _connecting(): boolean;
-  get pending(): boolean;
-  get readyState(): realNet.SocketReadyState;
-  get bufferSize(): number | undefined;
-  /** Begins a connection; the forms are those of `net.Socket.connect`. */
-  connect(...args: unknown[]): this;
-  setTimeout(msecs: number, callback?: () => void): this;
-  _onTimeout(): void;
-  /** Puts the idle timer back to its start. */
-  _unrefTimer(): void;
-  setNoDelay(enable?: boolean): this;
-  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object `{ enable, initialDelay }`. */
-  setKeepAlive(enable?: boolean | {
-    enable?: boolean;
-    initialDelay?: number;
-  }, initialDelay?: number): this;
-  /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
-  setTypeOfService(tos: number): this;
-  /** The DSCP and ECN byte of outgoing packets. */
-  getTypeOfService(): number;
-  /**
-   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
-   * (bytes), counters of retransmissions and more. `null` where there is no connection.
-   */
-  info(): NativeInfo | null;
-  address(): realNet.AddressInfo | Record<string, never>;
-  get localAddress(): string | undefined;
-  get localPort(): number | undefined;
-  get localFamily(): string | undefined;
-  get remoteAddress(): string | undefined;
-  get remotePort(): number | undefined;
-  get remoteFamily(): string | undefined;
-  _getsockname(): AddressOut;
-  _getpeername(): AddressOut;
-  get bytesRead(): number;
-  get _bytesDispatched(): number;
-  get bytesWritten(): number | undefined;
-  ref(): this;
-  unref(): this;
-  pause(): this;
-  resume(): this;
-  read(size?: number): ReturnType<Duplex["read"]>;
-  destroySoon(): void;
-  /** Closes with a RST. */
-  resetAndDestroy(): this;
-  _reset(): this;
-  _read(size: number): void;
-  _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void;
-  _writev(chunks: Gathered, callback: WriteCallback): void;
-  _final(callback: WriteCallback): void;
-  _destroy(error: Error | null, callback: (error?: Error | null) => void): void;
-  onHandleData(chunk: Buffer): void;
-  onHandleEnd(): void;
-  onHandleError(errno: number): void;
-  onStackClose(): void;
-}
-interface ServerOptions extends realNet.ServerOpts {
-  /** Connections from these addresses are closed without a word. */
-  blockList?: realNet.BlockList;
-}
-interface Server extends realNet.Server {
-  /** Ends a server that listens; resolves once it is closed. */
-  [Symbol.asyncDispose](): Promise<void>;
-}
-type ConnectionListener = (socket: Socket) => void;
-declare class ServerImpl extends EventEmitter {
-  #private;
-  /** The `net` this server belongs to; on the prototype of each stack's own constructor. */
-  readonly [kNet]: NetContext;
-  allowHalfOpen: boolean;
-  pauseOnConnect: boolean;
-  noDelay: boolean;
-  keepAlive: boolean;
-  keepAliveInitialDelay: number;
-  highWaterMark: number;
-  blockList: realNet.BlockList | undefined;
-  maxConnections: number;
-  _connections: number;
-  _handle: ServerHandle | null;
-  _unref: boolean;
-  _listeningId: number;
-  _connectionKey: string;
-  _usingWorkers: boolean;
-  constructor(options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener);
-  get listening(): boolean;
-  /** Begins to listen; the forms are those of `net.Server.listen`, but for pipes, descriptors and handles. */
-  listen(...args: unknown[]): this;
-  /** Node's name for the step that programs wrap. `address` null is every address, both families. */
-  _listen2(address: string | null, port: number, addressType: number, backlog: number, _fd?: number, flags?: number): void;
-  address(): realNet.AddressInfo | null;
-  getConnections(callback: (error: Error | null, count: number) => void): this;
-  close(callback?: (error?: Error) => void): this;
-  [Symbol.asyncDispose](): Promise<void>;
-  _emitCloseIfDrained(): void;
-  ref(): this;
-  unref(): this;
-  [EventEmitter.captureRejectionSymbol](error: Error, event: string | symbol, ...args: unknown[]): void;
-}
-interface Listening extends EventEmitter {
-  allowHalfOpen: boolean;
-  pauseOnConnect: boolean;
-  noDelay: boolean;
-  keepAlive: boolean;
-  keepAliveInitialDelay: number;
-  highWaterMark: number;
-  maxConnections: number;
-  blockList?: realNet.BlockList | undefined;
-  _connections: number;
-  _handle: ServerHandle | null;
-  _unref: boolean;
-  _connectionKey: string;
-  _emitCloseIfDrained(): void;
-  close(callback?: (error?: Error) => void): unknown;
-  unref(): unknown;
-}
-declare class NetContext {
-  #private;
-  /** Finds the addresses of names where a socket brings no `lookup` of its own; undefined: `dns.lookup`. */
-  lookup: typeof dns.lookup | undefined;
-  /** The constructors bound to this stack. */
-  Socket: new (options?: object) => SocketImpl;
-  Server: new (options?: object, listener?: (socket: SocketImpl) => void) => ServerImpl;
-  /** `reactor` is called when the first socket connects or the first server listens. */
-  constructor(reactor: () => Reactor);
-  get reactor(): Reactor;
-  /** Until set, what the real `net` says, command-line options included. */
-  get autoSelectFamily(): boolean;
-  set autoSelectFamily(value: boolean);
-  /** Until set, what the real `net` says (ms). */
-  get autoSelectFamilyAttemptTimeout(): number;
-  set autoSelectFamilyAttemptTimeout(value: number);
-}
-type Callback = (...args: unknown[]) => void;
-type NormalizedArgs = [
-  options: Record<string, unknown>,
-  callback: Callback | null
-];
-interface SocketConstructor {
-  new (options?: SocketOptions): Socket;
-  (options?: SocketOptions): Socket;
-  readonly prototype: Socket;
-}
-interface ServerConstructor {
-  new (connectionListener?: (socket: Socket) => void): Server;
-  new (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
-  (connectionListener?: (socket: Socket) => void): Server;
-  (options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
-  readonly prototype: Server;
-}
-type ConnectOptions = SocketOptions & realNet.TcpSocketConnectOpts & {
-  /** Idle time, ms, after which `timeout` is emitted. */
-  timeout?: number;
-};
-interface Connect {
-  (options: ConnectOptions, connectionListener?: () => void): Socket;
-  (port: number, host?: string, connectionListener?: () => void): Socket;
-  (port: number, connectionListener?: () => void): Socket;
-}
-interface Net {
-  connect: Connect;
-  createConnection: Connect;
-  createServer(connectionListener?: (socket: Socket) => void): Server;
-  createServer(options?: ServerOptions, connectionListener?: (socket: Socket) => void): Server;
-  Socket: SocketConstructor;
-  /** Legacy name of `Socket`. */
-  Stream: SocketConstructor;
-  Server: ServerConstructor;
-  isIP: typeof realNet.isIP;
-  isIPv4: typeof realNet.isIPv4;
-  isIPv6: typeof realNet.isIPv6;
-  BlockList: typeof realNet.BlockList;
-  SocketAddress: typeof realNet.SocketAddress;
-  getDefaultAutoSelectFamily(): boolean;
-  setDefaultAutoSelectFamily(value: boolean): void;
-  getDefaultAutoSelectFamilyAttemptTimeout(): number;
-  setDefaultAutoSelectFamilyAttemptTimeout(value: number): void;
-  /** Node's internal normalization of arguments, which some libraries call. */
-  _normalizeArgs(args: unknown[]): NormalizedArgs;
-}
 type StackAgent = https.Agent;
 interface AnyDispatcher {
   close(): Promise<void>;
@@ -1015,112 +1266,6 @@ interface DispatcherOptions {
 type Http = typeof http;
 type Https = typeof https;
 type Tls = typeof realTls;
-interface ResolverOptions {
-  /** How long a server's answer is waited for, ms; twice as long in each further round. Default 2,000. */
-  timeout?: number;
-  /** Rounds through the servers before it gives up. Default 3. */
-  tries?: number;
-  /** Answers that are remembered, for as long as they may be; 0 remembers none. Default 1,000. */
-  cache?: number;
-}
-interface DnsOptions extends ResolverOptions {
-  /** Servers that are asked, in that order: `192.0.2.1`, `[2001:db8::1]:5353`. Default none. */
-  servers?: string[];
-  /** Names that need no server, as `/etc/hosts` has them. */
-  hosts?: Record<string, string | string[]>;
-}
-interface TunDevice extends TunOptions {
-  readonly kind: "tun";
-}
-interface LinkDevice {
-  readonly kind: "link";
-}
-type Device = TunDevice | LinkDevice;
-interface TunOptions {
-  /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
-  name?: string;
-  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
-  offload?: boolean;
-  /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
-  queueLength?: number;
-  /** Whether to set the interface up. Default true. */
-  up?: boolean;
-  /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
-  impairment?: Impairment;
-}
-interface Impairment {
-  /** Probability that a packet is lost, 0-1. */
-  loss?: number;
-  /** Probability that a packet arrives twice, 0-1. */
-  duplicate?: number;
-  /** Probability that a packet is held back so that later ones overtake it, 0-1. */
-  reorder?: number;
-  /** How long such a packet is held back at most, ms. Default 10. */
-  reorderBy?: number;
-  /** Probability that one bit of a packet is flipped, 0-1. */
-  corrupt?: number;
-  /** One way, ms. */
-  delay?: number;
-  /** Random addition to the delay, ms. It changes no order. */
-  jitter?: number;
-  /** bit/s. */
-  rate?: number;
-  /** Bytes that wait for the rate before the next packet is lost. Default 256 KiB. */
-  queue?: number;
-  /** Of the generator of the impairments. Default 0. */
-  seed?: number;
-}
-interface InterfaceOptions {
-  /** Where its packets come from and go to. */
-  device: Device;
-  /** Its addresses, each with the length of its prefix: `198.18.0.2/24`, `fd00::2/64`. */
-  addresses: string[];
-  /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
-  name?: string;
-  /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
-  mtu?: number;
-  /**
-   * Whether every unicast destination that comes in is the stack's; sockets then have the address that was meant as
-   * `localAddress`. Default false.
-   */
-  acceptAny?: boolean;
-}
-interface RouteOptions {
-  /** A prefix such as `192.0.2.0/24`, or `default`: everything of the next hop's family. */
-  to: string;
-  /** The next hop, on the link of an interface. */
-  via?: string;
-  /** The name of the interface. Default: the one whose link `via` is on. */
-  interface?: string;
-}
-interface StackOptions {
-  /** The interfaces it begins with. Default none. */
-  interfaces?: InterfaceOptions[];
-  /** The routes it begins with. Default none. */
-  routes?: RouteOptions[];
-  /** Whether it has 127.0.0.0/8 and ::1. Default true. */
-  loopback?: boolean;
-  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
-  recvBuffer?: number;
-  /** Most that a connection's send buffer holds, bytes. */
-  sendBuffer?: number;
-  /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
-  timeWait?: number;
-  /** Most connections at a time; further ones are refused. */
-  maxConnections?: number;
-  /** Whether packets for others are passed on between interfaces: a router (RFC 1812). Default false. */
-  forwarding?: boolean;
-  /** Most flows that wait for a decision of `onConnection`; further ones are dropped and counted. Default 4,096. */
-  maxFlows?: number;
-  /** How long a flow waits for a decision before it is forgotten, and a dropped one is remembered, ms. Default 30,000. */
-  flowTimeout?: number;
-  /** How long an accepted UDP flow may be idle before its socket closes, ms. Default 120,000 (RFC 4787 section 4.3). */
-  udpFlowIdle?: number;
-  /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
-  dns?: DnsOptions;
-  /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
-  trace?: boolean;
-}
 /** A socket or server that is open. */
 export interface Leak {
   /** The host it is on. */
@@ -1134,7 +1279,7 @@ export interface Leak {
   creator: string;
 }
 /** What `network.host()` takes, besides the options of a stack. */
-export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "timeWait" | "maxConnections" | "trace"> {
+export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
   /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */

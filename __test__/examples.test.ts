@@ -65,7 +65,7 @@ describe.each(hosts)('echo over %s', (host) => {
     })();
     // Nobody reads: the two receive queues and the two send queues fill, and then nothing moves.
     await until('the writer stalls', () => {
-      const { snd_wnd, mss, unsent } = socket.info() as Record<string, number>;
+      const { snd_wnd, mss, unsent } = socket.info() as unknown as Record<string, number>;
       return stalled && unsent! > 0 && snd_wnd! < mss!;
     });
     expect(accepted).toBeLessThan(24 << 20);

@@ -33,7 +33,8 @@ export type {
   TypedEmitter,
 } from './events';
 export type { Flow, FlowHandler, TcpFlow, UdpFlow } from './flows';
-export type { NativeInfo as SocketInfo, NativeStats as StackStats, NativeUdpInfo as DatagramInfo } from './native';
+export type { SocketInfo, TcpState } from './info';
+export type { NativeStats as StackStats, NativeUdpInfo as DatagramInfo } from './native';
 export type {
   Connect,
   ConnectOptions,
@@ -47,6 +48,7 @@ export type {
   SocketOptions,
 } from './net/bind';
 export {
+  type CongestionControl,
   type Device,
   type Impairment,
   type InterfaceOptions,

@@ -5,6 +5,7 @@
 // `util.getSystemErrorName` takes them) and throws only for wrong argument types.
 import * as path from 'node:path';
 import { codedError } from './errors';
+import type { SocketInfo } from './info';
 
 /** What happened, as `drain` reports it: `RECORD_SIZE` numbers a record in the `Int32Array` handed to the constructor. */
 export const enum RecordKind {
@@ -71,7 +72,7 @@ export const RECORD_SIZE = 6;
 export type NativeStats = Record<string, number>;
 
 /** What `ss -ti` would show (crates/core `Info`): durations in ms as fractions, sizes in bytes. */
-export type NativeInfo = Record<string, number | string | boolean>;
+export type NativeInfo = SocketInfo;
 
 export interface NativeAddress {
   address: string;
@@ -129,6 +130,8 @@ export interface NativeStackOptions {
   flowTimeout?: number; // ms
   udpFlowIdle?: number; // ms
   trace?: boolean;
+  congestion?: string;
+  pacing?: boolean;
 }
 
 /** What can be set of a UDP socket; buffers in bytes, 1 and 0 for on and off. */
@@ -265,6 +268,8 @@ export interface NativeStreams {
   setKeepAlive(id: number, on: boolean, initialDelay: number, interval: number, count: number): number;
   setTypeOfService(id: number, tos: number): number;
   getTypeOfService(id: number): number;
+  /** Throws for a name that is none. */
+  setCongestionControl(id: number, name: string): number;
   info(id: number): NativeInfo | null;
   stats(): NativeStats;
 

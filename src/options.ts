@@ -121,6 +121,31 @@ export interface StackOptions {
   dns?: DnsOptions;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
+  /** The congestion control of sockets that choose none. Default `cubic`. */
+  congestion?: CongestionControl;
+  /**
+   * Whether a congestion window is spread over its round trip instead of leaving in bursts, as Linux does with the `fq`
+   * queueing discipline. Default false; `bbr` paces whatever this says.
+   */
+  pacing?: boolean;
+}
+
+/** The congestion controls there are. */
+const CONGESTION_CONTROLS = ['cubic', 'newreno', 'bbr'] as const;
+
+/**
+ * A congestion control by name: `cubic` (RFC 9438 with HyStart++, RFC 9406), `newreno` (RFC 5681 with RFC 6582), `bbr`
+ * (BBR version 3, draft-ietf-ccwg-bbr).
+ */
+export type CongestionControl = (typeof CONGESTION_CONTROLS)[number];
+
+/** Throws unless `value` is the name of a congestion control. */
+export function validateCongestion(value: unknown, name: string): asserts value is CongestionControl {
+  validateString(value, name);
+  if (!(CONGESTION_CONTROLS as readonly unknown[]).includes(value)) {
+    const names = CONGESTION_CONTROLS.map((known) => `'${known}'`).join(', ');
+    throw invalidArgValue(name, value, `must be the name of a congestion control: one of ${names}`);
+  }
 }
 
 /** Longest name of an interface, bytes: Linux's IFNAMSIZ without the terminator. */
@@ -168,7 +193,7 @@ function impairmentOptions(options: Impairment, where: string): void {
 /** Checks what a stack is made with, but for interfaces and routes. */
 export function stackOptions(options: StackOptions): NativeStackOptions {
   object(options, 'options');
-  const { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace } = options;
+  const { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing } = options;
   const { forwarding, maxFlows, flowTimeout, udpFlowIdle } = options;
   if (loopback !== undefined) validateBoolean(loopback, 'options.loopback');
   if (recvBuffer !== undefined) validateInt32(recvBuffer, 'options.recvBuffer', MIN_BUFFER, MAX_BUFFER);
@@ -181,13 +206,15 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   if (options.dns !== undefined) object(options.dns, 'options.dns');
   number(flowTimeout, 'options.flowTimeout', 1, 3_600_000);
   number(udpFlowIdle, 'options.udpFlowIdle', 1, 86_400_000);
+  if (congestion !== undefined) validateCongestion(congestion, 'options.congestion');
+  if (pacing !== undefined) validateBoolean(pacing, 'options.pacing');
   for (const name of ['interfaces', 'routes'] as const) {
     if (options[name] !== undefined && !Array.isArray(options[name])) {
       throw invalidArgType(`options.${name}`, 'Array', options[name]);
     }
   }
   const flows = { forwarding, maxFlows, flowTimeout, udpFlowIdle };
-  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, ...flows };
+  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing, ...flows };
 }
 
 /** Checks an interface. `taken` are the names of those the stack has. */

@@ -470,9 +470,13 @@ export class FakeStack implements NativeStreams {
     return this.#get(id)?.tos ?? errno.EBADF!;
   }
 
+  setCongestionControl(id: number): number {
+    return this.#get(id) === null ? errno.EBADF! : 0;
+  }
+
   info(id: number): NativeInfo | null {
     const connection = this.#get(id);
-    return connection === null ? null : { state: 'Established', sendQueue: connection.queued };
+    return connection === null ? null : ({ state: 'ESTABLISHED', send_queue: connection.queued } as NativeInfo);
   }
 
   stats(): NativeStats {

@@ -251,6 +251,10 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     return this.#option((native, id) => native.getTypeOfService(id));
   }
 
+  setCongestionControl(name: string): number {
+    return this.#option((native, id) => native.setCongestionControl(id, name));
+  }
+
   info(): NativeInfo | null {
     return this.#id === -1 || this.#closed ? null : this.#reactor.native.info(this.#id);
   }

@@ -13,17 +13,20 @@ import {
   serverNotRunning,
   uvExceptionWithHostPort,
 } from '../errors';
+import { type CongestionControl, validateCongestion } from '../options';
 import { defaultHighWaterMark, type NetContext, NODE_MAJOR } from './context';
 import { type AddressOut, ServerHandle, type SocketHandle } from './handle';
 import { normalizeArgs } from './normalize-args';
 import type { Socket, SocketImpl } from './socket';
-import { kKeepAlive, kKeepAliveInitialDelay, kNet, kNoDelay } from './symbols';
+import { kCongestion, kKeepAlive, kKeepAliveInitialDelay, kNet, kNoDelay } from './symbols';
 import { toNumber, validateAbortSignal, validateNumber, validatePort } from './validators';
 
 /** What `createServer` takes: Node's options. */
 export interface ServerOptions extends realNet.ServerOpts {
   /** Connections from these addresses are closed without a word. */
   blockList?: realNet.BlockList;
+  /** The congestion control of the connections it accepts. Default: the stack's. */
+  congestion?: CongestionControl;
 }
 
 /** What `listen` takes: Node's options, without those of pipes and descriptors. */
@@ -65,6 +68,7 @@ export class ServerImpl extends EventEmitter {
   declare allowHalfOpen: boolean;
   declare pauseOnConnect: boolean;
   declare noDelay: boolean;
+  declare [kCongestion]: CongestionControl | undefined;
   declare keepAlive: boolean;
   declare keepAliveInitialDelay: number;
   declare highWaterMark: number;
@@ -200,6 +204,7 @@ export interface Listening extends EventEmitter {
   allowHalfOpen: boolean;
   pauseOnConnect: boolean;
   noDelay: boolean;
+  [kCongestion]?: CongestionControl | undefined;
   keepAlive: boolean;
   keepAliveInitialDelay: number;
   highWaterMark: number;
@@ -267,6 +272,7 @@ export function initServer(server: ServerImpl, given: unknown, listener?: Connec
     validateNumber(options.highWaterMark, 'options.highWaterMark');
     if (options.highWaterMark < 0) options.highWaterMark = defaultHighWaterMark();
   }
+  if (options.congestion !== undefined) validateCongestion(options.congestion, 'options.congestion');
   server._connections = 0;
   server._handle = null;
   server._usingWorkers = false;
@@ -275,6 +281,7 @@ export function initServer(server: ServerImpl, given: unknown, listener?: Connec
   server.allowHalfOpen = options.allowHalfOpen || false;
   server.pauseOnConnect = Boolean(options.pauseOnConnect);
   server.noDelay = Boolean(options.noDelay);
+  server[kCongestion] = options.congestion;
   server.keepAlive = Boolean(options.keepAlive);
   server.keepAliveInitialDelay = ~~((options.keepAliveInitialDelay as number) / 1000);
   server.highWaterMark = options.highWaterMark ?? defaultHighWaterMark();
@@ -351,6 +358,10 @@ function onConnection(server: Listening, net: NetContext, errno: number, handle:
   if (server.noDelay) {
     socket[kNoDelay] = true;
     handle.setNoDelay(true);
+  }
+  if (server[kCongestion] !== undefined) {
+    socket[kCongestion] = server[kCongestion];
+    handle.setCongestionControl(server[kCongestion]);
   }
   if (server.keepAlive) {
     socket[kKeepAlive] = true;

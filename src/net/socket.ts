@@ -9,7 +9,8 @@ import {
   notAKernelSocket,
   socketClosed,
 } from '../errors';
-import type { NativeInfo } from '../native';
+import type { SocketInfo } from '../info';
+import { type CongestionControl, validateCongestion } from '../options';
 import { startConnect } from './connect';
 import type { NetContext } from './context';
 import type { AddressOut, HandleOwner, SocketHandle } from './handle';
@@ -23,6 +24,7 @@ import {
   kBufferGenerator,
   kBytesRead,
   kBytesWritten,
+  kCongestion,
   kHandle,
   kKeepAlive,
   kKeepAliveInitialDelay,
@@ -64,6 +66,8 @@ export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, 'fd'>
   blockList?: realNet.BlockList;
   /** The DSCP and ECN byte of outgoing packets, 0-255. */
   typeOfService?: number;
+  /** The congestion control. Default: the stack's. */
+  congestion?: CongestionControl;
 }
 
 interface PrivateOptions extends SocketOptions {
@@ -91,15 +95,17 @@ interface WithBuffer {
 
 /** A TCP connection over a user-space stack: to its user, a `net.Socket`. */
 export interface Socket extends realNet.Socket {
-  /**
-   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
-   * (bytes), counters of retransmissions and more. `null` where there is no connection.
-   */
-  info(): NativeInfo | null;
+  /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
+  info(): SocketInfo | null;
   /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
   setTypeOfService(tos: number): this;
   /** The DSCP and ECN byte of outgoing packets. */
   getTypeOfService(): number;
+  /**
+   * Chooses the congestion control, also of a connection that is under way: it goes on from the window that the one before
+   * left. Throws `ERR_INVALID_ARG_VALUE` for a name that is none.
+   */
+  setCongestionControl(name: CongestionControl): this;
   /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
   setKeepAlive(enable?: boolean, initialDelay?: number): this;
   setKeepAlive(options: { enable?: boolean; initialDelay?: number }): this;
@@ -122,6 +128,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
   declare [kKeepAlive]: boolean;
   declare [kKeepAliveInitialDelay]: number;
   declare [kTypeOfService]: number | undefined;
+  declare [kCongestion]: CongestionControl | undefined;
   declare [kBlockList]: realNet.BlockList | undefined;
   declare connecting: boolean;
   declare server: Listening | null;
@@ -265,11 +272,19 @@ export class SocketImpl extends Duplex implements HandleOwner {
     return tos;
   }
 
-  /**
-   * The connection's inner state as `ss -ti` shows it: `srtt`, `rttvar`, `rto` (ms), `cwnd`, `ssthresh`, `snd_wnd`
-   * (bytes), counters of retransmissions and more. `null` where there is no connection.
-   */
-  info(): NativeInfo | null {
+  /** Chooses the congestion control; one under way goes on from the window that the one before left. */
+  setCongestionControl(name: CongestionControl): this {
+    validateCongestion(name, 'name');
+    this[kCongestion] = name;
+    if (this._handle && !this.connecting) {
+      const errno = this._handle.setCongestionControl(name);
+      if (errno < 0) throw errnoException(errno, 'setCongestionControl');
+    }
+    return this;
+  }
+
+  /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
+  info(): SocketInfo | null {
     return this._handle?.info() ?? null;
   }
 
@@ -481,6 +496,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
     if (this[kNoDelay]) handle.setNoDelay?.(true);
     if (this[kKeepAlive]) handle.setKeepAlive?.(true, this[kKeepAliveInitialDelay]);
     if (this[kTypeOfService] !== undefined) handle.setTypeOfService?.(this[kTypeOfService]);
+    if (this[kCongestion] !== undefined) handle.setCongestionControl?.(this[kCongestion]);
     this.emit('connect');
     this.emit('ready');
     // Starts reading; nothing is consumed.
@@ -645,6 +661,7 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
     validateInt32(options.fd, 'fd', 0);
     throw notAKernelSocket('A file descriptor', options.fd, "Use node:net's Socket for it.");
   }
+  if (options.congestion !== undefined) validateCongestion(options.congestion, 'options.congestion');
   if (options.typeOfService !== undefined) validateInt32(options.typeOfService, 'options.typeOfService', 0, 255);
   if (options.handle !== undefined && options.handle !== null && isKernelHandle(options.handle)) {
     throw notAKernelSocket('A handle', options.handle, "Use node:net's Socket for it.");
@@ -665,6 +682,7 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
   socket[kKeepAlive] = Boolean(options.keepAlive);
   socket[kKeepAliveInitialDelay] = ~~((options.keepAliveInitialDelay as number) / 1000);
   socket[kTypeOfService] = options.typeOfService;
+  socket[kCongestion] = options.congestion;
   socket[kBlockList] = options.blockList;
   socket._pendingData = null;
   socket._pendingEncoding = '';

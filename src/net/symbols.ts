@@ -13,6 +13,7 @@ export const kBytesWritten = Symbol('usernet.bytesWritten');
 export const kNoDelay = Symbol('usernet.noDelay');
 export const kKeepAlive = Symbol('usernet.keepAlive');
 export const kKeepAliveInitialDelay = Symbol('usernet.keepAliveInitialDelay');
+export const kCongestion = Symbol('usernet.congestion');
 export const kTypeOfService = Symbol('usernet.typeOfService');
 export const kBlockList = Symbol('usernet.blockList');
 export const kReplaceHandle = Symbol('usernet.replaceHandle');

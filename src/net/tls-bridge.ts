@@ -15,7 +15,7 @@ type Prototype = Record<string | symbol, Method | true | undefined>;
 /** Answered by the socket below. */
 const GETTERS = ['_getpeername', '_getsockname', 'getTypeOfService'];
 /** Passed on to the socket below. */
-const SETTERS = ['ref', 'unref', 'setNoDelay', 'setKeepAlive', 'setTypeOfService'];
+const SETTERS = ['ref', 'unref', 'setNoDelay', 'setKeepAlive', 'setTypeOfService', 'setCongestionControl'];
 const kBridged = Symbol.for('usernet.tls');
 
 let bridged = false;

@@ -22,7 +22,10 @@ import { type NativeNetwork, simBinding } from './native';
 
 /** What `network.host()` takes, besides the options of a stack. */
 export interface HostOptions
-  extends Pick<StackOptions, 'recvBuffer' | 'sendBuffer' | 'timeWait' | 'maxConnections' | 'trace'> {
+  extends Pick<
+    StackOptions,
+    'recvBuffer' | 'sendBuffer' | 'timeWait' | 'maxConnections' | 'trace' | 'congestion' | 'pacing'
+  > {
   /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */
@@ -230,8 +233,16 @@ export class Host extends TypedEventEmitter<HostEvents> {
   }
 
   #start(): Stack {
-    const { recvBuffer, sendBuffer, timeWait, maxConnections, trace } = this.#options;
-    const stack = new Stack(this.#binding(), { recvBuffer, sendBuffer, timeWait, maxConnections, trace });
+    const { recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing } = this.#options;
+    const stack = new Stack(this.#binding(), {
+      recvBuffer,
+      sendBuffer,
+      timeWait,
+      maxConnections,
+      trace,
+      congestion,
+      pacing,
+    });
     if (trace) {
       for (const name of FORWARDED) {
         stack.on(name, ((event: never) => this.emit(name, event)) as unknown as () => void);

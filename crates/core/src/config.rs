@@ -202,6 +202,9 @@ pub struct SocketOptions {
     pub traffic_class: u8,
     /// Name of the congestion control.
     pub congestion: Congestion,
+    /// Whether a window is spread over its round trip also by algorithms that do not ask for it (as Linux with `fq`). Those
+    /// that ask, pace whatever this says.
+    pub pacing: bool,
     /// How long an orphaned connection may stay in FIN-WAIT-2 (Linux `tcp_fin_timeout`).
     pub fin_timeout: Duration,
     /// Caps the MSS that is announced and used, bytes; `None` leaves it to the path.
@@ -400,18 +403,39 @@ pub enum Congestion {
     Cubic,
     /// RFC 5681 with RFC 6582: `newreno`.
     NewReno,
+    /// BBR version 3 (draft-ietf-ccwg-bbr), paced: `bbr`.
+    Bbr,
 }
 
-impl std::str::FromStr for Congestion {
-    type Err = ();
+impl Congestion {
+    /// Every algorithm.
+    pub const ALL: [Self; 3] = [Self::Cubic, Self::NewReno, Self::Bbr];
 
-    /// By the names in its variants' documentation.
-    fn from_str(name: &str) -> Result<Self, ()> {
-        match name {
-            "cubic" => Ok(Self::Cubic),
-            "newreno" | "reno" => Ok(Self::NewReno),
-            _ => Err(()),
+    /// The name that sockets choose it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "newreno",
+            Self::Bbr => "bbr",
         }
+    }
+}
+
+/// No algorithm has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no congestion control is named '{0}': choose one of {names}", names = Congestion::ALL.map(Congestion::name).join(", "))]
+pub struct UnknownCongestion(pub String);
+
+impl std::str::FromStr for Congestion {
+    type Err = UnknownCongestion;
+
+    /// By [`name`](Self::name); `reno`, Linux's name, is `newreno` too.
+    fn from_str(name: &str) -> Result<Self, UnknownCongestion> {
+        let known = if name == "reno" { "newreno" } else { name };
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == known)
+            .ok_or_else(|| UnknownCongestion(name.to_owned()))
     }
 }
 
@@ -433,6 +457,7 @@ impl Default for SocketOptions {
             hop_limit: 64,
             traffic_class: 0,
             congestion: Congestion::default(),
+            pacing: false,
             fin_timeout: Duration::from_secs(60),
             max_segment_size: None,
             timestamps: true,

@@ -25,7 +25,7 @@ mod udp;
 
 pub use config::{
     BufferSize, Config, Congestion, EcnPolicy, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits,
-    Secrets, SocketOptions, SynCookies,
+    Secrets, SocketOptions, SynCookies, UnknownCongestion,
 };
 pub use error::{
     BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,

@@ -216,7 +216,7 @@ impl TcpStream {
     /// # Errors
     /// [`NotConnected`](std::io::ErrorKind::NotConnected) when the interface is gone.
     pub fn info(&self) -> Result<Info> {
-        self.look(|guard, id| guard.tcp_info(id))
+        self.look(|guard, id| guard.tcp_info_at(guard.now(), id))
     }
 
     /// A call that fails only when there is no such connection any more.

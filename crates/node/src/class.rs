@@ -128,6 +128,10 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
         method!("getTypeOfService", |js, stack, [id]| {
             type_of_service(stack, js.to_f64(id, "id")?)
         }),
+        method!("setCongestionControl", |js, stack, [id, name]| {
+            let name = js.to_string(name, "name")?.parse().map_err(options::unknown_congestion)?;
+            set_options(stack, js.to_f64(id, "id")?, |options| options.congestion = name)
+        }),
         method!("info", |js, stack, [id]| info(js, stack, id)),
         method!("stats", |js, stack, []| {
             let devices = stack.with_shard(|shard| shard.stats()).unwrap_or_default();
@@ -508,7 +512,7 @@ fn type_of_service(stack: &Stack, number: f64) -> Result<i32> {
 fn info<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
     let id = stack.pump().socket(number);
-    match id.and_then(|id| stack.with_core(|core| core.tcp_info(id))) {
+    match id.and_then(|id| stack.with_core(|core| core.tcp_info_at(core.now(), id))) {
         Some(Ok(info)) => Ok(OrNull(Some(convert::info(js, &info)?))),
         _ => Ok(OrNull(None)),
     }

@@ -92,6 +92,13 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
     js.set(object, c"congestion", js.string(info.congestion)?)?;
     js.set(object, c"timestamps", js.bool(info.timestamps)?)?;
     js.set(object, c"sack", js.bool(info.sack)?)?;
+    js.set(object, c"ca_state", js.string(info.ca_state.as_str())?)?;
+    js.set(object, c"app_limited", js.bool(info.app_limited)?)?;
+    js.set(object, c"delivery_rate_app_limited", js.bool(info.delivery_rate_app_limited)?)?;
+    js.set(object, c"paced", js.bool(info.paced)?)?;
+    js.set(object, c"ecn", js.string(info.ecn.as_str())?)?;
+    js.set(object, c"ecn_seen", js.bool(info.ecn_seen)?)?;
+    js.set(object, c"syn_data", js.bool(info.syn_data)?)?;
     if let Some(shift) = info.snd_wscale {
         js.set(object, c"snd_wscale", js.int(i32::from(shift))?)?;
     }
@@ -129,6 +136,22 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
             (c"timeouts", info.timeouts as f64),
             (c"lost", f64::from(info.lost)),
             (c"dup_acks", info.dup_acks as f64),
+            (c"unacked", f64::from(info.unacked)),
+            (c"sacked", f64::from(info.sacked)),
+            (c"retrans_out", f64::from(info.retrans_out)),
+            (c"reordering", f64::from(info.reordering)),
+            (c"reord_seen", f64::from(info.reord_seen)),
+            (c"delivered", info.delivered as f64),
+            (c"delivery_rate", info.delivery_rate as f64),
+            (c"pacing_rate", info.pacing_rate as f64),
+            (c"busy", ms(info.busy)),
+            (c"rwnd_limited", ms(info.rwnd_limited)),
+            (c"sndbuf_limited", ms(info.sndbuf_limited)),
+            (c"send_buffer", f64::from(info.send_buffer)),
+            (c"recv_buffer", f64::from(info.recv_buffer)),
+            (c"rcv_rtt", ms(info.rcv_rtt)),
+            (c"delivered_ce", f64::from(info.delivered_ce)),
+            (c"received_ce", f64::from(info.received_ce)),
         ],
     )?;
     Ok(object)

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::time::Duration;
 
 use napi::sys;
-use usernet_core::Config;
+use usernet_core::{Config, UnknownCongestion};
 
 use crate::js::{Failure, Js, Result, Value};
 
@@ -73,6 +73,11 @@ pub(crate) fn strings(js: Js<'_>, object: Value<'_>, name: &CStr) -> Result<Vec<
     items.into_iter().map(|item| js.to_string(item, &text(name))).collect()
 }
 
+/// A name that no congestion control has: a bug of `src/`, which has the same list.
+pub(crate) fn unknown_congestion(error: UnknownCongestion) -> Failure {
+    Failure::Value(error.to_string())
+}
+
 /// `NativeStackOptions`.
 pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     const BUFFER: (f64, f64) = (2048.0, 1_073_741_824.0);
@@ -110,6 +115,12 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     }
     if let Some(on) = bool(js, options, c"trace")? {
         config.trace = on;
+    }
+    if let Some(name) = string(js, options, c"congestion")? {
+        config.socket.congestion = name.parse().map_err(unknown_congestion)?;
+    }
+    if let Some(on) = bool(js, options, c"pacing")? {
+        config.socket.pacing = on;
     }
     Ok(config)
 }

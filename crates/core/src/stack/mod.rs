@@ -168,6 +168,8 @@ pub struct Stack {
     /// Fast Open: cookies that servers gave us, and keys of those that we hand out.
     cookies: CookieCache,
     cookie_keys: CookieKeys,
+    /// The time as the driver last told it.
+    latest: Instant,
 }
 
 impl std::fmt::Debug for Stack {
@@ -221,6 +223,7 @@ impl Stack {
             stats: Stats::default(),
             cookies: CookieCache::new(config.max_fast_open_cookies),
             cookie_keys: CookieKeys::new(config.fast_open_keys.clone(), secrets.cookie),
+            latest: Instant::ZERO,
             config,
         };
         if stack.config.loopback {
@@ -236,6 +239,7 @@ impl Stack {
 
     /// Runs the timers that are due, a bounded number; [`poll_timeout`](Self::poll_timeout) stays due when some are left.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.latest = now;
         for _ in 0..TIMERS_PER_CALL {
             match self.timers.first() {
                 Some(&(at, id)) if at <= now => {
@@ -368,6 +372,7 @@ impl Stack {
         id: SocketId,
         f: impl FnOnce(&mut Connection, &mut Ctx<'_>) -> R,
     ) -> Option<R> {
+        self.latest = now;
         let memory = self.memory();
         let conn = self.connections.get_mut(id)?;
         let mut ctx = Ctx {

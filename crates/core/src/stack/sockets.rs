@@ -418,7 +418,7 @@ impl Stack {
     /// # Errors
     /// [`NoSuchSocket`].
     pub fn tcp_send_queue(&self, id: SocketId) -> Result<usize, NoSuchSocket> {
-        self.connections.get(id).map(|conn| conn.info().send_queue as usize).ok_or(NoSuchSocket)
+        self.connections.get(id).map(|conn| conn.send_queue()).ok_or(NoSuchSocket)
     }
 
     /// Copies received bytes out; 0 at the end of the stream (or for an empty `buf`). Queued data comes before an error.
@@ -547,12 +547,20 @@ impl Stack {
         Ok(self.held(id)?.error())
     }
 
-    /// What `ss -ti` would show.
+    /// What `ss -ti` would show. Times that still run are counted to when the stack was last told the time.
     ///
     /// # Errors
     /// [`NoSuchSocket`].
     pub fn tcp_info(&self, id: SocketId) -> Result<Info, NoSuchSocket> {
-        Ok(self.held(id)?.info())
+        self.tcp_info_at(self.latest, id)
+    }
+
+    /// What `ss -ti` would show at `now`.
+    ///
+    /// # Errors
+    /// [`NoSuchSocket`].
+    pub fn tcp_info_at(&self, now: Instant, id: SocketId) -> Result<Info, NoSuchSocket> {
+        Ok(self.held(id)?.info(now))
     }
 
     /// Every connection, also those nobody holds any more, with the addresses of its ends.
@@ -572,7 +580,8 @@ impl Stack {
         Ok(&self.held(id)?.options)
     }
 
-    /// Changes options of a connection (buffers, Nagle, keep-alive, ..); what the handshake settled stays.
+    /// Changes options of a connection (buffers, Nagle, keep-alive, congestion control, ..); what the handshake settled
+    /// stays. Another congestion control goes on from the window that the one before left.
     ///
     /// # Errors
     /// [`NoSuchSocket`].
@@ -582,6 +591,9 @@ impl Stack {
         id: SocketId,
         change: impl FnOnce(&mut SocketOptions),
     ) -> Result<(), NoSuchSocket> {
-        self.with_held(now, id, |conn, _| change(Arc::make_mut(&mut conn.options)))
+        self.with_held(now, id, |conn, ctx| {
+            change(Arc::make_mut(&mut conn.options));
+            conn.options_changed(ctx);
+        })
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp as wire;
 
-use super::buffers::{Level, Memory, RecvTuning};
+use super::StateName;
+use super::buffers::{Memory, RecvTuning};
+use super::chrono::Chrono;
 use super::ecn::Ecn;
 use super::fastopen::Grant;
 use super::fastopen_cookies::{Cookie, CookieCache};
@@ -17,7 +19,6 @@ use super::rtt::Rtt;
 use super::send::Fin;
 use super::send_buffer::SendBuffer;
 use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
-use super::{Info, StateName};
 use crate::config::SocketOptions;
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::event::{ListenerId, Ready, SocketId, Trace, TraceEvent};
@@ -179,6 +180,9 @@ pub(crate) struct Connection {
     pub(crate) ready: Ready,
     /// A short send waits for room.
     pub(super) wants_write: bool,
+    pub(super) chrono: Chrono,
+    /// The congestion window and threshold that the trace knows of.
+    pub(super) windows: Option<(u32, u32)>,
     flushed: bool,
     /// Added to the clock in TSval, so that it tells nothing of other connections (RFC 7323 §7.1).
     ts_offset: u32,
@@ -266,6 +270,8 @@ impl Connection {
             error_reported: false,
             ready: Ready::empty(),
             wants_write: false,
+            chrono: Chrono::default(),
+            windows: None,
             flushed: false,
             ts_offset,
             peer: None,
@@ -534,6 +540,7 @@ impl Connection {
             }
             State::Established(super::state::Established { snd, .. })
             | State::CloseWait(super::state::CloseWait { snd, .. }) => {
+                snd.check_app_limited();
                 snd.buf.push(data);
                 if !more {
                     snd.buf.end_write();
@@ -755,59 +762,6 @@ impl Connection {
         self.counters.bytes_acked
     }
 
-    /// What `ss -ti` would show.
-    pub(crate) fn info(&self) -> Info {
-        let snd = self.state.sender();
-        let rtt = snd.map(|s| &s.rtt).or(self.state.handshake().map(|hs| &hs.rtt));
-        let buf = snd.map(|s| &s.buf).or(self.state.handshake().map(|hs| &hs.buf));
-        let scaled = self.options.window_scaling && self.peer.is_some_and(|p| p.wscale.is_some());
-        Info {
-            state: self.state.name(),
-            srtt: rtt.map_or(Duration::ZERO, |r| r.srtt),
-            rttvar: rtt.map_or(Duration::ZERO, |r| r.rttvar),
-            min_rtt: rtt.map_or(Duration::ZERO, |r| r.min_rtt),
-            rto: rtt.map_or(Duration::ZERO, Rtt::rto),
-            backoff: rtt.map_or(0, |r| r.backoff),
-            mss: snd.map_or(self.send_mss(), |s| s.mss as u16),
-            peer_mss: self.peer.map_or(0, |p| p.mss),
-            pmtu: self.path.mtu,
-            cwnd: snd.map_or(0, |s| s.cwnd()),
-            ssthresh: snd.map_or(u32::MAX, |s| s.cc.ssthresh()),
-            snd_wnd: snd.map_or(0, |s| s.wnd),
-            rcv_wnd: self.state.acks().map_or(u32::from(self.syn_window()), |a| a.window()),
-            snd_wscale: self.peer.and_then(|p| p.wscale).filter(|_| scaled),
-            rcv_wscale: scaled.then_some(self.wscale),
-            timestamps: self.timestamps(),
-            sack: self.sack(),
-            in_flight: snd.map_or(0, |s| s.in_flight()),
-            send_queue: buf.map_or(0, |b| b.len() as u32),
-            unsent: snd.map_or(buf.map_or(0, |b| b.len() as u32), |s| s.unsent()),
-            recv_queue: self.rx.len() as u32,
-            ooo_queue: self.state.receiver().map_or(0, |r| r.ooo.bytes() as u32),
-            recv_buffer: self.recv_buffer(Level::Plenty) as u32,
-            send_buffer: self.send_buffer(Level::Plenty) as u32,
-            rcv_rtt: self.recv_tuning.rtt().unwrap_or(Duration::ZERO),
-            bytes_sent: self.counters.bytes_sent,
-            bytes_acked: self.counters.bytes_acked,
-            bytes_received: self.counters.bytes_received,
-            bytes_retrans: self.counters.bytes_retrans,
-            segs_out: self.counters.segs_out,
-            segs_in: self.counters.segs_in,
-            retrans: self.counters.retrans,
-            timeouts: self.counters.timeouts,
-            lost: snd.map_or(0, |s| s.board.deemed_lost()),
-            sacked: snd.map_or(0, |s| s.board.sacked()),
-            ca_state: snd.map_or(super::CaState::Open, |s| s.ca_state()),
-            dup_acks: self.counters.dup_acks,
-            ecn: self.ecn.mode,
-            ecn_seen: self.ecn.seen,
-            delivered_ce: self.ecn.delivered_ce,
-            received_ce: self.ecn.received_ce,
-            syn_data: self.syn_data,
-            congestion: snd.map_or("", |s| s.cc.name()),
-        }
-    }
-
     /// When something is to be done without a segment coming in.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
         let keep_alive = self.keep_alive_deadline();
@@ -827,7 +781,10 @@ impl Connection {
             State::FinWait2(s) => [s.until, s.rcv.acks.deadline()].into_iter().flatten().min(),
             state => match state.sides() {
                 Some((Snd::Active(snd, _), mut rcv)) => {
-                    [snd.deadline(options), rcv.acks().deadline()].into_iter().flatten().min()
+                    [snd.deadline_with_pacing(options), rcv.acks().deadline()]
+                        .into_iter()
+                        .flatten()
+                        .min()
                 }
                 _ => None,
             },

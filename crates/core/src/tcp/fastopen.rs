@@ -267,6 +267,6 @@ impl Sender {
         self.buf.consume(n as usize);
         self.una += n;
         self.nxt = self.una;
-        self.usage.1 = self.una;
+        self.usage.until = self.una;
     }
 }

@@ -36,7 +36,13 @@ impl Connection {
             State::SynSent(_) | State::SynReceived(_) => {
                 self.poll_handshake(ctx).or_else(|| self.poll_synchronized(ctx))
             }
-            _ => self.poll_synchronized(ctx),
+            _ => {
+                let built = self.poll_synchronized(ctx);
+                if built.is_none() {
+                    self.note_limits(ctx);
+                }
+                built
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
 
 use super::CaState;
-use super::congestion::AckSample;
+use super::congestion::{AckSample, PathSample};
 use super::scoreboard::{DUP_THRESH, Delivered};
 use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
 use crate::config::SocketOptions;
@@ -128,6 +128,7 @@ impl Sender {
     pub(super) fn on_ack(&mut self, now: Instant, a: &Ack<'_>) -> AckResult {
         let mut result = AckResult::default();
         let mut delivered = Delivered::default();
+        self.check_app_limited();
         let prior_flight = self.in_flight();
         let outstanding = !self.board.is_empty();
         self.probes = 0;
@@ -193,6 +194,7 @@ impl Sender {
         self.end_probe(now, dsack.is_some(), prior_flight, &mut result);
         self.take_back(now, a, advanced, dsack, &delivered, &mut result);
         self.run_recovery(now, advanced, prior_flight, rtt, &delivered, &mut result);
+        self.take_sample(now, &delivered);
 
         if self.board.is_empty() {
             match self.timer {
@@ -213,6 +215,36 @@ impl Sender {
             self.arm_timer(now, advanced > 0);
         }
         result
+    }
+
+    /// Tells congestion control which segments were deemed lost, if it wants to know.
+    fn tell_losses(&mut self, now: Instant) {
+        for lost in self.board.take_losses() {
+            self.cc.on_lost(now, &lost, self.sack);
+        }
+    }
+
+    /// The delivery-rate sample of this acknowledgement, and what congestion control makes of it.
+    fn take_sample(&mut self, now: Instant, delivered: &Delivered) {
+        let board = &mut self.board;
+        let rate = board.rate.on_ack(now, delivered.bytes(), delivered.newest(), self.rtt.min_rtt);
+        let in_flight = self.in_flight();
+        let limited = self.cc.on_sample(&PathSample {
+            now,
+            rate,
+            rtt: delivered.rtt,
+            srtt: self.rtt.srtt,
+            delivered: self.board.rate.delivered,
+            in_flight,
+            cwnd_limited: self.usage.limited,
+            recovering: self.is_repairing(),
+            sack: self.sack,
+            mss: self.mss,
+        });
+        if limited {
+            self.board.rate.mark_app_limited(in_flight);
+        }
+        self.update_pacing();
     }
 
     fn count_duplicates(&mut self, advanced: u32, duplicate: bool) {
@@ -255,6 +287,7 @@ impl Sender {
                 && self.una.gt(self.loss.recover)
                 && self.board.mark_front_lost(self.mss)
         };
+        self.tell_losses(now);
         if advanced > 0 && !recovering {
             self.loss.reno_sacked = 0;
         }
@@ -280,9 +313,14 @@ impl Sender {
         self.cc.on_loss(now, recover_fs, self.mss);
         self.loss.recovery = Recovery::Reduced { high: self.nxt };
         self.loss.recover = self.nxt - 1;
-        let cwnd = self.cc.ssthresh();
-        self.loss.prr = Some(Prr { delivered: 0, out: 0, recover_fs, cwnd });
+        self.loss.prr = self.start_prr(recover_fs);
         result.reduced = true;
+    }
+
+    /// The pace of a reduction, unless the algorithm's window rules that too.
+    fn start_prr(&self, recover_fs: u32) -> Option<Prr> {
+        let cwnd = self.cc.ssthresh();
+        (!self.cc.rules_recovery()).then_some(Prr { delivered: 0, out: 0, recover_fs, cwnd })
     }
 
     fn begin_fast_recovery(&mut self, now: Instant, prior_flight: u32, result: &mut AckResult) {
@@ -293,6 +331,7 @@ impl Sender {
             self.cc.save();
             self.cc.on_loss(now, in_flight, self.mss);
         }
+        let prr = self.start_prr(in_flight);
         let loss = &mut self.loss;
         loss.recovery = Recovery::Fast { high: self.nxt };
         loss.recover = self.nxt - 1;
@@ -300,8 +339,7 @@ impl Sender {
         let undo = Undo { marker: self.una, retransmitted_at: None, pending: 0 };
         loss.undo = (!reduced).then_some(undo);
         if !reduced {
-            let cwnd = self.cc.ssthresh();
-            loss.prr = Some(Prr { delivered: 0, out: 0, recover_fs: in_flight, cwnd });
+            loss.prr = prr;
         }
         loss.force_retransmit = true;
         loss.probe = None;
@@ -345,6 +383,7 @@ impl Sender {
                         loss.reno_sacked.saturating_sub(advanced.saturating_sub(self.mss));
                     if self.board.mark_front_lost(self.mss) {
                         self.loss.force_retransmit = true;
+                        self.tell_losses(now);
                     }
                 }
                 // Without SACK a duplicate delivers one segment, and a partial acknowledgement what it covers beyond what
@@ -400,7 +439,7 @@ impl Sender {
                 now,
                 acked,
                 // What a window of data took at most, for an acknowledgement may come when much of it has left already.
-                in_flight: in_flight.max(self.usage.0),
+                in_flight: in_flight.max(self.usage.peak),
                 mss: self.mss,
                 rtt,
                 srtt: self.rtt.srtt,
@@ -547,6 +586,11 @@ impl Sender {
         Some(options.user_timeout.map_or(at, |t| at.min(self.unacked_since + t)))
     }
 
+    /// When the timer is due, or what pacing holds back may go.
+    pub(super) fn deadline_with_pacing(&self, options: &SocketOptions) -> Option<Instant> {
+        [self.deadline(options), self.pacer.deadline()].into_iter().flatten().min()
+    }
+
     /// Runs the timer.
     pub(super) fn on_timer(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
         let at = match self.timer {
@@ -563,6 +607,7 @@ impl Sender {
         if now < at {
             return TimerOutcome::Nothing;
         }
+        self.check_app_limited();
         match self.timer {
             Timer::Persist { .. } => self.on_persist(now, options),
             Timer::Reorder { .. } if now < self.rto_at => self.on_reorder(now),
@@ -593,6 +638,7 @@ impl Sender {
         let prior_flight = self.in_flight();
         let (found, later) =
             self.board.detect_losses(now, recovering, self.mss, self.rtt.min_rtt, self.rtt.srtt);
+        self.tell_losses(now);
         self.timer = match later {
             Some(at) => Timer::Reorder { at: at.max(now + MIN_PROBE_TIMEOUT).min(self.rto_at) },
             None => Timer::Retransmit,
@@ -638,6 +684,8 @@ impl Sender {
         }
         self.cc.on_timeout(now, flight, self.mss, again);
         self.board.mark_all_lost();
+        self.tell_losses(now);
+        self.update_pacing();
         let loss = &mut self.loss;
         loss.reno_sacked = 0;
         loss.dup_acks = 0;

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
 
+use super::rate::{Newest, RateSampler, Snapshot};
 use crate::time::{Duration, Instant};
 
 /// Duplicate acknowledgements, or segments SACKed above, that make a segment lost (RFC 5681 §3.2, RFC 6675 §2).
@@ -35,6 +36,8 @@ pub(crate) struct Sent {
     retransmitted: bool,
     /// Was ever sent again: Karn's rule forbids to time it.
     ever_retransmitted: bool,
+    /// The connection's delivery as it was then.
+    snapshot: Snapshot,
 }
 
 impl Sent {
@@ -57,6 +60,8 @@ pub(crate) struct Delivered {
     pub(crate) acked_sacked: u32,
     /// The lowest of what arrived that was sent only once: its original transmission did (RFC 5682).
     pub(crate) original_start: Option<SeqNumber>,
+    /// The last sent of what arrived.
+    newest: Option<(u64, SeqNumber, Newest)>,
 }
 
 impl Delivered {
@@ -64,6 +69,21 @@ impl Delivered {
     pub(crate) fn bytes(&self) -> u32 {
         self.acked - self.acked_sacked + self.sacked
     }
+
+    /// The last sent of what arrived: what a delivery-rate sample is about.
+    pub(crate) fn newest(&self) -> Option<Newest> {
+        self.newest.map(|(_, _, newest)| newest)
+    }
+}
+
+/// A segment that was just deemed lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LostSegment {
+    pub(crate) seq: SeqNumber,
+    pub(crate) len: u32,
+    pub(crate) snapshot: Snapshot,
+    /// C.lost with it.
+    pub(crate) total_lost: u64,
 }
 
 /// What the newest delivered segment says of those sent before it (RFC 8985 §5.2).
@@ -96,6 +116,14 @@ pub(crate) struct Scoreboard {
     reo_wnd_persist: u8,
     /// Transmissions so far.
     transmissions: u64,
+    /// The furthest that a segment arrived behind later ones, bytes, and how often one did.
+    reorder_span: u32,
+    reorder_seen: u32,
+    /// Delivery-rate samples.
+    pub(crate) rate: RateSampler,
+    /// Whether congestion control looks at every lost segment, and those it has not seen; at most what is in flight.
+    pub(crate) watch_losses: bool,
+    losses: Vec<LostSegment>,
 }
 
 impl Scoreboard {
@@ -124,9 +152,34 @@ impl Scoreboard {
         self.sacked
     }
 
+    /// Bytes sent again that are in flight (`retrans_out` in Linux).
+    pub(crate) fn retransmitted_bytes(&self) -> u32 {
+        self.retransmitted
+    }
+
+    /// How far segments were seen to arrive behind later ones, bytes (zero: never), and how often.
+    pub(crate) fn reordering(&self) -> (u32, u32) {
+        (self.reorder_span, self.reorder_seen)
+    }
+
+    /// Takes a segment that was deemed lost since the last call, if losses are watched.
+    pub(crate) fn take_losses(&mut self) -> Vec<LostSegment> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// Counts a segment that is deemed lost from now on.
+    fn count_loss(&mut self, seq: SeqNumber, len: u32, snapshot: Snapshot) {
+        self.rate.lost += u64::from(len);
+        if self.watch_losses {
+            self.losses.push(LostSegment { seq, len, snapshot, total_lost: self.rate.lost });
+        }
+    }
+
     /// A new segment was sent.
     pub(crate) fn sent(&mut self, now: Instant, seq: SeqNumber, len: u32, fin: bool) {
+        let outstanding = !self.segments.is_empty();
         self.outstanding += len;
+        let snapshot = self.rate.on_sent(now, outstanding, self.pipe());
         self.transmissions += 1;
         self.segments.push_back(Sent {
             seq,
@@ -138,6 +191,7 @@ impl Scoreboard {
             lost: false,
             retransmitted: false,
             ever_retransmitted: false,
+            snapshot,
         });
     }
 
@@ -190,6 +244,11 @@ impl Scoreboard {
         delivered: &mut Delivered,
     ) {
         let rtt = now.since(sent.sent_at);
+        let end = sent.end();
+        if delivered.newest.is_none_or(|(order, e, _)| sent_after((sent.order, end), (order, e))) {
+            let newest = Newest { snapshot: sent.snapshot, sent_at: sent.sent_at };
+            delivered.newest = Some((sent.order, end, newest));
+        }
         if sent.ever_retransmitted {
             // It may answer an earlier transmission: then its time says nothing. Our timestamps tick milliseconds.
             let earlier = echo.is_some_and(|echo| echo > rtt + Duration::from_millis(1));
@@ -201,12 +260,17 @@ impl Scoreboard {
             delivered.original_start =
                 Some(delivered.original_start.map_or(sent.seq, |s| s.min(sent.seq)));
         }
-        let end = sent.end();
         if self.rack.is_none_or(|rack| sent_after((sent.order, end), rack.sent)) {
             self.rack = Some(Rack { sent: (sent.order, end), rtt });
         }
         match self.fack {
-            Some(fack) if end.lt(fack) => self.reordering |= !sent.ever_retransmitted,
+            Some(fack) if end.lt(fack) => {
+                if !sent.ever_retransmitted {
+                    self.reordering = true;
+                    self.reorder_span = self.reorder_span.max(fack.since(sent.seq));
+                    self.reorder_seen = self.reorder_seen.saturating_add(1);
+                }
+            }
             _ => self.fack = Some(end),
         }
     }
@@ -320,7 +384,8 @@ impl Scoreboard {
         let Some(rack) = self.rack else { return (false, None) };
         let patience = rack.rtt + self.reo_wnd(recovering, mss, min_rtt, srtt);
         let (mut found, mut later) = (false, None::<Instant>);
-        for segment in &mut self.segments {
+        for i in 0..self.segments.len() {
+            let segment = &mut self.segments[i];
             if segment.sacked || (segment.lost && !segment.retransmitted) {
                 continue;
             }
@@ -345,6 +410,8 @@ impl Scoreboard {
                 segment.lost = true;
                 self.lost += segment.len;
             }
+            let (seq, len, snapshot) = (segment.seq, segment.len, segment.snapshot);
+            self.count_loss(seq, len, snapshot);
         }
         (found, later)
     }
@@ -358,7 +425,9 @@ impl Scoreboard {
                 }
                 let front = &mut self.segments[0];
                 front.lost = true;
-                self.lost += front.len;
+                let (seq, len, snapshot) = (front.seq, front.len, front.snapshot);
+                self.lost += len;
+                self.count_loss(seq, len, snapshot);
                 true
             }
             _ => false,
@@ -373,15 +442,21 @@ impl Scoreboard {
         self.lost = 0;
         self.retransmitted = 0;
         self.sacked_entries = 0;
-        for segment in &mut self.segments {
+        for i in 0..self.segments.len() {
+            let segment = &mut self.segments[i];
+            let known = segment.lost && !segment.retransmitted;
             segment.sacked &= !reneged;
             segment.lost = !segment.sacked;
             segment.retransmitted = false;
+            let (seq, len, snapshot) = (segment.seq, segment.len, segment.snapshot);
             if segment.sacked {
-                self.sacked += segment.len;
+                self.sacked += len;
                 self.sacked_entries += 1;
             } else {
-                self.lost += segment.len;
+                self.lost += len;
+                if !known {
+                    self.count_loss(seq, len, snapshot);
+                }
             }
         }
     }
@@ -433,6 +508,8 @@ impl Scoreboard {
                 segment.retransmitted = true;
                 self.retransmitted += segment.len;
             }
+            let in_flight = self.pipe();
+            self.segments[i].snapshot = self.rate.on_sent(now, true, in_flight);
         }
     }
 }

@@ -4,12 +4,14 @@
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
 
-use super::congestion::{self, CongestionControl};
+use super::chrono::Limit;
+use super::congestion::{self, CongestionControl, Start};
+use super::pacing::{Pacer, window_rate};
 use super::recovery::LossRecovery;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::send_buffer::SendBuffer;
-use crate::config::SocketOptions;
+use crate::config::{Congestion, SocketOptions};
 use crate::time::{Duration, Instant};
 
 /// Whether the application is done sending: the FIN stands behind the queue. The connection's state says so.
@@ -127,6 +129,17 @@ pub(super) struct SendParams {
     pub(super) wl: (SeqNumber, SeqNumber),
 }
 
+/// How much of the congestion window a window of data used (Linux `tcp_cwnd_validate`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usage {
+    /// The most bytes that were in flight (Linux `max_packets_out`).
+    pub(super) peak: u32,
+    /// Where the window of data ends.
+    pub(super) until: SeqNumber,
+    /// Whether the congestion window held something back (Linux `is_cwnd_limited`).
+    pub(super) limited: bool,
+}
+
 /// The send side.
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -159,8 +172,10 @@ pub(super) struct Sender {
     last_sent: Instant,
     /// End of the last segment below an MSS (Minshall's variant of Nagle, as Linux has it).
     small_until: SeqNumber,
-    /// The most bytes that were in flight in this window of data, and where the window ends (Linux `max_packets_out`).
-    pub(super) usage: (u32, SeqNumber),
+    pub(super) usage: Usage,
+    pub(super) pacer: Pacer,
+    /// The socket asks for pacing, whatever the algorithm.
+    paced: bool,
     /// More follows at once: hold partial segments back.
     pub(super) corked: bool,
 }
@@ -174,7 +189,8 @@ impl Sender {
         now: Instant,
     ) -> Self {
         let una = params.iss + 1;
-        Self {
+        let start = Start::fresh(now, params.mss, rtt.srtt, u64::from(params.iss.0));
+        let mut sender = Self {
             buf,
             una,
             nxt: una,
@@ -187,7 +203,7 @@ impl Sender {
             sack: params.sack,
             board: Scoreboard::default(),
             rtt,
-            cc: congestion::new(options.congestion, params.mss),
+            cc: congestion::new(options.congestion, &start),
             loss: LossRecovery::new(params.iss, options.loss_probe),
             force_partial: false,
             timer: Timer::Idle,
@@ -197,8 +213,84 @@ impl Sender {
             unacked_since: now,
             last_sent: now,
             small_until: una,
-            usage: (0, una),
+            usage: Usage { peak: 0, until: una, limited: false },
+            pacer: Pacer::default(),
+            paced: options.pacing,
             corked: false,
+        };
+        sender.congestion_changed();
+        sender
+    }
+
+    /// Goes on with another algorithm, from the window that this one left.
+    pub(super) fn set_congestion(&mut self, now: Instant, name: Congestion) {
+        let start = Start {
+            cwnd: self.cc.cwnd(),
+            ssthresh: self.cc.ssthresh(),
+            ..Start::fresh(now, self.mss, self.rtt.srtt, u64::from(self.nxt.0))
+        };
+        self.cc = congestion::new(name, &start);
+        self.congestion_changed();
+    }
+
+    fn congestion_changed(&mut self) {
+        self.board.watch_losses = self.cc.watches_losses();
+        self.board.take_losses();
+        self.update_pacing();
+    }
+
+    /// The rate at which a window of now would be spread, or that the algorithm wants, bytes a second; whether paced or
+    /// not (Linux `sk_pacing_rate`). `None` before the first round-trip time.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        self.cc.pacing_rate().or_else(|| {
+            let window = self.cc.cwnd().max(self.board.pipe());
+            window_rate(window, self.cc.ssthresh(), self.rtt.srtt)
+        })
+    }
+
+    /// Whether sending is paced.
+    pub(super) fn is_paced(&self) -> bool {
+        self.pacer.is_on()
+    }
+
+    /// Paces, or leaves that to the algorithm.
+    pub(super) fn set_paced(&mut self, paced: bool) {
+        self.paced = paced;
+        self.update_pacing();
+    }
+
+    /// What limits the sender now, if there is something to send or in flight. `wants_write`: the application has more
+    /// than the send buffer takes.
+    pub(super) fn limit(&self, wants_write: bool) -> Option<Limit> {
+        if self.buf.len() == 0 && self.board.is_empty() {
+            return None;
+        }
+        let room = self.in_flight() + self.mss <= self.cwnd();
+        let window = self.wnd_end().since(self.nxt);
+        Some(match self.unsent() {
+            0 if wants_write && room => Limit::SendBuffer,
+            unsent
+                if unsent > 0
+                    && room
+                    && (self.nxt.ge(self.wnd_end()) || window < self.mss.min(unsent)) =>
+            {
+                Limit::PeerWindow
+            }
+            _ => Limit::Network,
+        })
+    }
+
+    /// The window or the algorithm's rate may have changed.
+    pub(super) fn update_pacing(&mut self) {
+        let rate = if self.paced { self.pacing_rate() } else { self.cc.pacing_rate() };
+        self.pacer.set_rate(rate);
+    }
+
+    /// Looks whether the application leaves the window unused (draft-ietf-ccwg-bbr §4.1.2.4): asked before it writes, and
+    /// before an acknowledgement or a timer is taken in.
+    pub(super) fn check_app_limited(&mut self) {
+        if self.unsent() < self.mss && self.board.lost() == 0 && self.in_flight() < self.cwnd() {
+            self.board.rate.mark_app_limited(self.in_flight());
         }
     }
 
@@ -242,8 +334,13 @@ impl Sender {
         nagle: bool,
         max: u32,
     ) -> Option<Outgoing> {
+        if !self.pacer.may_send(now, self.mss) {
+            return None;
+        }
+        let max = self.pacer.allowance().map_or(max, |left| left.min(max));
         let max = (max / self.mss).max(1) * self.mss;
         let idle = self.board.is_empty();
+        let prior_flight = self.in_flight();
         let mut out = self
             .next_probe(now)
             .or_else(|| self.next_retransmission(now, max))
@@ -262,9 +359,14 @@ impl Sender {
                     self.rto_at = now + self.rtt.rto();
                 }
                 self.loss.on_sent(now, out);
+                self.cc.on_send(now, prior_flight, self.board.rate.is_app_limited());
+                self.pacer.on_sent(now, out.len);
                 let flight = self.in_flight();
-                if self.usage.1.le(self.una) || flight > self.usage.0 {
-                    self.usage = (flight, self.nxt);
+                if self.usage.until.le(self.una) {
+                    self.usage = Usage { peak: flight, until: self.nxt, limited: false };
+                } else if flight > self.usage.peak && !self.usage.limited {
+                    self.usage.peak = flight;
+                    self.usage.until = self.nxt;
                 }
                 self.arm_timer(now, !out.retransmit);
                 self.last_sent = now;
@@ -316,6 +418,7 @@ impl Sender {
             quota = quota.max(self.mss);
         }
         if len > quota {
+            self.usage = Usage { peak: self.in_flight(), until: self.nxt, limited: true };
             // In whole segments, and one at least when nothing is in flight.
             len = quota / self.mss * self.mss;
             if len == 0 && self.board.is_empty() {

@@ -1,7 +1,7 @@
 //! CUBIC (RFC 9438), with HyStart++ (RFC 9406) in slow start.
 
 use super::hystart::{Growth, HyStart};
-use super::{AckSample, CongestionControl, MAX_CWND, initial_window};
+use super::{AckSample, CongestionControl, MAX_CWND, Start, initial_window};
 use crate::time::{Duration, Instant};
 
 /// RFC 9438 §4.6: the window after a loss.
@@ -37,10 +37,10 @@ pub(super) struct Cubic {
 }
 
 impl Cubic {
-    pub(super) fn new(mss: u32) -> Self {
+    pub(super) fn new(start: &Start) -> Self {
         Self {
-            cwnd: initial_window(mss),
-            ssthresh: u32::MAX,
+            cwnd: start.cwnd,
+            ssthresh: start.ssthresh,
             w_max: 0.0,
             cwnd_prior: 0.0,
             epoch: None,
@@ -187,6 +187,7 @@ impl CongestionControl for Cubic {
 mod tests {
     use usernet_wire::SeqNumber;
 
+    use super::super::start;
     use super::*;
 
     const MSS: u32 = 1000;
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_loss_takes_the_window_to_seven_tenths() {
-        let mut cc = Cubic::new(MSS);
+        let mut cc = Cubic::new(&start(MSS));
         cc.cwnd = 100 * MSS;
         cc.on_loss(Instant::ZERO, 100 * MSS, MSS);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (70 * MSS, 70 * MSS));
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_window_regains_its_plateau_after_k_and_then_probes_beyond() {
-        let mut cc = Cubic::new(MSS);
+        let mut cc = Cubic::new(&start(MSS));
         cc.cwnd = 1000 * MSS;
         cc.on_loss(Instant::ZERO, 1000 * MSS, MSS);
         // K = cbrt(300 / 0.4) = 9.09 s
@@ -242,7 +243,7 @@ mod tests {
 
     #[test]
     fn small_windows_grow_like_reno() {
-        let mut cc = Cubic::new(MSS);
+        let mut cc = Cubic::new(&start(MSS));
         cc.cwnd = 10 * MSS;
         cc.on_loss(Instant::ZERO, 10 * MSS, MSS);
         let mut now = Instant::ZERO;
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_second_loss_below_the_plateau_makes_room() {
-        let mut cc = Cubic::new(MSS);
+        let mut cc = Cubic::new(&start(MSS));
         cc.cwnd = 100 * MSS;
         cc.on_loss(Instant::ZERO, 0, MSS);
         cc.on_loss(Instant::ZERO, 0, MSS);
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn undo_restores_the_window() {
-        let mut cc = Cubic::new(MSS);
+        let mut cc = Cubic::new(&start(MSS));
         cc.cwnd = 100 * MSS;
         cc.save();
         cc.on_timeout(Instant::ZERO, 0, MSS, false);

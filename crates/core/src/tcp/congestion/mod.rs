@@ -3,6 +3,8 @@
 //! An algorithm decides how large the window is; *which* segments are lost, how fast recovery is paced by what arrives
 //! (PRR) and whether a recovery was spurious is decided for all of them in `recovery.rs`.
 
+mod bbr;
+mod bbr_model;
 mod cubic;
 mod hystart;
 mod newreno;
@@ -11,6 +13,8 @@ use std::fmt::Debug;
 
 use usernet_wire::SeqNumber;
 
+use super::rate::RateSample;
+use super::scoreboard::LostSegment;
 use crate::config::Congestion;
 use crate::time::{Duration, Instant};
 
@@ -50,7 +54,32 @@ impl AckSample {
     }
 }
 
-/// An algorithm: how much may be in flight. All sizes are bytes.
+/// What a connection is when an acknowledgement has been taken in: for algorithms that model the path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathSample {
+    /// When it came.
+    pub(crate) now: Instant,
+    /// The delivery-rate sample.
+    pub(crate) rate: RateSample,
+    /// The least round-trip time among what it acknowledged, when it gave one.
+    pub(crate) rtt: Option<Duration>,
+    /// Smoothed round-trip time; zero before the first sample.
+    pub(crate) srtt: Duration,
+    /// Bytes delivered so far (C.delivered).
+    pub(crate) delivered: u64,
+    /// Bytes in flight after it (C.inflight).
+    pub(crate) in_flight: u32,
+    /// Whether the window was used up at any time in the last round trip (C.is_cwnd_limited).
+    pub(crate) cwnd_limited: bool,
+    /// Whether losses are being repaired.
+    pub(crate) recovering: bool,
+    /// Whether the peer SACKs, so that more than one loss a round trip can be seen (C.has_selective_acks).
+    pub(crate) sack: bool,
+    /// Send MSS, bytes.
+    pub(crate) mss: u32,
+}
+
+/// An algorithm: how much may be in flight, and how fast it may be sent. All sizes are bytes.
 pub(crate) trait CongestionControl: Send + Debug {
     /// Its name, as sockets choose it.
     fn name(&self) -> &'static str;
@@ -72,6 +101,30 @@ pub(crate) trait CongestionControl: Send + Debug {
     fn save(&mut self);
     /// The recovery was spurious: nothing had been lost (RFC 4015 §3.1, in its simple form).
     fn undo(&mut self, now: Instant);
+
+    // What algorithms that model the path need beyond it.
+
+    /// Whether its window holds in fast recovery too, instead of PRR's (RFC 9937).
+    fn rules_recovery(&self) -> bool {
+        false
+    }
+    /// Whether it wants every lost segment told ([`on_lost`](Self::on_lost)).
+    fn watches_losses(&self) -> bool {
+        false
+    }
+    /// A segment was deemed lost.
+    fn on_lost(&mut self, _now: Instant, _lost: &LostSegment, _sack: bool) {}
+    /// Something is about to be sent. `in_flight` does not count it.
+    fn on_send(&mut self, _now: Instant, _in_flight: u32, _app_limited: bool) {}
+    /// An acknowledgement was taken in, in recovery or not, after everything else that it did. True asks for what is in
+    /// flight to count as limited by the application: its rate says nothing of the path.
+    fn on_sample(&mut self, _sample: &PathSample) -> bool {
+        false
+    }
+    /// How fast to send, bytes a second; `None` leaves it to the acknowledgements.
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The initial window (RFC 6928 §2).
@@ -79,10 +132,39 @@ pub(crate) fn initial_window(mss: u32) -> u32 {
     (10 * mss).min((2 * mss).max(14_600))
 }
 
-/// The algorithm of that name.
-pub(crate) fn new(name: Congestion, mss: u32) -> Box<dyn CongestionControl> {
-    match name {
-        Congestion::NewReno => Box::new(newreno::NewReno::new(mss)),
-        Congestion::Cubic => Box::new(cubic::Cubic::new(mss)),
+/// What an algorithm starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) now: Instant,
+    /// Send MSS, bytes.
+    pub(crate) mss: u32,
+    /// Congestion window, bytes: the initial one, or what another algorithm left.
+    pub(crate) cwnd: u32,
+    /// Slow start threshold, bytes.
+    pub(crate) ssthresh: u32,
+    /// Smoothed round-trip time; zero when nothing was measured.
+    pub(crate) srtt: Duration,
+    /// Of what the algorithm draws, which need not be secret.
+    pub(crate) seed: u64,
+}
+
+impl Start {
+    /// A connection that was just established.
+    pub(crate) fn fresh(now: Instant, mss: u32, srtt: Duration, seed: u64) -> Self {
+        Self { now, mss, cwnd: initial_window(mss), ssthresh: u32::MAX, srtt, seed }
     }
+}
+
+/// The algorithm of that name.
+pub(crate) fn new(name: Congestion, start: &Start) -> Box<dyn CongestionControl> {
+    match name {
+        Congestion::NewReno => Box::new(newreno::NewReno::new(start)),
+        Congestion::Cubic => Box::new(cubic::Cubic::new(start)),
+        Congestion::Bbr => Box::new(bbr::Bbr::new(start)),
+    }
+}
+
+#[cfg(test)]
+fn start(mss: u32) -> Start {
+    Start::fresh(Instant::ZERO, mss, Duration::ZERO, 0)
 }

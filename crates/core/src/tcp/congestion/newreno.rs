@@ -1,6 +1,6 @@
 //! NewReno: slow start and congestion avoidance of RFC 5681, recovery of RFC 6582.
 
-use super::{AckSample, CongestionControl, MAX_CWND, initial_window};
+use super::{AckSample, CongestionControl, MAX_CWND, Start, initial_window};
 use crate::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(super) struct NewReno {
 }
 
 impl NewReno {
-    pub(super) fn new(mss: u32) -> Self {
-        Self { cwnd: initial_window(mss), ssthresh: u32::MAX, acked: 0, saved: None }
+    pub(super) fn new(start: &Start) -> Self {
+        Self { cwnd: start.cwnd, ssthresh: start.ssthresh, acked: 0, saved: None }
     }
 }
 
@@ -98,6 +98,7 @@ impl CongestionControl for NewReno {
 mod tests {
     use usernet_wire::SeqNumber;
 
+    use super::super::start;
     use super::*;
 
     const MSS: u32 = 1000;
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn slow_start_doubles_per_round_trip() {
-        let mut cc = NewReno::new(MSS);
+        let mut cc = NewReno::new(&start(MSS));
         assert_eq!(cc.cwnd(), 10 * MSS);
         for _ in 0..10 {
             ack(&mut cc, MSS);
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn congestion_avoidance_adds_one_segment_per_window() {
-        let mut cc = NewReno::new(MSS);
+        let mut cc = NewReno::new(&start(MSS));
         cc.on_loss(Instant::ZERO, 20 * MSS, MSS);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (10 * MSS, 10 * MSS));
         for _ in 0..10 {
@@ -143,14 +144,14 @@ mod tests {
 
     #[test]
     fn an_unused_window_does_not_grow() {
-        let mut cc = NewReno::new(MSS);
+        let mut cc = NewReno::new(&start(MSS));
         cc.on_ack(&sample(MSS, MSS));
         assert_eq!(cc.cwnd(), 10 * MSS);
     }
 
     #[test]
     fn timeout_restarts_from_one_segment_and_keeps_ssthresh_on_repeat() {
-        let mut cc = NewReno::new(MSS);
+        let mut cc = NewReno::new(&start(MSS));
         cc.on_timeout(Instant::ZERO, 30 * MSS, MSS, false);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (MSS, 15 * MSS));
         cc.on_timeout(Instant::ZERO, MSS, MSS, true);

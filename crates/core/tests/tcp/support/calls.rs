@@ -373,7 +373,8 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
     };
     match name {
         "congestion" => {
-            options.congestion = one()?.parse().map_err(|()| "no such algorithm".to_string())?;
+            options.congestion =
+                one()?.parse().map_err(|e: usernet_core::UnknownCongestion| e.to_string())?;
         }
         "loss_probe" => options.loss_probe = on()?,
         "nagle" => options.nagle = on()?,

@@ -1,0 +1,175 @@
+// Congestion control by name, what `info()` shows of it, and the events of recovery, over links of virtual time.
+import { once } from 'node:events';
+import { createStack, type SocketInfo, type StackOptions, type TraceEvent } from 'usernet';
+import { createNetwork, type Host, type LinkOptions, type Network } from 'usernet/testing';
+
+const open: Network[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((network) => network.close()));
+});
+
+function pair(
+  link: LinkOptions,
+  options: Partial<StackOptions> = {},
+): { network: Network; client: Host; server: Host } {
+  const network = createNetwork({ seed: 9 });
+  open.push(network);
+  const [client, server] = [network.host('client', options), network.host('server', options)];
+  network.link(client, server, link);
+  return { network, client, server };
+}
+
+/** Sends `bytes` from client to server; what `info()` shows at the end, and once while it goes on. */
+async function upload(client: Host, server: Host, bytes: number, options: object = {}): Promise<SocketInfo[]> {
+  const shown: SocketInfo[] = [];
+  const listener = server.net.createServer((peer) => {
+    let got = 0;
+    peer.on('data', (chunk) => {
+      got += chunk.length;
+      if (shown.length === 0 && got > bytes / 2) shown.push(socket.info()!);
+      if (got === bytes) peer.write('k');
+    });
+  });
+  listener.listen(7);
+  const socket = client.net.connect({ host: 'server', port: 7, ...options });
+  socket.write(Buffer.alloc(bytes, 1));
+  await once(socket, 'data');
+  shown.push(socket.info()!);
+  socket.destroy();
+  listener.close();
+  return shown;
+}
+
+describe('the congestion control', () => {
+  test.each(['cubic', 'newreno', 'bbr'] as const)('%s is chosen per socket, and carries data', async (congestion) => {
+    const { network, client, server } = pair({ delay: 10, rate: 50e6, loss: 0.005 });
+    await network.run(async () => {
+      const [during, after] = await upload(client, server, 2_000_000, { congestion });
+      expect(during).toMatchObject({ congestion, state: 'ESTABLISHED', paced: congestion === 'bbr' });
+      expect(after!.bytes_acked).toBe(2_000_000);
+      expect(after!.retrans).toBeGreaterThan(0);
+      expect(after!.bytes_retrans).toBeGreaterThan(0);
+      expect(after!.min_rtt).toBeGreaterThanOrEqual(20);
+      expect(after!.min_rtt).toBeLessThan(25);
+    });
+  });
+
+  test('is the default of the stack, of a server, and changed under way', async () => {
+    const { network, client, server } = pair({ delay: 5 }, { congestion: 'newreno' });
+    await network.run(async () => {
+      const accepted: Array<string | undefined> = [];
+      const listener = server.net.createServer({ congestion: 'bbr' } as object, (socket) => {
+        accepted.push((socket as unknown as { info(): SocketInfo | null }).info()?.congestion);
+        socket.resume();
+      });
+      listener.listen(7);
+      const socket = client.net.connect({ host: 'server', port: 7 });
+      await once(socket, 'connect');
+      expect(socket.info()?.congestion).toBe('newreno');
+      const { cwnd } = socket.info()!;
+      expect(socket.setCongestionControl('bbr')).toBe(socket);
+      expect(socket.info()).toMatchObject({ congestion: 'bbr', cwnd, paced: true });
+      socket.setCongestionControl('cubic');
+      expect(socket.info()).toMatchObject({ congestion: 'cubic', cwnd, paced: false });
+      socket.end();
+      await once(socket, 'close');
+      expect(accepted).toEqual(['bbr']);
+      // Before there is a connection the choice is kept for it.
+      const other = new client.net.Socket();
+      other.setCongestionControl('bbr');
+      other.connect({ host: 'server', port: 7 });
+      await once(other, 'connect');
+      expect(other.info()?.congestion).toBe('bbr');
+      other.destroy();
+      listener.close();
+    });
+  });
+
+  test('of an unknown name is refused, naming it and those there are', async () => {
+    const message = /Received 'vegas'/;
+    const known = /'cubic', 'newreno', 'bbr'/;
+    const error = await createStack({ congestion: 'vegas' as never }).catch((cause: unknown) => cause);
+    expect(error).toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    expect((error as Error).message).toMatch(message);
+    expect((error as Error).message).toMatch(known);
+    const stack = await createStack();
+    const socket = new stack.net.Socket();
+    for (const attempt of [
+      () => socket.setCongestionControl('vegas' as never),
+      () => new stack.net.Socket({ congestion: 'vegas' } as never),
+      () => stack.net.createServer({ congestion: 'vegas' } as never),
+      () => stack.net.connect({ port: 7, congestion: 'vegas' } as never),
+    ]) {
+      expect(attempt).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }));
+      expect(attempt).toThrow(message);
+    }
+    expect(() => socket.setCongestionControl(7 as never)).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
+    );
+    await stack.close();
+  });
+});
+
+describe('info()', () => {
+  test('shows rates, queues and what limited the sender', async () => {
+    // 10 Mbit/s, 20 ms: the network limits.
+    const { network, client, server } = pair({ delay: 10, rate: 10e6 });
+    await network.run(async () => {
+      const [during, after] = await upload(client, server, 3_000_000);
+      expect(during!.delivery_rate).toBeGreaterThan(1.0e6);
+      expect(during!.delivery_rate).toBeLessThan(1.3e6);
+      expect(during!.pacing_rate).toBeGreaterThan(1.0e6);
+      expect(during!).toMatchObject({ app_limited: false, reordering: 3 });
+      expect(during!.in_flight).toBe(during!.unacked - during!.sacked - during!.lost + during!.retrans_out);
+      expect(during!.send_queue).toBe(during!.unacked + during!.unsent);
+      expect(during!.send_buffer).toBeGreaterThanOrEqual(during!.send_queue);
+      expect(after!.busy).toBeGreaterThan(2000);
+      expect(after!.rwnd_limited).toBeLessThan(after!.busy / 10);
+      expect(after!.delivered).toBeGreaterThanOrEqual(3_000_000);
+    });
+  });
+
+  test('tells when the peer limits', async () => {
+    const { network, client, server } = pair({ delay: 10 });
+    await network.run(async () => {
+      const listener = server.net.createServer((peer) => {
+        peer.pause();
+        setTimeout(() => peer.resume(), 5_000);
+      });
+      listener.listen(7);
+      const socket = client.net.connect({ host: 'server', port: 7 });
+      socket.end(Buffer.alloc(8 << 20));
+      await once(socket, 'finish');
+      const { busy, rwnd_limited } = socket.info()!;
+      expect(busy).toBeGreaterThan(5_000);
+      expect(rwnd_limited).toBeGreaterThan(4_000);
+      socket.resume();
+      listener.close();
+      await once(socket, 'close');
+    });
+  });
+});
+
+test('the trace tells of states, retransmissions, recovery and windows, typed', async () => {
+  const { network, client, server } = pair({ delay: 10, rate: 20e6, loss: 0.01 }, { trace: true });
+  const events: TraceEvent[] = [];
+  client.on('trace', (event) => events.push(event));
+  await network.run(async () => {
+    await upload(client, server, 1_000_000);
+  });
+  const of = <T extends TraceEvent['type']>(type: T) =>
+    events.filter((event): event is Extract<TraceEvent, { type: T }> => event.type === type);
+  expect(of('state').map(({ from, to }) => `${from} ${to}`)).toContain('SYN-SENT ESTABLISHED');
+  expect(of('retransmit').length).toBeGreaterThan(0);
+  const recovery = of('recovery');
+  expect(recovery.some(({ began }) => began)).toBe(true);
+  expect(recovery.some(({ began }) => !began)).toBe(true);
+  const windows = of('cwnd');
+  expect(windows.length).toBeGreaterThan(10);
+  for (let at = 1; at < windows.length; at++) {
+    const [before, now] = [windows[at - 1]!, windows[at]!];
+    expect(now.cwnd !== before.cwnd || now.ssthresh !== before.ssthresh).toBe(true);
+  }
+  expect(Math.max(...windows.map(({ cwnd }) => cwnd))).toBeGreaterThan(14_600);
+});
