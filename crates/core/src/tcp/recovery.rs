@@ -169,7 +169,10 @@ impl Sender {
             );
         }
         // RFC 6298 §3: Karn's rule holds for times of sending; a timestamp names the transmission it answers.
-        let rtt = delivered.rtt.or(if advanced > 0 { a.timestamp_rtt } else { None });
+        // An echo counts whole milliseconds, so a shorter round trip shows as none: it is one at most (as in Linux), and
+        // never a least round trip of zero, by which every reordering would be a loss.
+        let echoed = a.timestamp_rtt.filter(|_| advanced > 0);
+        let rtt = delivered.rtt.or(echoed.map(|rtt| rtt.max(Duration::from_millis(1))));
         if let Some(rtt) = rtt {
             self.rtt.sample(rtt);
             // The backed-off timeout stays in force until there is a valid sample (RFC 1122 §4.2.3.1, Karn's second rule).
