@@ -1,7 +1,7 @@
 // Congestion control by name, what `info()` shows of it, and the events of recovery, over links of virtual time.
 import { once } from 'node:events';
-import { createStack, type SocketInfo, type StackOptions, type TraceEvent } from 'usernet';
-import { createNetwork, type Host, type LinkOptions, type Network } from 'usernet/testing';
+import { createStack, type SocketInfo, type TraceEvent } from 'usernet';
+import { createNetwork, type Host, type HostOptions, type LinkOptions, type Network } from 'usernet/testing';
 
 const open: Network[] = [];
 
@@ -9,10 +9,7 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((network) => network.close()));
 });
 
-function pair(
-  link: LinkOptions,
-  options: Partial<StackOptions> = {},
-): { network: Network; client: Host; server: Host } {
+function pair(link: LinkOptions, options: HostOptions = {}): { network: Network; client: Host; server: Host } {
   const network = createNetwork({ seed: 9 });
   open.push(network);
   const [client, server] = [network.host('client', options), network.host('server', options)];
