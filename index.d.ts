@@ -8,6 +8,67 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import * as realNet from 'node:net';
 
+/** A TAP interface of the operating system; made by `tap()`. */
+export interface TapDevice extends TapDeviceOptions {
+  readonly kind: "tap";
+}
+/** A packet socket on an existing Ethernet interface; made by `packetSocket()`. */
+export interface PacketDevice extends PacketSocketOptions {
+  readonly kind: "packet";
+}
+/** A UNIX socket that carries a virtual machine's frames; made by `unixSocket()`. */
+export interface UnixDevice {
+  readonly kind: "unix";
+  readonly connect?: string;
+  readonly listen?: string;
+  readonly local?: string;
+  readonly remote?: string;
+  readonly mac?: string;
+  readonly impairment?: Impairment;
+}
+/** What `tap()` takes. */
+export interface TapDeviceOptions extends TunOptions {
+  /** The stack's hardware address, such as `02:00:00:00:00:01`. Default: a random one. */
+  mac?: string;
+  /** The hardware address of the kernel's side. Default: the kernel's choice. */
+  kernelMac?: string;
+}
+/** What `packetSocket()` takes. */
+export interface PacketSocketOptions {
+  /** The name of the interface, in the network namespace of the process. */
+  interface: string;
+  /** The stack's hardware address. Default: a random one; the interface is made promiscuous. */
+  mac?: string;
+  /** What is done to the frames of each direction. */
+  impairment?: Impairment;
+}
+/** What `unixSocket()` takes: exactly one of `connect`, `listen`, or `local` with `remote`. */
+export interface UnixSocketOptions {
+  /** Connects to the stream socket at this path (QEMU: `-netdev stream,server=on,addr.type=unix,addr.path=..`). */
+  connect?: string;
+  /** Makes a stream socket at this path; its peers are served one after the other (QEMU: `-netdev stream,server=off,..`). */
+  listen?: string;
+  /** Receives datagrams at this path (QEMU: `-netdev dgram,remote.path=..`). */
+  local?: string;
+  /** Sends datagrams to this path (QEMU: `-netdev dgram,local.path=..`). */
+  remote?: string;
+  /** The stack's hardware address. Default: a random one. */
+  mac?: string;
+  /** What is done to the frames of each direction. */
+  impairment?: Impairment;
+}
+/**
+ * A TAP interface, opened when a stack takes it: as `tun()`, with Ethernet frames. Needs CAP_NET_ADMIN (or a namespace of
+ * one's own) and `/dev/net/tun`.
+ */
+export declare function tap(options?: TapDeviceOptions): TapDevice;
+/**
+ * A packet socket on an existing Ethernet interface, such as one end of a veth pair in a namespace; opened when a stack
+ * takes it. Needs CAP_NET_RAW. The kernel sees the frames too: give the interface no address there.
+ */
+export declare function packetSocket(options: PacketSocketOptions): PacketDevice;
+/** Ethernet frames over a UNIX socket, as QEMU's `-netdev stream` and `-netdev dgram` speak them. */
+export declare function unixSocket(options: UnixSocketOptions): UnixDevice;
 /** Types of records that can be asked for. */
 export type RecordType = "A" | "AAAA" | "ANY" | "CAA" | "CNAME" | "MX" | "NAPTR" | "NS" | "PTR" | "SOA" | "SRV" | "TLSA" | "TXT";
 type Callback = (...args: unknown[]) => void;
@@ -299,7 +360,7 @@ export interface LinkDevice {
   readonly kind: "link";
 }
 /** Where an interface's packets come from and go to. */
-export type Device = TunDevice | LinkDevice;
+export type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice;
 /** What `tun()` takes. */
 export interface TunOptions {
   /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
@@ -312,6 +373,16 @@ export interface TunOptions {
   up?: boolean;
   /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
   impairment?: Impairment;
+  /**
+   * Addresses of the kernel's side, each with the length of its prefix: how programs on kernel sockets reach the stack.
+   * Default none.
+   */
+  kernelAddresses?: string[];
+  /**
+   * A descriptor that somebody else opened and attached (a parent process, a privileged helper), in place of opening one.
+   * The stack works on a duplicate; the interface's settings are left as they are.
+   */
+  fd?: number;
 }
 /** What `createLink()` takes. */
 export interface LinkOptions extends Impairment {
@@ -351,6 +422,21 @@ export interface InterfaceOptions {
   addresses: string[];
   /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
   name?: string;
+  /**
+   * Ethernet: whether routers are asked for and believed: default routes, addresses formed of their prefixes, MTU (RFC
+   * 4861, RFC 4862). Default false.
+   */
+  slaac?: boolean;
+  /**
+   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them meanwhile (RFC 4429);
+   * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
+   */
+  duplicateAddressDetection?: "optimistic" | "strict" | "off";
+  /**
+   * The path of a file, which is made anew, that gets what passes as pcapng, for Wireshark and tcpdump. It is complete
+   * when the interface is removed or the stack closed.
+   */
+  capture?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
   /**
@@ -541,6 +627,18 @@ export interface SocketInfo {
 }
 /** Counters by name. */
 type NativeStats = Record<string, number>;
+/** A neighbour: an entry of the ARP or neighbour cache of an Ethernet interface. */
+interface NativeNeighbor {
+  /** The name of the interface. */
+  interface: string;
+  address: string;
+  /** Its hardware address, where it is known. */
+  mac?: string;
+  /** What is known of its reachability (RFC 4861 section 7.3.2). */
+  state: "incomplete" | "reachable" | "stale" | "delay" | "probe" | "failed" | "permanent";
+  /** Whether it is a router (IPv6). */
+  router: boolean;
+}
 /** Counters and settings of a UDP socket. Names are `ss`'s. */
 interface NativeUdpInfo {
   /** Datagrams received. */
@@ -1219,6 +1317,8 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
    * stack.onConnection((flow) => (flow.remotePort < 1024 ? flow.reject() : flow.accept().pipe(process.stdout)));
    */
   onConnection(handler: FlowHandler | null): void;
+  /** The neighbours on the links of Ethernet interfaces: who has which hardware address, and is it still there. */
+  neighbors(): NativeNeighbor[];
   /** Adds a route. */
   addRoute(options: RouteOptions): void;
   /** Removes the route to a prefix; `default`: those of both families, as far as there are any. */
@@ -1296,6 +1396,7 @@ export declare const connect: Connect, createConnection: Connect, createServer: 
 export {
   ClientState as DhcpClientState,
   Lease as DhcpLease,
+  NativeNeighbor as Neighbor,
   NativeStats as StackStats,
   NativeUdpInfo as DatagramInfo,
 };

@@ -134,6 +134,35 @@ export declare class Capture {
 export interface MockTimers {
   tick(milliseconds?: number): void;
 }
+interface TapDevice extends TapDeviceOptions {
+  readonly kind: "tap";
+}
+interface PacketDevice extends PacketSocketOptions {
+  readonly kind: "packet";
+}
+interface UnixDevice {
+  readonly kind: "unix";
+  readonly connect?: string;
+  readonly listen?: string;
+  readonly local?: string;
+  readonly remote?: string;
+  readonly mac?: string;
+  readonly impairment?: Impairment;
+}
+interface TapDeviceOptions extends TunOptions {
+  /** The stack's hardware address, such as `02:00:00:00:00:01`. Default: a random one. */
+  mac?: string;
+  /** The hardware address of the kernel's side. Default: the kernel's choice. */
+  kernelMac?: string;
+}
+interface PacketSocketOptions {
+  /** The name of the interface, in the network namespace of the process. */
+  interface: string;
+  /** The stack's hardware address. Default: a random one; the interface is made promiscuous. */
+  mac?: string;
+  /** What is done to the frames of each direction. */
+  impairment?: Impairment;
+}
 interface SocketSink extends AsyncResource {
   onRecord(kind: RecordKind, a: number, b: number, c: number): void;
   /** The stack is closing. */
@@ -612,7 +641,7 @@ interface TunDevice extends TunOptions {
 interface LinkDevice {
   readonly kind: "link";
 }
-type Device = TunDevice | LinkDevice;
+type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice;
 interface TunOptions {
   /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
   name?: string;
@@ -624,6 +653,16 @@ interface TunOptions {
   up?: boolean;
   /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
   impairment?: Impairment;
+  /**
+   * Addresses of the kernel's side, each with the length of its prefix: how programs on kernel sockets reach the stack.
+   * Default none.
+   */
+  kernelAddresses?: string[];
+  /**
+   * A descriptor that somebody else opened and attached (a parent process, a privileged helper), in place of opening one.
+   * The stack works on a duplicate; the interface's settings are left as they are.
+   */
+  fd?: number;
 }
 interface Impairment {
   /** Probability that a packet is lost, 0-1. */
@@ -654,6 +693,21 @@ interface InterfaceOptions {
   addresses: string[];
   /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
   name?: string;
+  /**
+   * Ethernet: whether routers are asked for and believed: default routes, addresses formed of their prefixes, MTU (RFC
+   * 4861, RFC 4862). Default false.
+   */
+  slaac?: boolean;
+  /**
+   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them meanwhile (RFC 4429);
+   * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
+   */
+  duplicateAddressDetection?: "optimistic" | "strict" | "off";
+  /**
+   * The path of a file, which is made anew, that gets what passes as pcapng, for Wireshark and tcpdump. It is complete
+   * when the interface is removed or the stack closed.
+   */
+  capture?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
   /**
@@ -874,10 +928,24 @@ interface NativeAddress {
   port: number;
   family: "IPv4" | "IPv6";
 }
+interface NativeNeighbor {
+  /** The name of the interface. */
+  interface: string;
+  address: string;
+  /** Its hardware address, where it is known. */
+  mac?: string;
+  /** What is known of its reachability (RFC 4861 section 7.3.2). */
+  state: "incomplete" | "reachable" | "stale" | "delay" | "probe" | "failed" | "permanent";
+  /** Whether it is a router (IPv6). */
+  router: boolean;
+}
 interface NativeInterfaceOptions {
   name: string;
   mtu?: number;
   addresses: string[];
+  slaac?: boolean;
+  duplicateAddressDetection?: "optimistic" | "strict" | "off";
+  capture?: string;
   acceptAny?: boolean;
   device: {
     kind: "tun";
@@ -885,6 +953,32 @@ interface NativeInterfaceOptions {
     offload?: boolean;
     queueLength?: number;
     up?: boolean;
+    impairment?: NativeImpairment;
+    kernelAddresses?: string[];
+    fd?: number;
+  } | {
+    kind: "tap";
+    name?: string;
+    offload?: boolean;
+    queueLength?: number;
+    up?: boolean;
+    impairment?: NativeImpairment;
+    kernelAddresses?: string[];
+    fd?: number;
+    mac?: string;
+    kernelMac?: string;
+  } | {
+    kind: "packet";
+    interface: string;
+    mac?: string;
+    impairment?: NativeImpairment;
+  } | {
+    kind: "unix";
+    connect?: string;
+    listen?: string;
+    local?: string;
+    remote?: string;
+    mac?: string;
     impairment?: NativeImpairment;
   } | {
     kind: "link";
@@ -998,6 +1092,7 @@ interface NativeStreams {
   /** `to` is a CIDR; `via` a next hop on the interface's link, or null. */
   addRoute(to: string, via: string | null, interfaceId: number): number;
   removeRoute(to: string): number;
+  neighbors(): NativeNeighbor[];
   addresses(): Array<{
     interface: number;
     name: string;

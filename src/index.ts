@@ -2,6 +2,17 @@
 import { dgram, net } from './default-stack';
 
 export { configureDefaultStack, defaultStack } from './default-stack';
+export {
+  type PacketDevice,
+  type PacketSocketOptions,
+  packetSocket,
+  type TapDevice,
+  type TapDeviceOptions,
+  tap,
+  type UnixDevice,
+  type UnixSocketOptions,
+  unixSocket,
+} from './devices';
 export type { DatagramSocketConstructor, Dgram, MessageListener } from './dgram/bind';
 export type { RemoteInfo } from './dgram/handle';
 export type { DatagramSocket, DatagramSocketOptions } from './dgram/socket';
@@ -34,7 +45,11 @@ export type {
 } from './events';
 export type { Flow, FlowHandler, TcpFlow, UdpFlow } from './flows';
 export type { SocketInfo, TcpState } from './info';
-export type { NativeStats as StackStats, NativeUdpInfo as DatagramInfo } from './native';
+export type {
+  NativeNeighbor as Neighbor,
+  NativeStats as StackStats,
+  NativeUdpInfo as DatagramInfo,
+} from './native';
 export type {
   Connect,
   ConnectOptions,

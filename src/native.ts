@@ -80,10 +80,26 @@ export interface NativeAddress {
   family: 'IPv4' | 'IPv6';
 }
 
+/** A neighbour: an entry of the ARP or neighbour cache of an Ethernet interface. */
+export interface NativeNeighbor {
+  /** The name of the interface. */
+  interface: string;
+  address: string;
+  /** Its hardware address, where it is known. */
+  mac?: string;
+  /** What is known of its reachability (RFC 4861 section 7.3.2). */
+  state: 'incomplete' | 'reachable' | 'stale' | 'delay' | 'probe' | 'failed' | 'permanent';
+  /** Whether it is a router (IPv6). */
+  router: boolean;
+}
+
 export interface NativeInterfaceOptions {
   name: string;
   mtu?: number;
   addresses: string[]; // CIDR
+  slaac?: boolean;
+  duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
+  capture?: string; // path
   acceptAny?: boolean;
   device:
     | {
@@ -93,6 +109,30 @@ export interface NativeInterfaceOptions {
         queueLength?: number;
         up?: boolean;
         impairment?: NativeImpairment; // without offload, whatever it says
+        kernelAddresses?: string[]; // CIDR
+        fd?: number;
+      }
+    | {
+        kind: 'tap';
+        name?: string;
+        offload?: boolean;
+        queueLength?: number;
+        up?: boolean;
+        impairment?: NativeImpairment;
+        kernelAddresses?: string[];
+        fd?: number;
+        mac?: string;
+        kernelMac?: string;
+      }
+    | { kind: 'packet'; interface: string; mac?: string; impairment?: NativeImpairment }
+    | {
+        kind: 'unix';
+        connect?: string;
+        listen?: string;
+        local?: string;
+        remote?: string;
+        mac?: string;
+        impairment?: NativeImpairment;
       }
     | { kind: 'link'; link: NativeLinkEnd };
 }
@@ -239,6 +279,7 @@ export interface NativeStreams {
   /** `to` is a CIDR; `via` a next hop on the interface's link, or null. */
   addRoute(to: string, via: string | null, interfaceId: number): number;
   removeRoute(to: string): number;
+  neighbors(): NativeNeighbor[];
   addresses(): Array<{ interface: number; name: string; cidr: string }>;
 
   /** address '::' listens on both families unless ipv6Only. Returns the listener's id. */

@@ -1,5 +1,6 @@
 // What stacks, interfaces, devices and routes are made with, and the checks: errors name the value and the remedy.
 import { isIP, isIPv6 } from 'node:net';
+import { checkTun, type PacketDevice, type TapDevice, type UnixDevice } from './devices';
 import type { DnsOptions } from './dns/dns';
 import { codedError, invalidArgType, invalidArgValue, outOfRange } from './errors';
 import type { NativeInterfaceOptions, NativeLinkEnd, NativeLinkOptions, NativeStackOptions } from './native';
@@ -18,7 +19,7 @@ export interface LinkDevice {
 }
 
 /** Where an interface's packets come from and go to. */
-export type Device = TunDevice | LinkDevice;
+export type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice;
 
 /** What `tun()` takes. */
 export interface TunOptions {
@@ -32,6 +33,16 @@ export interface TunOptions {
   up?: boolean;
   /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
   impairment?: Impairment;
+  /**
+   * Addresses of the kernel's side, each with the length of its prefix: how programs on kernel sockets reach the stack.
+   * Default none.
+   */
+  kernelAddresses?: string[];
+  /**
+   * A descriptor that somebody else opened and attached (a parent process, a privileged helper), in place of opening one.
+   * The stack works on a duplicate; the interface's settings are left as they are.
+   */
+  fd?: number;
 }
 
 /** What `createLink()` takes. */
@@ -74,6 +85,21 @@ export interface InterfaceOptions {
   addresses: string[];
   /** Its name in this stack. Default: that of the TUN, or `link0`, `link1`... */
   name?: string;
+  /**
+   * Ethernet: whether routers are asked for and believed: default routes, addresses formed of their prefixes, MTU (RFC
+   * 4861, RFC 4862). Default false.
+   */
+  slaac?: boolean;
+  /**
+   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them meanwhile (RFC 4429);
+   * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
+   */
+  duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
+  /**
+   * The path of a file, which is made anew, that gets what passes as pcapng, for Wireshark and tcpdump. It is complete
+   * when the interface is removed or the stack closed.
+   */
+  capture?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
   /**
@@ -150,6 +176,9 @@ export function validateCongestion(value: unknown, name: string): asserts value 
 
 /** Longest name of an interface, bytes: Linux's IFNAMSIZ without the terminator. */
 const MAX_NAME = 15;
+const DEVICES: readonly unknown[] = ['tun', 'tap', 'packet', 'unix', 'link'];
+const MAKERS = 'tun(), tap(), packetSocket(), unixSocket() or createLink()';
+const DETECTIONS: readonly unknown[] = ['optimistic', 'strict', 'off'];
 const MAX_MTU = 65535;
 /** What every host has to take whole (RFC 791 section 3.1). */
 const MIN_MTU_IPV4 = 576;
@@ -159,16 +188,7 @@ const MAX_BUFFER = 1 << 30;
 
 /** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
 export function tun(options: TunOptions = {}): TunDevice {
-  object(options, 'options');
-  const { name, offload, queueLength, up, impairment } = options;
-  if (name !== undefined) interfaceName(name, 'options.name');
-  if (offload !== undefined) validateBoolean(offload, 'options.offload');
-  if (queueLength !== undefined) validateInt32(queueLength, 'options.queueLength', 1, 1_000_000);
-  if (up !== undefined) validateBoolean(up, 'options.up');
-  if (impairment !== undefined) {
-    object(impairment, 'options.impairment');
-    impairmentOptions(impairment, 'options.impairment');
-  }
+  checkTun(options);
   return { kind: 'tun', ...options };
 }
 
@@ -179,6 +199,13 @@ export function linkOptions(options: LinkOptions): NativeLinkOptions {
   if (options.mtu !== undefined) mtu(options.mtu, 'options.mtu', MIN_MTU_IPV4, '');
   if (options.capacity !== undefined) validateInt32(options.capacity, 'options.capacity', 1, 1 << 20);
   return options;
+}
+
+/** Checks an impairment, where there is one. */
+export function checkImpairment(options: Impairment | undefined): void {
+  if (options === undefined) return;
+  object(options, 'options.impairment');
+  impairmentOptions(options, 'options.impairment');
 }
 
 function impairmentOptions(options: Impairment, where: string): void {
@@ -220,10 +247,16 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
 /** Checks an interface. `taken` are the names of those the stack has. */
 export function interfaceOptions(options: InterfaceOptions, taken: readonly string[]): NativeInterfaceOptions {
   object(options, 'interface');
-  const { device, addresses } = options;
-  if (device?.kind !== 'tun' && device?.kind !== 'link') {
-    throw invalidArgValue('interface.device', device, 'must be made by tun() or createLink()');
+  const { device, addresses, slaac, duplicateAddressDetection: detection, capture } = options;
+  if (!DEVICES.includes(device?.kind)) {
+    throw invalidArgValue('interface.device', device, `must be made by ${MAKERS}`);
   }
+  if (slaac !== undefined) validateBoolean(slaac, 'interface.slaac');
+  if (detection !== undefined && !DETECTIONS.includes(detection)) {
+    const remedy = "must be 'optimistic', 'strict' or 'off'";
+    throw invalidArgValue('interface.duplicateAddressDetection', detection, remedy);
+  }
+  if (capture !== undefined) validateString(capture, 'interface.capture');
   if (!Array.isArray(addresses)) throw invalidArgType('interface.addresses', 'Array', addresses);
   for (const address of addresses) cidr(address, 'interface.addresses', false);
   if (options.mtu !== undefined) {
@@ -231,7 +264,10 @@ export function interfaceOptions(options: InterfaceOptions, taken: readonly stri
     const why = hasIpv6 ? ' for an interface with an IPv6 address (RFC 8200 section 5)' : ' (RFC 791)';
     mtu(options.mtu, 'interface.mtu', hasIpv6 ? MIN_MTU_IPV6 : MIN_MTU_IPV4, why);
   }
-  const name = options.name ?? (device.kind === 'tun' ? device.name : undefined) ?? freeName(device.kind, taken);
+  const name =
+    options.name ??
+    (device.kind === 'tun' || device.kind === 'tap' ? device.name : undefined) ??
+    freeName(device.kind, taken);
   interfaceName(name, 'interface.name');
   if (taken.includes(name)) {
     throw codedError(
@@ -241,7 +277,16 @@ export function interfaceOptions(options: InterfaceOptions, taken: readonly stri
     );
   }
   if (options.acceptAny !== undefined) validateBoolean(options.acceptAny, 'interface.acceptAny');
-  return { name, mtu: options.mtu, addresses, acceptAny: options.acceptAny, device: { ...device } };
+  return {
+    name,
+    mtu: options.mtu,
+    addresses,
+    slaac,
+    duplicateAddressDetection: detection,
+    capture,
+    acceptAny: options.acceptAny,
+    device: { ...device },
+  };
 }
 
 /** A route with its prefix and its next hop checked; `default` is spelled out. */
@@ -308,7 +353,8 @@ function mtu(value: number, name: string, min: number, why: string): void {
   }
 }
 
-function interfaceName(value: string, name: string): void {
+/** Throws unless `value` can be the name of an interface. */
+export function interfaceName(value: string, name: string): void {
   validateString(value, name);
   if (Buffer.byteLength(value) > MAX_NAME) {
     throw codedError(

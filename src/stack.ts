@@ -17,7 +17,7 @@ import { ENODEV, errnoException, invalidArgValue } from './errors';
 import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
 import { leavesWithProcess } from './exit';
 import { FlowGate, type FlowHandler } from './flows';
-import { loadBinding, type NativeBinding, type NativeStats } from './native';
+import { loadBinding, type NativeBinding, type NativeNeighbor, type NativeStats } from './native';
 import { bindNet, type Net } from './net/bind';
 import { NetContext } from './net/context';
 import { validateBoolean, validateFunction, validateString } from './net/validators';
@@ -319,6 +319,12 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     this.#reactor.check();
     if (handler !== null) validateFunction(handler, 'handler');
     this.#flows.set(handler);
+  }
+
+  /** The neighbours on the links of Ethernet interfaces: who has which hardware address, and is it still there. */
+  neighbors(): NativeNeighbor[] {
+    this.#reactor.check();
+    return this.#reactor.native.neighbors();
   }
 
   /** Adds a route. */

@@ -122,6 +122,10 @@ export class FakeStack implements NativeStreams {
     return 0;
   }
 
+  neighbors() {
+    return [];
+  }
+
   addresses(): Array<{ interface: number; name: string; cidr: string }> {
     return this.#addresses;
   }

@@ -146,3 +146,34 @@ pub trait Device: Send {
         None
     }
 }
+
+impl Device for Box<dyn Device> {
+    fn info(&self) -> DeviceInfo {
+        (**self).info()
+    }
+
+    fn medium(&self) -> Medium {
+        (**self).medium()
+    }
+
+    fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
+        (**self).recv(buf)
+    }
+
+    fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
+        (**self).send(frame)
+    }
+
+    #[cfg(unix)]
+    fn fd(&self) -> Option<std::os::fd::RawFd> {
+        (**self).fd()
+    }
+
+    fn set_waker(&mut self, waker: Arc<dyn Wake>) {
+        (**self).set_waker(waker);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        (**self).poll_timeout()
+    }
+}

@@ -9,7 +9,11 @@ mod link;
 #[cfg(target_os = "linux")]
 mod netlink;
 mod open_error;
+#[cfg(target_os = "linux")]
+mod packet;
 mod tun;
+#[cfg(unix)]
+mod vm;
 #[cfg(target_os = "linux")]
 mod vnet;
 
@@ -23,4 +27,10 @@ pub use impairment::{
 };
 pub use link::{Link, LinkOptions, LinkStats, pair};
 pub use open_error::OpenError;
+#[cfg(target_os = "linux")]
+pub use packet::PacketSocket;
+#[cfg(target_os = "linux")]
+pub use tun::duplicate;
 pub use tun::{Tap, TapOptions, Tun, TunCounters, TunOptions, TunStats};
+#[cfg(unix)]
+pub use vm::{VmLink, VmSocket};

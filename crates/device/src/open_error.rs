@@ -16,11 +16,18 @@ pub struct OpenError {
 }
 
 impl OpenError {
+    /// What opening a file for a device met (a capture's, say).
+    #[cfg(unix)]
+    pub fn of_file(error: &io::Error, path: &std::path::Path) -> Self {
+        let message = format!("cannot open '{}': {error}; choose another path", path.display());
+        Self::from_io(error, "open", message)
+    }
+
     pub(crate) fn new(errno: i32, syscall: &'static str, message: impl Into<String>) -> Self {
         Self { code: errno_name(errno), errno, syscall, message: message.into() }
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     pub(crate) fn from_io(
         error: &io::Error,
         syscall: &'static str,
@@ -88,6 +95,12 @@ fn errno_name(errno: i32) -> &'static str {
         libc::EADDRNOTAVAIL => "EADDRNOTAVAIL",
         libc::EAFNOSUPPORT => "EAFNOSUPPORT",
         libc::ENETDOWN => "ENETDOWN",
+        libc::EADDRINUSE => "EADDRINUSE",
+        libc::ECONNREFUSED => "ECONNREFUSED",
+        libc::ENOTDIR => "ENOTDIR",
+        libc::EISDIR => "EISDIR",
+        libc::EROFS => "EROFS",
+        libc::ENOSPC => "ENOSPC",
         libc::ENETUNREACH => "ENETUNREACH",
         // The same number as EOPNOTSUPP on Linux.
         libc::ENOTSUP => "ENOTSUP",

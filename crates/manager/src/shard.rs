@@ -10,8 +10,8 @@ use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant as Clock};
 
 use usernet_core::{
-    Config, Instant, InterfaceConfig, InterfaceError, InterfaceId, IpCidr, Medium, Offload,
-    Secrets, Stack,
+    Config, Instant, InterfaceConfig, InterfaceError, InterfaceId, IpCidr, MacAddr, Medium,
+    Offload, Secrets, Stack,
 };
 use usernet_device::{Device, DeviceInfo, Wake};
 
@@ -84,6 +84,14 @@ pub fn interface_config(info: &DeviceInfo, addresses: Vec<IpCidr>) -> InterfaceC
     }
 }
 
+/// A hardware address of nobody's: locally administered, of one station.
+fn random_mac() -> Result<MacAddr, InterfaceError> {
+    let mut mac = [0; 6];
+    getrandom::fill(&mut mac).map_err(|_| InterfaceError::InvalidMac)?;
+    mac[0] = (mac[0] & 0xfc) | 0x02;
+    Ok(MacAddr(mac))
+}
+
 impl Shard {
     /// A stack with fresh secrets from the operating system and a running packet thread.
     ///
@@ -134,15 +142,22 @@ impl Shard {
     }
 
     /// Adds a device as an interface; what `config` leaves to the device (mtu, offload) the caller has copied there
-    /// (see [`interface_config`]).
+    /// (see [`interface_config`]). One whose device carries Ethernet frames gets a random hardware address unless
+    /// `config` has one.
     ///
     /// # Errors
-    /// Those of [`Stack::add_interface`]; [`InterfaceError::NoSuchInterface`] when the shard is closed.
+    /// Those of [`Stack::add_interface`]; [`InterfaceError::NoSuchInterface`] when the shard is closed,
+    /// [`InterfaceError::InvalidMac`] when the system has no randomness to make a hardware address of.
     pub fn add_device(
         &self,
         mut device: Box<dyn Device>,
-        config: InterfaceConfig,
+        mut config: InterfaceConfig,
     ) -> Result<InterfaceId, InterfaceError> {
+        config.medium = match (device.medium(), config.medium) {
+            (usernet_device::Medium::Ip, _) => Medium::Ip,
+            (usernet_device::Medium::Ethernet, Medium::Ip) => Medium::Ethernet(random_mac()?),
+            (usernet_device::Medium::Ethernet, given) => given,
+        };
         device.set_waker(self.shared.parker.clone());
         let mut guard = self.lock();
         if guard.inner().state != State::Running {

@@ -92,6 +92,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
         method!("removeInterface", |js, stack, [id]| remove_interface(stack, js.to_f64(id, "id")?)),
         method!("addRoute", |js, stack, [to, via, id]| add_route(js, stack, to, via, id)),
         method!("removeRoute", |js, stack, [to]| remove_route(js, stack, to)),
+        method!("neighbors", |js, stack, []| Ok(OrNull(Some(convert::neighbors(js, stack)?)))),
         method!("addresses", |js, stack, []| Ok(OrNull(Some(convert::addresses(js, stack)?)))),
         method!("listen", |js, stack, [address, port, backlog, only]| {
             listen(js, stack, address, port, backlog, only)

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use usernet_core::tcp::Info;
-use usernet_core::{Stats, Trace, TraceEvent};
+use usernet_core::{NeighborState, Stats, Trace, TraceEvent};
 
 use usernet_manager::ShardStats;
 
@@ -62,6 +62,34 @@ pub(crate) fn routes<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
         let via = route.via.map(|via| js.string(&via.to_string()));
         js.set(object, c"via", via.unwrap_or_else(|| js.null())?)?;
         js.set(object, c"interface", js.number(f64::from(number))?)?;
+        Ok(object)
+    });
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
+/// The neighbours of the Ethernet interfaces.
+pub(crate) fn neighbors<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let neighbors = stack.with_core(|core| core.neighbors(core.now())).unwrap_or_default();
+    let interfaces = stack.interfaces.borrow();
+    let items = neighbors.into_iter().map(|neighbor| {
+        let interface = interfaces.iter().find(|i| i.id == neighbor.interface);
+        let object = js.object()?;
+        js.set(object, c"interface", js.string(interface.map_or("", |i| &i.name))?)?;
+        js.set(object, c"address", js.string(&neighbor.addr.to_string())?)?;
+        if let Some(mac) = neighbor.mac {
+            js.set(object, c"mac", js.string(&mac.to_string())?)?;
+        }
+        let state = match neighbor.state {
+            NeighborState::Incomplete => "incomplete",
+            NeighborState::Reachable => "reachable",
+            NeighborState::Stale => "stale",
+            NeighborState::Delay => "delay",
+            NeighborState::Probe => "probe",
+            NeighborState::Failed => "failed",
+            NeighborState::Permanent => "permanent",
+        };
+        js.set(object, c"state", js.string(state)?)?;
+        js.set(object, c"router", js.bool(neighbor.router)?)?;
         Ok(object)
     });
     js.array(&items.collect::<Result<Vec<_>>>()?)

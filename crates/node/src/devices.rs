@@ -9,13 +9,13 @@ use std::time::Duration;
 use napi::sys;
 use usernet_core::{InterfaceError, IpCidr};
 use usernet_device::{
-    Device, Impaired, Impairment, InvalidImpairment, LinkOptions, OpenError, Tun, TunOptions,
-    impaired_pair, pair,
+    Device, Impairment, InvalidImpairment, LinkOptions, OpenError, impaired_pair, pair,
 };
 use usernet_manager::interface_config;
 
 use crate::errno::Errno;
 use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, check, unwrap};
+use crate::open;
 use crate::options::{bool, number, object, property, string, strings};
 use crate::stack::{Stack, caught};
 use crate::watch::{Watched, WatchedDevice};
@@ -30,7 +30,7 @@ type LinkEnd = RefCell<Option<Box<dyn Device>>>;
 static LINK_TAG: sys::napi_type_tag =
     sys::napi_type_tag { lower: 0x9d3c_41f0_77aa_4c1e, upper: 0xb1e6_02c5_5d0f_4a83 };
 
-fn invalid(syscall: &'static str, message: String) -> Failure {
+pub(crate) fn invalid(syscall: &'static str, message: String) -> Failure {
     Failure::system(Errno::EINVAL, syscall, message)
 }
 
@@ -49,7 +49,7 @@ impl From<OpenError> for Failure {
 }
 
 /// CIDRs from strings.
-fn cidrs(texts: &[String], what: &str) -> Result<Vec<IpCidr>> {
+pub(crate) fn cidrs(texts: &[String], what: &str) -> Result<Vec<IpCidr>> {
     texts
         .iter()
         .map(|text| {
@@ -75,18 +75,23 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
         let message = "The \"options.device\" argument must be of type object.";
         return Err(Failure::Type(message.to_owned()));
     };
-    let device = object(js, device, "options.device")?;
-    let device: Box<dyn Device> = match string(js, device, c"kind")?.as_deref() {
-        Some("tun") => open_tun(js, device, mtu)?,
-        Some("link") => take_link(js, device)?,
+    let made_by = object(js, device, "options.device")?;
+    let device: Box<dyn Device> = match string(js, made_by, c"kind")?.as_deref() {
+        Some("tun") => open::tun(js, made_by, mtu)?,
+        Some("tap") => open::tap(js, made_by, mtu)?,
+        Some("packet") => open::packet(js, made_by)?,
+        Some("unix") => open::unix(js, made_by, mtu)?,
+        Some("link") => take_link(js, made_by)?,
         other => {
             return Err(Failure::Value(format!(
-                "The \"options.device.kind\" argument must be 'tun' or 'link'. Received {other:?}"
+                "The \"options.device.kind\" argument must be 'tun', 'tap', 'packet', 'unix' or 'link'. Received {other:?}"
             )));
         }
     };
+    let device = open::captured(js, options, device)?;
     let info = device.info();
     let mut config = interface_config(&info, addresses.clone());
+    open::ethernet(js, options, made_by, &mut config)?;
     if !name.is_empty() {
         config.name = name;
     }
@@ -163,45 +168,8 @@ fn refused(error: InterfaceError, name: &str, mtu: u16, addresses: &[IpCidr]) ->
     Failure::system(Errno::from(error), "addInterface", message)
 }
 
-fn open_tun(js: Js<'_>, device: Value<'_>, mtu: Option<u16>) -> Result<Box<dyn Device>> {
-    let impairment = match property(js, device, c"impairment")? {
-        Some(options) => {
-            let options = object(js, options, "options.device.impairment")?;
-            Some(impairment(js, options)?)
-        }
-        None => None,
-    };
-    let mut options = TunOptions { name: string(js, device, c"name")?, ..TunOptions::default() };
-    options.mtu = mtu;
-    if let Some(on) = bool(js, device, c"offload")? {
-        options.offload = on;
-    }
-    if let Some(packets) = number(js, device, c"queueLength", (1.0, 1_000_000.0))? {
-        options.queue_len = packets as u32;
-    }
-    if let Some(on) = bool(js, device, c"up")? {
-        options.up = on;
-    }
-    if impairment.is_some() {
-        // Each frame has to be one packet as on a wire.
-        options.offload = false;
-    }
-    let kernel = cidrs(&strings(js, device, c"kernelAddresses")?, "kernel address")?;
-    let mut tun = Tun::open(&options)?;
-    for IpCidr { addr, prefix_len } in kernel {
-        tun.add_kernel_address(addr, prefix_len)?;
-    }
-    Ok(match impairment {
-        Some((settings, seed)) => Box::new(
-            Impaired::new(tun, settings.clone(), settings, seed)
-                .map_err(|error| refused_impairment("addInterface", error))?,
-        ),
-        None => Box::new(tun),
-    })
-}
-
 /// What is to be done to each direction of a device, and the seed of its chances.
-fn impairment(js: Js<'_>, options: Value<'_>) -> Result<(Impairment, u64)> {
+pub(crate) fn impairment(js: Js<'_>, options: Value<'_>) -> Result<(Impairment, u64)> {
     const PROBABILITY: (f64, f64) = (0.0, 1.0);
     const MS: (f64, f64) = (0.0, 3_600_000.0);
     /// Largest integer that a JavaScript number holds exactly.
@@ -237,7 +205,7 @@ fn impairment(js: Js<'_>, options: Value<'_>) -> Result<(Impairment, u64)> {
     Ok((settings, seed))
 }
 
-fn refused_impairment(syscall: &'static str, error: InvalidImpairment) -> Failure {
+pub(crate) fn refused_impairment(syscall: &'static str, error: InvalidImpairment) -> Failure {
     invalid(syscall, error.to_string())
 }
 

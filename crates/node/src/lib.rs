@@ -26,6 +26,8 @@ mod handles;
 #[cfg(not(test))]
 mod js;
 #[cfg(not(test))]
+mod open;
+#[cfg(not(test))]
 mod options;
 mod pump;
 #[cfg(not(test))]

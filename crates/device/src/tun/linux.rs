@@ -396,7 +396,7 @@ impl Device for Tun {
 /// Whether an error of one read or write leaves the device usable: the frame was bad (`EINVAL`, `EMSGSIZE`, `E2BIG`,
 /// `EFAULT` of a frame the kernel cannot copy), there was no memory for it, or the interface is down (`EIO`,
 /// `ENETDOWN`).
-fn is_frames_fault(code: Option<i32>) -> bool {
+pub(crate) fn is_frames_fault(code: Option<i32>) -> bool {
     matches!(
         code,
         Some(
@@ -411,6 +411,23 @@ fn is_frames_fault(code: Option<i32>) -> bool {
                 | libc::EPERM // a filter of the administrator refused it
         )
     )
+}
+
+/// A descriptor of our own for what `fd` (of a parent process, of a helper) stands for: what is done to `fd` from here on
+/// does not matter.
+///
+/// # Errors
+/// `EBADF` when it is none.
+pub fn duplicate(fd: RawFd) -> Result<OwnedFd, OpenError> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer, and says so when the descriptor is none.
+    let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+    if own < 0 {
+        let error = io::Error::last_os_error();
+        let message = format!("descriptor {fd} is not open ({error}); pass one that was inherited");
+        return Err(OpenError::from_io(&error, "fcntl", message));
+    }
+    // SAFETY: just made, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(own) })
 }
 
 fn kind_flag(kind: Kind) -> c_int {
@@ -578,7 +595,7 @@ fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn interface_index(name: &str) -> io::Result<u32> {
+pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
     let request = query(name, libc::SIOCGIFINDEX)?;
     // SAFETY: SIOCGIFINDEX filled in the index, and every bit pattern is a valid integer.
     Ok(unsafe { request.ifr_ifru.ifru_ifindex } as u32)
@@ -596,7 +613,7 @@ pub(crate) fn interface_mac(name: &str) -> io::Result<[u8; 6]> {
     Ok(mac)
 }
 
-fn interface_mtu(name: &str) -> io::Result<u16> {
+pub(crate) fn interface_mtu(name: &str) -> io::Result<u16> {
     let request = query(name, libc::SIOCGIFMTU)?;
     // SAFETY: SIOCGIFMTU filled in the MTU, and every bit pattern is a valid integer.
     let mtu = unsafe { request.ifr_ifru.ifru_mtu };

@@ -15,7 +15,9 @@ mod tap;
 mod unsupported;
 
 #[cfg(target_os = "linux")]
-pub use linux::Tun;
+pub use linux::{Tun, duplicate};
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{interface_index, interface_mtu, is_frames_fault};
 pub use tap::{Tap, TapOptions};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::Tun;
