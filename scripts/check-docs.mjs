@@ -44,12 +44,44 @@ for (const file of sources()) {
   if (!isTest && length > LONGEST) problems.push(`${file}: ${length} lines without tests, more than ${LONGEST}`);
 }
 
+checkRfcs('docs/rfc.md');
+
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 if (problems.length > 0) {
   say(`the documents and the tree disagree in ${problems.length} places`);
   process.exit(1);
 }
 say('documents: links, paths, scripts, first lines and lengths are as they should be');
+
+/** Whether every code file and every test that the table of RFCs names exists. */
+function checkRfcs(document) {
+  const lines = readFileSync(path.join(root, document), 'utf8').split('\n');
+  const read = (file) => (existsSync(path.join(root, file)) ? readFileSync(path.join(root, file), 'utf8') : undefined);
+  lines.forEach((line, index) => {
+    if (!line.startsWith('| ') || /^\| (-+|RFC|Section|What) /.test(line)) return;
+    const cells = line.split('|').slice(1, -1);
+    const named = (cell) => [...(cell ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1]);
+    const complain = (what) => problems.push(`${document}:${index + 1}: ${what}`);
+    const tests = named(cells.at(-1));
+    if (tests.length === 0) complain('names no test');
+    for (const file of named(cells.at(-2))) {
+      if (read(`crates/core/src/${file}`) === undefined) complain(`names ${file}, which crates/core/src does not have`);
+    }
+    for (const test of tests) {
+      const [where, name] = test.split('::');
+      const file = where.includes('.rs')
+        ? `crates/core/src/${where}`
+        : where.startsWith('sim/')
+          ? `crates/sim/tests/${where.slice(4)}.rs`
+          : `crates/core/tests/tcp/${where}.rs`;
+      const text = read(file);
+      // A function, or a script by its name.
+      if (text === undefined) complain(`names ${test}, but there is no ${file}`);
+      else if (name !== undefined && !new RegExp(`(fn ${name}\\(|^\\s+${name},$)`, 'm').test(text))
+        complain(`names ${test}, which ${file} does not have`);
+    }
+  });
+}
 
 /** Every source file of ours, relative to the root. */
 function sources() {

@@ -207,6 +207,8 @@ pub struct SocketOptions {
     pub pacing: bool,
     /// How long an orphaned connection may stay in FIN-WAIT-2 (Linux `tcp_fin_timeout`).
     pub fin_timeout: Duration,
+    /// When the path is probed for the segments that it takes.
+    pub mtu_probing: MtuProbing,
     /// Caps the MSS that is announced and used, bytes; `None` leaves it to the path.
     pub max_segment_size: Option<u16>,
     /// Whether timestamps are offered and accepted (RFC 7323).
@@ -377,6 +379,18 @@ impl From<usize> for BufferSize {
     }
 }
 
+/// Packetization-layer path MTU discovery (RFC 4821; Linux `tcp_mtu_probing`), beside what ICMP reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MtuProbing {
+    /// Never.
+    Off,
+    /// When large segments seem to vanish: after three timeouts in a row.
+    #[default]
+    BlackHole,
+    /// From the base size of 1,024 bytes payload (IPv4) or 1,280-byte packets (IPv6) upwards, from the start.
+    Always,
+}
+
 /// When an idle connection is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
@@ -459,6 +473,7 @@ impl Default for SocketOptions {
             congestion: Congestion::default(),
             pacing: false,
             fin_timeout: Duration::from_secs(60),
+            mtu_probing: MtuProbing::default(),
             max_segment_size: None,
             timestamps: true,
             sack: true,

@@ -24,8 +24,8 @@ mod time;
 mod udp;
 
 pub use config::{
-    BufferSize, Config, Congestion, EcnPolicy, FastOpen, FastOpenKeys, KeepAlive, ReassemblyLimits,
-    Secrets, SocketOptions, SynCookies, UnknownCongestion,
+    BufferSize, Config, Congestion, EcnPolicy, FastOpen, FastOpenKeys, KeepAlive, MtuProbing,
+    ReassemblyLimits, Secrets, SocketOptions, SynCookies, UnknownCongestion,
 };
 pub use error::{
     BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,

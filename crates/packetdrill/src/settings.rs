@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use usernet_core::{Duration, EcnPolicy, SocketOptions};
+use usernet_core::{Duration, EcnPolicy, MtuProbing, SocketOptions};
 
 /// Whose habits the adapter takes on where stacks differ and no RFC says which is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,12 @@ impl Settings {
             // The shift is made for it; the socket's own space follows once the handshake is over.
             recv_buffer: self.receive_space_max().into(),
             send_buffer: self.send_space().into(),
+            // Off in Linux and FreeBSD unless they are told.
+            mtu_probing: match self.number("net.ipv4.tcp_mtu_probing") {
+                Some(1) => MtuProbing::BlackHole,
+                Some(2) => MtuProbing::Always,
+                _ => MtuProbing::Off,
+            },
             timestamps: self.on("net.ipv4.tcp_timestamps", "net.inet.tcp.rfc1323", true),
             window_scaling: self.on("net.ipv4.tcp_window_scaling", "net.inet.tcp.rfc1323", true),
             sack: self.on("net.ipv4.tcp_sack", "net.inet.tcp.sack.enable", true),

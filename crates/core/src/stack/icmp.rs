@@ -243,7 +243,7 @@ impl Stack {
         let narrowed = self.with(now, id, |conn, ctx| {
             let before = conn.path.mtu;
             if let Some(mtu) = report.too_big() {
-                conn.on_packet_too_big(seq, mtu);
+                conn.on_packet_too_big(ctx.now, seq, mtu);
             }
             if let Some(error) = report.unreachable() {
                 conn.on_unreachable(ctx, seq, error);

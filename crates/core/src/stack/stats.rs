@@ -178,6 +178,12 @@ stats! {
     fast_open_cookie_reqd,
     /// SYNs with data that got no answer in time (`TcpExtTCPFastOpenBlackhole`).
     fast_open_blackhole,
+    /// Times that segments above the base size vanished and a connection fell back to it (RFC 4821 §7.7).
+    tcp_mtup_black_holes,
+    /// Probes of the path that got through (`TcpExtTCPMTUPSuccess`).
+    tcp_mtup_success,
+    /// Sizes that were found to be too large (`TcpExtTCPMTUPFail`).
+    tcp_mtup_fail,
     /// Segments refused by PAWS (`TcpExtPAWSEstab`).
     paws_estab,
     /// Challenge acknowledgements (`TcpExtTCPChallengeACK`).

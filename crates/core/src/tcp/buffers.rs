@@ -11,7 +11,7 @@
 //! used up as no larger than its least.
 
 use usernet_wire::SeqNumber;
-use usernet_wire::tcp::Timestamps;
+use usernet_wire::tcp::{MAX_WINDOW_SCALE, Timestamps};
 
 use super::connection::{Connection, Ctx};
 use super::send_buffer::SendBuffer;
@@ -61,6 +61,11 @@ pub(super) fn effective(size: BufferSize, grown: usize, level: Level) -> usize {
         Level::Pressure => size.initial(),
         Level::Full | Level::Over => size.min(),
     }
+}
+
+/// The window shift for a receive buffer: the least that can express it (RFC 7323 §2.3).
+pub(super) fn window_scale(buffer: usize) -> u8 {
+    (0..MAX_WINDOW_SCALE).find(|s| buffer >> s <= 0xffff).unwrap_or(MAX_WINDOW_SCALE)
 }
 
 /// Timestamps tick milliseconds: one that is echoed within the tick says no more than that.

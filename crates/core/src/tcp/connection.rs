@@ -9,7 +9,7 @@ use usernet_wire::SeqNumber;
 use usernet_wire::tcp as wire;
 
 use super::StateName;
-use super::buffers::{Memory, RecvTuning};
+use super::buffers::{Memory, RecvTuning, window_scale};
 use super::chrono::Chrono;
 use super::ecn::Ecn;
 use super::fastopen::Grant;
@@ -84,7 +84,7 @@ pub(crate) fn default_mss(v6: bool) -> u16 {
 }
 
 /// Length of the timestamps option with its padding, bytes.
-const TIMESTAMPS_LEN: u16 = 12;
+pub(super) const TIMESTAMPS_LEN: u16 = 12;
 
 /// Who a connection belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,11 +219,6 @@ pub(crate) struct Connection {
     pub(crate) armed: Option<Instant>,
     /// Memory of its queues that the stack's sums contain for it: receive, send.
     pub(crate) accounted: (usize, usize),
-}
-
-/// The window shift for a receive buffer: the least that can express it (RFC 7323 §2.3).
-fn window_scale(buffer: usize) -> u8 {
-    (0..wire::MAX_WINDOW_SCALE).find(|s| buffer >> s <= 0xffff).unwrap_or(wire::MAX_WINDOW_SCALE)
 }
 
 /// What a SYN says.
@@ -714,33 +709,6 @@ impl Connection {
             state => state.acks().map(|acks| acks.nxt),
         };
         (self.state.snd_nxt(), ack)
-    }
-
-    /// The network reports that the path takes packets of `mtu` bytes at most, for a packet of ours with sequence number
-    /// `seq` (RFC 1191 §6, RFC 8201 §4; validated against what is in flight, RFC 5927 §7).
-    pub(crate) fn on_packet_too_big(&mut self, seq: SeqNumber, mtu: u32) {
-        let (una, nxt) = match (&self.state, self.state.sender()) {
-            (_, Some(snd)) => (snd.una, snd.nxt),
-            (State::SynSent(SynSent { hs, .. }), _) if hs.syn_data > 0 && hs.sent == 1 => {
-                (hs.iss, hs.iss + 1)
-            }
-            _ => return,
-        };
-        // RFC 8201 §4: below the least MTU of the family it is not to be believed; RFC 1191 §5 guesses where a router does
-        // not say, and no IPv4 path of today has less than 552 bytes (Linux `min_pmtu`).
-        let least = if self.is_v6() { 1280 } else { 552 };
-        let mtu = mtu.max(least).min(u32::from(u16::MAX)) as u16;
-        if seq.lt(una) || seq.ge(nxt) || mtu >= self.path.mtu {
-            return;
-        }
-        self.path.mtu = mtu;
-        let mss = u32::from(self.send_mss());
-        if let Some(snd) = self.state.sender_mut() {
-            snd.shrink_mss(mss);
-        } else if let Some(hs) = self.state.handshake_mut() {
-            // The SYN was too large with its data, and goes at once without.
-            hs.due = true;
-        }
     }
 
     /// The network reports that a packet of ours with sequence number `seq` cannot be delivered. While connecting that is

@@ -181,6 +181,7 @@ impl Connection {
         if acked > 0 && self.is_flushed() {
             self.set_flushed();
         }
+        self.begin_path_search();
         self.ready |= crate::event::Ready::CONNECTED;
         self.check_writable(ctx);
     }

@@ -14,6 +14,7 @@
 //! | `congestion` | how large the window is: one file per algorithm |
 //! | `rate`, `pacing` | how fast data is delivered, and how fast it is sent |
 //! | `info`, `chrono` | what is shown of a connection, what it spends its time on |
+//! | `pmtud` | the path's MTU, by ICMP and by probing |
 //! | `recv`, `recv_queue`, `assembler` | the receive side |
 //! | `buffers` | how much may be queued, and how that grows |
 
@@ -29,6 +30,7 @@ mod handshake;
 mod info;
 mod output;
 mod pacing;
+mod pmtud;
 mod rate;
 mod recovery;
 mod recv;

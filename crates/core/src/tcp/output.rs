@@ -161,7 +161,8 @@ impl Connection {
         if let Snd::Active(snd, fin) = &mut snd {
             let max = if tso { MAX_GSO_PAYLOAD } else { snd.mss };
             if let Some(out) = snd.next(ctx.now, *fin, nagle, max) {
-                sent = Some((out, out.seq.since(snd.una) as usize, snd.mss));
+                let mss = if snd.is_path_probe(out) { out.len } else { snd.mss };
+                sent = Some((out, out.seq.since(snd.una) as usize, mss));
             }
         }
         let (seq, fin_sent) = match (&snd, &sent) {
@@ -267,6 +268,7 @@ impl Connection {
                         self.counters.timeouts += 1;
                         ctx.stats.tcp_timeouts += 1;
                         self.trace(ctx, what);
+                        self.check_black_hole(ctx);
                     }
                     TimerOutcome::LossProbe => ctx.stats.tcp_loss_probes += 1,
                     TimerOutcome::Recovery => {

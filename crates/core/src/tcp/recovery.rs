@@ -150,6 +150,7 @@ impl Sender {
             result.acked = bytes;
             self.buf.consume(bytes as usize);
             self.una = a.ack;
+            self.path_probe_acked();
             self.retries = 0;
             self.unacked_since = now;
             self.rto_at = now + self.rtt.rto();
@@ -294,7 +295,7 @@ impl Sender {
         if advanced > 0 && !recovering {
             self.loss.reno_sacked = 0;
         }
-        if lost && !recovering {
+        if lost && !recovering && !self.path_probe_lost() {
             self.begin_fast_recovery(now, prior_flight, result);
         }
         reorder_at
@@ -649,7 +650,7 @@ impl Sender {
         if !found {
             return TimerOutcome::Nothing;
         }
-        if !recovering {
+        if !recovering && !self.path_probe_lost() {
             self.begin_fast_recovery(now, prior_flight, &mut AckResult::default());
             self.reduce_rate(0, false);
             return TimerOutcome::Recovery;
@@ -680,6 +681,7 @@ impl Sender {
         }
         let again = self.retries > 0;
         self.retries += 1;
+        self.path_probe_timed_out();
         let flight = self.in_flight();
         self.rtt.back_off();
         if !again {

@@ -416,6 +416,23 @@ impl Scoreboard {
         (found, later)
     }
 
+    /// Length of the first segment, bytes of sequence space.
+    pub(crate) fn front_len(&self) -> u32 {
+        self.segments.front().map_or(0, |s| s.len)
+    }
+
+    /// Marks the segment that begins at `seq` as lost.
+    pub(crate) fn mark_lost(&mut self, seq: SeqNumber) {
+        let i = self.segments.partition_point(|s| s.seq.lt(seq));
+        if let Some(segment) = self.segments.get_mut(i).filter(|s| s.seq == seq)
+            && !segment.sacked
+            && !segment.lost
+        {
+            segment.lost = true;
+            self.lost += segment.len;
+        }
+    }
+
     /// Marks the first segment as lost, `mss` bytes of it. Returns whether that was news.
     pub(crate) fn mark_front_lost(&mut self, mss: u32) -> bool {
         match self.segments.front() {

@@ -200,6 +200,7 @@ impl Connection {
             self.acknowledge();
         }
         if acked > 0 {
+            self.settle_path_probe(ctx);
             self.check_writable(ctx);
         }
         if let Some(trace) = recovery {

@@ -7,6 +7,7 @@ use usernet_wire::tcp::SackBlock;
 use super::chrono::Limit;
 use super::congestion::{self, CongestionControl, Start};
 use super::pacing::{Pacer, window_rate};
+use super::pmtud::PathSearch;
 use super::recovery::LossRecovery;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
@@ -176,6 +177,8 @@ pub(super) struct Sender {
     pub(super) pacer: Pacer,
     /// The socket asks for pacing, whatever the algorithm.
     paced: bool,
+    /// Where larger segments are tried.
+    pub(super) search: PathSearch,
     /// More follows at once: hold partial segments back.
     pub(super) corked: bool,
 }
@@ -216,6 +219,7 @@ impl Sender {
             usage: Usage { peak: 0, until: una, limited: false },
             pacer: Pacer::default(),
             paced: options.pacing,
+            search: PathSearch::new(params.mss),
             corked: false,
         };
         sender.congestion_changed();
@@ -361,6 +365,9 @@ impl Sender {
                 self.loss.on_sent(now, out);
                 self.cc.on_send(now, prior_flight, self.board.rate.is_app_limited());
                 self.pacer.on_sent(now, out.len);
+                if out.retransmit {
+                    self.search.sent_again(out.seq);
+                }
                 let flight = self.in_flight();
                 if self.usage.until.le(self.una) {
                     self.usage = Usage { peak: flight, until: self.nxt, limited: false };
@@ -416,6 +423,9 @@ impl Sender {
         if std::mem::take(&mut self.loss.force_new) {
             // A tail loss probe goes whatever the window says (RFC 8985 §7.3).
             quota = quota.max(self.mss);
+        }
+        if let Some(probe) = self.next_path_probe(now, unsent, window, quota) {
+            return Some(probe);
         }
         if len > quota {
             self.usage = Usage { peak: self.in_flight(), until: self.nxt, limited: true };

@@ -9,6 +9,7 @@ mod handshake;
 mod hostile;
 mod matrix;
 mod options;
+mod path_mtu;
 mod random;
 mod receive;
 mod recovery;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use usernet_core::tcp::{Info, StateName};
 use usernet_core::{
-    BufferSize, ConnectionError, EcnPolicy, KeepAlive, Ready, RecvError, SendError, Shutdown,
-    SocketOptions, SynCookies,
+    BufferSize, ConnectionError, EcnPolicy, KeepAlive, MtuProbing, Ready, RecvError, SendError,
+    Shutdown, SocketOptions, SynCookies,
 };
 
 use super::language::{duration, number};
@@ -377,6 +377,14 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
                 one()?.parse().map_err(|e: usernet_core::UnknownCongestion| e.to_string())?;
         }
         "loss_probe" => options.loss_probe = on()?,
+        "mtu_probing" => {
+            options.mtu_probing = match one()? {
+                "off" => MtuProbing::Off,
+                "black-hole" => MtuProbing::BlackHole,
+                "always" => MtuProbing::Always,
+                other => return Err(format!("mtu_probing off|black-hole|always, not {other}")),
+            }
+        }
         "nagle" => options.nagle = on()?,
         "timestamps" => options.timestamps = on()?,
         "sack" => options.sack = on()?,
