@@ -1,0 +1,4 @@
+//! The segment path, over anything at all.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| usernet_fuzz::segment(data));
