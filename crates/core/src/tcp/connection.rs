@@ -711,20 +711,6 @@ impl Connection {
         (self.state.snd_nxt(), ack)
     }
 
-    /// The network reports that a packet of ours with sequence number `seq` cannot be delivered. While connecting that is
-    /// the end, as in Linux (RFC 5461 §4.2); an established connection does not die of it (RFC 1122 §4.2.3.9, RFC 5927 §5).
-    pub(crate) fn on_unreachable(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        seq: SeqNumber,
-        error: ConnectionError,
-    ) {
-        if matches!(&self.state, State::SynSent(SynSent { hs, .. }) if hs.sent > 0 && hs.iss == seq)
-        {
-            self.fail(ctx, error);
-        }
-    }
-
     /// Bytes of data that the peer has acknowledged.
     pub(crate) fn bytes_acked(&self) -> u64 {
         self.counters.bytes_acked

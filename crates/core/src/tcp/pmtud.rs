@@ -1,5 +1,5 @@
-//! Path MTU discovery of a connection: by what routers report (RFC 1191, RFC 8201), and by probing where they are silent
-//! (packetization-layer path MTU discovery, RFC 4821, with the search of RFC 8899).
+//! What routers report of our packets, and path MTU discovery: by those reports (RFC 1191, RFC 8201), and by probing where
+//! routers are silent (packetization-layer path MTU discovery, RFC 4821, with the search of RFC 8899).
 //!
 //! Repeated timeouts of segments above the base size mean that the path may swallow large packets without a word: the
 //! connection falls back to the base size, where something passes nearly everywhere. Then it searches upwards with data:
@@ -13,6 +13,7 @@ use super::connection::{Connection, Ctx};
 use super::send::{Outgoing, Sender};
 use super::state::{State, SynSent};
 use crate::config::MtuProbing;
+use crate::error::ConnectionError;
 use crate::time::{Duration, Instant};
 
 /// Timeouts in a row that make a black hole likely (R1 of RFC 9293 §3.8.3; Linux `tcp_retries1`).
@@ -242,6 +243,20 @@ impl Connection {
             snd.search.failed = (0, 0);
             snd.board.mark_lost(seq);
             snd.loss.force_retransmit = true;
+        }
+    }
+
+    /// The network reports that a packet of ours with sequence number `seq` cannot be delivered. While connecting that is
+    /// the end, as in Linux (RFC 5461 §4.2); an established connection does not die of it (RFC 1122 §4.2.3.9, RFC 5927 §5).
+    pub(crate) fn on_unreachable(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        seq: SeqNumber,
+        error: ConnectionError,
+    ) {
+        if matches!(&self.state, State::SynSent(SynSent { hs, .. }) if hs.sent > 0 && hs.iss == seq)
+        {
+            self.fail(ctx, error);
         }
     }
 
