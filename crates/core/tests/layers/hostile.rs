@@ -6,10 +6,10 @@ use usernet_wire::ip::Protocol;
 use crate::support::*;
 
 /// SplitMix64.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +18,7 @@ impl Dice {
     }
 }
 
-fn fix_header(frame: &mut [u8]) {
+pub(crate) fn fix_header(frame: &mut [u8]) {
     if frame.len() >= 20 && frame[0] >> 4 == 4 {
         let len = (usize::from(frame[0] & 15) * 4).min(frame.len()).max(12);
         frame[10..12].fill(0);

@@ -6,6 +6,7 @@ mod flow;
 mod forward;
 mod groups;
 mod hostile;
+mod hostile_ethernet;
 mod lan;
 mod neighbor;
 mod ping;
