@@ -3,7 +3,8 @@
 
 import * as realTls from 'node:tls';
 import { AsyncResource } from 'node:async_hooks';
-import * as dns from 'node:dns';
+import * as realDgram from 'node:dgram';
+import * as realDns from 'node:dns';
 import { EventEmitter } from 'node:events';
 import * as http from 'node:http';
 import * as https from 'node:https';
@@ -560,7 +561,7 @@ interface Listening extends EventEmitter {
 declare class NetContext {
   #private;
   /** Finds the addresses of names where a socket brings no `lookup` of its own; undefined: `dns.lookup`. */
-  lookup: typeof dns.lookup | undefined;
+  lookup: typeof realDns.lookup | undefined;
   /** The constructors bound to this stack. */
   Socket: new (options?: object) => SocketImpl;
   Server: new (options?: object, listener?: (socket: SocketImpl) => void) => ServerImpl;
@@ -573,6 +574,46 @@ declare class NetContext {
   /** Until set, what the real `net` says (ms). */
   get autoSelectFamilyAttemptTimeout(): number;
   set autoSelectFamilyAttemptTimeout(value: number);
+}
+interface RemoteInfo {
+  address: string;
+  family: "IPv4" | "IPv6";
+  port: number;
+  size: number;
+}
+type Lookup = typeof realDns.lookup;
+type SocketType = "udp4" | "udp6";
+interface DatagramSocketOptions extends AbortOptions {
+  type: SocketType;
+  /** Whether the address may be bound although another socket that allows it too has it (`SO_REUSEADDR`). */
+  reuseAddr?: boolean;
+  /** Whether the port may be shared with sockets that allow it too; each peer's datagrams go to one (`SO_REUSEPORT`). */
+  reusePort?: boolean;
+  /** Whether a `udp6` socket leaves IPv4 alone. */
+  ipv6Only?: boolean;
+  /** Bytes of the receive buffer; datagrams that do not fit are dropped and counted. */
+  recvBufferSize?: number;
+  /** Bytes of the send buffer. */
+  sendBufferSize?: number;
+  /** Finds the addresses of names. Default: `dns.lookup`. */
+  lookup?: Lookup;
+}
+interface AbortOptions {
+  /** Closes the socket. */
+  signal?: AbortSignal;
+}
+type DatagramSocket = realDgram.Socket & {
+  /** Counters of the socket, drops among them, and its buffers and queues in bytes; null before it is bound. */
+  info(): NativeUdpInfo | null;
+};
+type MessageListener = (message: Buffer, info: RemoteInfo) => void;
+interface DatagramSocketConstructor {
+  new (type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
+  readonly prototype: DatagramSocket;
+}
+interface Dgram {
+  createSocket(type: "udp4" | "udp6" | DatagramSocketOptions, listener?: MessageListener): DatagramSocket;
+  Socket: DatagramSocketConstructor;
 }
 type Callback = (...args: unknown[]) => void;
 type NormalizedArgs = [
@@ -1235,6 +1276,24 @@ export declare class Link {
   /** What the direction that leads away from a node did so far. */
   stats(from?: NodeRef): LinkStats;
 }
+/** A packet, as a rule's `when` sees it. Addresses and ports are those it has on the link. */
+export interface PacketView {
+  /** `tcp`, `udp`, `icmp`, `icmpv6`, `malformed`, or the protocol's number. */
+  protocol: string;
+  source?: string;
+  destination?: string;
+  sourcePort?: number;
+  destinationPort?: number;
+  seq?: number;
+  ack?: number;
+  window?: number;
+  /** TCP control bits, letters of `SFRPAUECN`. */
+  flags?: string;
+  /** Bytes of its payload. */
+  length?: number;
+  /** A copy of the whole IP packet. */
+  bytes: Buffer;
+}
 /** Which packets a rule is about: those for which all of it holds. */
 export interface RuleMatch {
   /** Packets that this node made. */
@@ -1249,6 +1308,11 @@ export interface RuleMatch {
   flags?: string;
   /** TCP segments from or to this port. */
   port?: number;
+  /**
+   * Packets for which it answers true; asked, in the order packets are sent, when everything else fits. It must not use
+   * the network. What it throws, the running `run()`, `advance()` or `until()` rejects with.
+   */
+  when?: (packet: PacketView) => boolean;
   /** Of them the nth, counted from 1. */
   nth?: number;
   /** Of them the first to the last, counted from 1. */
@@ -1275,6 +1339,10 @@ export type RuleAction = "drop"
     offset: number;
     xor?: number;
   };
+}
+/** Changes the packet's bytes in place, or gives others. Checksums are left as they are. As `when`, it only looks. */
+ | {
+  alter: (bytes: Buffer) => Uint8Array | undefined;
 };
 /** A rule on packets. */
 export declare class Rule {
@@ -1392,7 +1460,7 @@ export interface HostEvents extends StackEvents {
   ];
 }
 /**
- * A host of a network. It has everything a stack has: `net`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,
+ * A host of a network. It has everything a stack has: `net`, `dgram`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,
  * `attach()`. These stay the same objects when it crashes and starts again.
  */
 export declare class Host extends TypedEventEmitter<HostEvents> {
@@ -1401,6 +1469,8 @@ export declare class Host extends TypedEventEmitter<HostEvents> {
   readonly name: string;
   /** Everything `node:net` exports, bound to this host. */
   readonly net: Net;
+  /** Everything `node:dgram` exports, bound to this host. */
+  readonly dgram: Dgram;
   /** Its addresses, IPv4 first. */
   get addresses(): string[];
   /** Its first address. */
@@ -1425,11 +1495,13 @@ export declare class Host extends TypedEventEmitter<HostEvents> {
   stats(): NativeStats;
   /**
    * Makes a server of the real network reachable in this one: connections to `port` of this host go on to the real
-   * `target`. Only with `clock: 'real'`. Resolves once it listens; the result closes it.
+   * `target`, a port or the path of a Unix socket. Only with `clock: 'real'`. Resolves once it listens; the result closes it.
    */
   forward(port: number, target: {
     host?: string;
     port: number;
+  } | {
+    path: string;
   }): Promise<realNet.Server>;
   /**
    * Takes the host away at once, as a power failure does: no FIN, no RST. Its sockets and servers are destroyed; what its
@@ -1459,6 +1531,8 @@ export interface NetworkOptions {
   realIo?: "refuse" | "allow";
   /** How long real requests may take, real ms. Default 10,000. */
   realIoTimeout?: number;
+  /** Whether `Math.random` follows from the seed while the network is open in virtual time. Default true. */
+  seedRandom?: boolean;
   /**
    * What goes wrong: settings of links that are given none, and faults at moments. From `faultPlan()`, or from the
    * failure of an `explore()`, to see it again.

@@ -1,13 +1,13 @@
 // Real servers in a test's namespace, on the kernel's sockets: PostgreSQL, Redis, MariaDB, each with its own data, as a
 // plain user.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findProgram } from '../../scripts/programs.cjs';
 import type { Certificate } from './certificate';
-import type { Namespace, Running } from './netns';
+import type { Finished, Running } from './netns';
 
 /** Where the servers listen: the kernel's addresses on the TUN. */
 const ADDRESSES = ['198.18.0.1', 'fd00::1'];
@@ -61,27 +61,62 @@ function ready(name: string, running: Running, words: string): Promise<void> {
   });
 }
 
+/** What starts them: a namespace, or this process. */
+export interface Starter {
+  spawn(program: string, args: string[]): Running;
+}
+
+/** Starts programs as this process sees the network: for servers that only Unix sockets lead to. */
+export const here: Starter = {
+  spawn(program, args) {
+    const child = spawn(program, args, { stdio: 'pipe', env: { ...process.env, NODE_OPTIONS: '' } });
+    child.stdout.setEncoding('latin1');
+    child.stderr.setEncoding('utf8');
+    const finished = new Promise<Finished>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code, signal) => resolve({ code, signal, stdout: '', stderr: '' }));
+    });
+    return { process: child, finished };
+  },
+};
+
 /** The servers of one namespace, and their folder. */
 export class Servers {
-  readonly #namespace: Namespace;
+  readonly #starter: Starter;
   readonly #folder = mkdtempSync(path.join(tmpdir(), 'usernet-servers-'));
   readonly #running: Array<{ running: Running; signal: NodeJS.Signals }> = [];
 
-  constructor(namespace: Namespace) {
-    this.#namespace = namespace;
+  constructor(starter: Starter) {
+    this.#starter = starter;
     chmodSync(this.#folder, 0o711);
   }
 
   /** PostgreSQL on port 5432, with TLS where it is asked for: user and database `test`, no password. */
   async postgres({ key, cert }: Certificate): Promise<void> {
+    const data = this.#initdb();
+    writeFileSync(path.join(data, 'pg_hba.conf'), 'host all all all trust\n');
+    this.#own('postgres/server.crt', cert);
+    this.#own('postgres/server.key', key);
+    await this.#startPostgres(data, ['ssl=on', 'unix_socket_directories=', `listen_addresses=${ADDRESSES.join(',')}`]);
+  }
+
+  /** PostgreSQL on a Unix socket alone, whose path it resolves with: user and database `test`, no password. */
+  async postgresOnSocket(): Promise<string> {
+    const data = this.#initdb();
+    await this.#startPostgres(data, [`unix_socket_directories=${data}`, 'listen_addresses=']);
+    return path.join(data, '.s.PGSQL.5432');
+  }
+
+  #initdb(): string {
     const data = this.#own('postgres');
     setUp(program('initdb', 'postgresql'), [
       ...['-D', data, '-U', 'test', '--no-sync', '--no-locale', '-E', 'UTF8', '--auth=trust'],
     ]);
-    writeFileSync(path.join(data, 'pg_hba.conf'), 'host all all all trust\n');
-    this.#own('postgres/server.crt', cert);
-    this.#own('postgres/server.key', key);
-    const settings = ['fsync=off', 'ssl=on', 'unix_socket_directories=', `listen_addresses=${ADDRESSES.join(',')}`];
+    return data;
+  }
+
+  async #startPostgres(data: string, more: string[]): Promise<void> {
+    const settings = ['fsync=off', ...more];
     await this.#start(
       'PostgreSQL',
       [program('postgres', 'postgresql'), '-D', data, ...settings.flatMap((setting) => ['-c', setting])],
@@ -125,7 +160,7 @@ export class Servers {
 
   async #start(name: string, command: string[], words: string, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const [first, ...rest] = [...asPlainUser(), ...command] as [string, ...string[]];
-    const running = this.#namespace.spawn(first, rest);
+    const running = this.#starter.spawn(first, rest);
     this.#running.push({ running, signal });
     await ready(name, running, words);
   }

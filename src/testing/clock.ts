@@ -45,7 +45,16 @@ interface FakeTimersModule {
 export const EPOCH = Date.UTC(2024, 0, 1);
 
 /** What of a program's time is replaced. */
-const FAKED = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance', 'hrtime'] as const;
+const FAKED = [
+  'setTimeout',
+  'clearTimeout',
+  'setInterval',
+  'clearInterval',
+  'Date',
+  'performance',
+  'hrtime',
+  'Intl',
+] as const;
 
 const NATIVE_CODE = /\[native code\]/;
 
@@ -72,6 +81,7 @@ export class ProgramClock {
   readonly #handles = new Map<number, Handle>();
   readonly #networkNow: () => number;
   #pruneAt = 1024;
+  #closed = false;
   #restore: Array<() => void> = [];
 
   /** `networkNow` gives the network's time, ms. */
@@ -164,6 +174,7 @@ export class ProgramClock {
 
   /** Gives the program its time back. */
   close(): void {
+    this.#closed = true;
     for (const restore of this.#restore.splice(0)) restore();
     if (!this.#own || installed === null) return;
     installed.users--;
@@ -171,6 +182,20 @@ export class ProgramClock {
       installed.clock.uninstall?.();
       installed = null;
     }
+  }
+
+  /** Libraries keep a timer and `refresh()` it in the next network: then it is set anew, by the clock that is then. */
+  #outlive(handle: NodeJS.Timeout, again: () => unknown): void {
+    const { refresh } = handle;
+    if (refresh === undefined || !this.#own) return;
+    let next: NodeJS.Timeout | null = null;
+    handle.refresh = () => {
+      if (!this.#closed) return refresh.call(handle);
+      if (next !== null) next.refresh();
+      else next = again() as NodeJS.Timeout;
+      if (!handle.hasRef()) next.unref();
+      return handle;
+    };
   }
 
   #note(handle: Handle & number): void {
@@ -209,7 +234,12 @@ export class ProgramClock {
         const behind = name === 'setTimeout' && this.#networkNow() > this.now ? 1 : 0;
         const delay = Math.max(1, Number(ms) || 1) + behind;
         const handle = original(callback, delay, ...args) as Handle & number;
-        if (typeof handle === 'object') this.#note(handle);
+        if (typeof handle === 'object') {
+          this.#note(handle);
+          this.#outlive(handle as unknown as NodeJS.Timeout, () =>
+            (globalThis as never as typeof clock)[name]?.(callback, ms, ...args),
+          );
+        }
         return handle;
       };
       Object.assign(wrapped, original);

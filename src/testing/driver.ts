@@ -25,6 +25,8 @@ export interface Drive {
   limit: number;
   /** Whether probes and the like, going on by themselves, count as rest. */
   rests: boolean;
+  /** Whether something is waited for, which an unrefed timer may bring about as well. */
+  awaited?: boolean;
 }
 
 /** What the driver needs of a host. */
@@ -43,6 +45,8 @@ export interface Driver {
   touched(): void;
   /** Keeps the process alive (real time). */
   hold(delta: 1 | -1): void;
+  /** A function of the program that a rule asked has thrown: the drive rejects with the first of it. */
+  readonly failed: (error: unknown) => void;
   /** Ends it. */
   close(): void;
 }
@@ -54,6 +58,11 @@ abstract class Base {
   protected readonly afterStep: () => void;
   readonly #numbers = new Int32Array(HOSTS);
   readonly #rung = new Set<Ringing>();
+  #failures: unknown[] = [];
+
+  readonly failed = (error: unknown): void => {
+    this.#failures.push(error);
+  };
 
   constructor(native: NativeNetwork, hosts: ReadonlyArray<Ringing | undefined>, afterStep: () => void) {
     this.native = native;
@@ -74,6 +83,13 @@ abstract class Base {
     }
     this.afterStep();
     return this.#rung.size > 0;
+  }
+
+  /** Throws what a rule's function has thrown. */
+  protected rethrow(): void {
+    if (this.#failures.length === 0) return;
+    const [first] = this.#failures.splice(0);
+    throw first;
   }
 
   /** Tells programs of what there is. */
@@ -110,7 +126,7 @@ export class VirtualDriver extends Base implements Driver {
 
   close(): void {}
 
-  async drive({ done, limit, rests }: Drive): Promise<Outcome> {
+  async drive({ done, limit, rests, awaited = false }: Drive): Promise<Outcome> {
     if (this.#driving) {
       throw codedError(
         Error,
@@ -120,20 +136,23 @@ export class VirtualDriver extends Base implements Driver {
     }
     this.#driving = true;
     try {
-      return await this.#drive(done, limit, rests);
+      return await this.#drive(done, limit, rests, awaited);
     } finally {
       this.#driving = false;
     }
   }
 
-  async #drive(done: () => boolean, limit: number, rests: boolean): Promise<Outcome> {
+  async #drive(done: () => boolean, limit: number, rests: boolean, awaited: boolean): Promise<Outcome> {
     const { native } = this;
     const clock = this.#clock;
     let busyAt = native.now();
     let at = busyAt;
     let circles = 0;
+    // What called may have more to do in this turn.
+    await turn();
     for (;;) {
       await this.#settle();
+      this.rethrow();
       if (done()) return 'done';
       const now = native.now();
       circles = now > at ? 0 : circles + 1;
@@ -147,7 +166,8 @@ export class VirtualDriver extends Base implements Driver {
       if (soonest === Number.POSITIVE_INFINITY && limit === Number.POSITIVE_INFINITY) return 'idle';
       if (rests && clock.refed === 0 && native.inFlight() === 0) {
         // What is left goes on by itself: unrefed timers, intervals, probes. Those of stacks come to an end, or to rest.
-        if (networkAt === Number.POSITIVE_INFINITY && clock.intervals === 0) return 'idle';
+        const over = awaited ? timerAt === Number.POSITIVE_INFINITY : clock.intervals === 0;
+        if (networkAt === Number.POSITIVE_INFINITY && over) return 'idle';
         if (now - busyAt > QUIET) return 'idle';
       }
       if (soonest > limit) {
@@ -159,6 +179,8 @@ export class VirtualDriver extends Base implements Driver {
       if (timerAt <= networkAt) {
         this.step(timerAt);
         if (clock.fire()) busyAt = timerAt;
+        // As in Node, what a timer's function leaves to ticks and promises comes before anything else is told.
+        await turn();
       } else if (this.step(Math.min(timerAt, limit))) {
         clock.goTo(native.now());
         busyAt = native.now();
@@ -168,7 +190,7 @@ export class VirtualDriver extends Base implements Driver {
     }
   }
 
-  /** Waits until the program has done what it can do now. */
+  /** Waits until the program has done what it can do now. Called in a turn in which nothing of it has run yet. */
   async #settle(): Promise<void> {
     for (;;) {
       // What programs did with their own fake timers meanwhile.
@@ -176,12 +198,16 @@ export class VirtualDriver extends Base implements Driver {
       this.step(Math.max(this.native.now(), behind));
       this.deliver();
       await turn();
-      if (this.#clock.flush()) continue;
+      if (this.#clock.flush()) {
+        await turn();
+        continue;
+      }
+      const idle = this.#io.isIdle();
       if (this.#io.pending > 0) {
         await this.#io.wait();
         continue;
       }
-      if (!this.#io.isIdle()) continue;
+      if (!idle) continue;
       if (!this.step(this.native.now())) return;
     }
   }
@@ -230,8 +256,9 @@ export class RealDriver extends Base implements Driver {
 
   async drive({ done, limit, rests }: Drive): Promise<Outcome> {
     for (;;) {
-      this.#poke();
+      this.touched();
       await turn();
+      this.rethrow();
       if (done()) return 'done';
       const now = this.native.now();
       if (now >= limit) return 'limit';
@@ -243,7 +270,8 @@ export class RealDriver extends Base implements Driver {
 
   #poke(): void {
     if (this.#closed) return;
-    for (let i = 0; i < HOSTS && this.step(this.native.now()); i++) this.deliver();
+    // Once a turn: what programs leave to ticks and promises comes before they are told of more.
+    if (this.step(this.native.now()) && this.deliver()) this.touched();
     if (this.#timer !== null) realClearTimeout(this.#timer);
     const next = this.native.nextAt();
     // A day at most: longer waits do not fit a timer.

@@ -2,11 +2,13 @@
 import type * as http from 'node:http';
 import type * as https from 'node:https';
 import * as realNet from 'node:net';
+import { Duplex } from 'node:stream';
 import { createAgent, type StackAgent } from '../adapters/agent';
 import { attach } from '../adapters/attach';
 import { createDispatcher, type DispatcherOptions, type UndiciDispatcher } from '../adapters/dispatcher';
 import { createHttp, createHttps, type Http, type Https } from '../adapters/http';
 import { createTls, type Tls } from '../adapters/tls';
+import { bindDgram, type Dgram } from '../dgram/bind';
 import { codedError } from '../errors';
 import { type StackEvents, TypedEventEmitter } from '../events';
 import type { NativeBinding, NativeStack, NativeStats } from '../native';
@@ -16,6 +18,7 @@ import type { StackOptions } from '../options';
 import type { Reactor } from '../reactor';
 import { kReactor, Stack } from '../stack';
 import type { Driver } from './driver';
+import { track } from './globals';
 import { type Leak, LeakWatch } from './leaks';
 import { lookupOf, type Resolver } from './names';
 import { type NativeNetwork, simBinding } from './native';
@@ -35,8 +38,11 @@ export interface HostOptions
 }
 
 /** Calls that may leave something to report on the same stack, and those that may give the network something to do. */
-const REPORTING = ['readStart', 'shutdown', 'close', 'reset'] as const;
-const TOUCHING = ['connect', 'write', 'writev', 'setNoDelay', 'setKeepAlive', 'closeListener', 'drain'] as const;
+const REPORTING = ['readStart', 'shutdown', 'close', 'reset', 'udpClose', 'udpConnect'] as const;
+const TOUCHING = [
+  ...(['connect', 'write', 'writev', 'setNoDelay', 'setKeepAlive', 'closeListener', 'drain'] as const),
+  ...(['udpSend', 'udpSendv', 'udpMembership'] as const),
+];
 
 /** What a host needs of its network. */
 export interface HostContext {
@@ -59,7 +65,7 @@ export interface HostEvents extends StackEvents {
 const FORWARDED = ['trace', 'state', 'retransmit', 'recovery', 'timeout', 'cwnd', 'failure'] as const;
 
 /**
- * A host of a network. It has everything a stack has: `net`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,
+ * A host of a network. It has everything a stack has: `net`, `dgram`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,
  * `attach()`. These stay the same objects when it crashes and starts again.
  */
 export class Host extends TypedEventEmitter<HostEvents> {
@@ -67,6 +73,8 @@ export class Host extends TypedEventEmitter<HostEvents> {
   readonly name: string;
   /** Everything `node:net` exports, bound to this host. */
   readonly net: Net;
+  /** Everything `node:dgram` exports, bound to this host. */
+  readonly dgram: Dgram;
   /** @internal */
   readonly node: number;
   readonly #context: HostContext;
@@ -93,6 +101,7 @@ export class Host extends TypedEventEmitter<HostEvents> {
     this.#netContext = new NetContext(() => this.#reactor());
     this.#netContext.lookup = lookupOf((asked) => own.get(asked) ?? context.resolve(asked));
     this.net = bindNet(this.#netContext);
+    this.dgram = bindDgram(this.#netContext);
     this.#stack = this.#start();
   }
 
@@ -141,7 +150,12 @@ export class Host extends TypedEventEmitter<HostEvents> {
 
   /** A dispatcher for undici and `fetch` whose connections are on this host. Needs the package undici. */
   dispatcher(options?: DispatcherOptions): UndiciDispatcher {
-    return createDispatcher(this.net, options);
+    const dispatcher = createDispatcher(this.net, options);
+    if (this.#context.virtual && !warm) {
+      warm = true;
+      track(warmUndici());
+    }
+    return dispatcher;
   }
 
   /** Makes a server of Node's own, or of a library over it, listen on this host. Returns it. */
@@ -158,9 +172,9 @@ export class Host extends TypedEventEmitter<HostEvents> {
 
   /**
    * Makes a server of the real network reachable in this one: connections to `port` of this host go on to the real
-   * `target`. Only with `clock: 'real'`. Resolves once it listens; the result closes it.
+   * `target`, a port or the path of a Unix socket. Only with `clock: 'real'`. Resolves once it listens; the result closes it.
    */
-  async forward(port: number, target: { host?: string; port: number }): Promise<realNet.Server> {
+  async forward(port: number, target: { host?: string; port: number } | { path: string }): Promise<realNet.Server> {
     if (this.#context.virtual) {
       throw codedError(
         Error,
@@ -306,6 +320,35 @@ export class Host extends TypedEventEmitter<HostEvents> {
       response.setHeader?.('Date', new Date().toUTCString());
     });
   }
+}
+
+/** Whether undici was warmed up in this process. */
+let warm = false;
+
+/**
+ * undici compiles its parser when it is loaded and connects later while that lasts: a first connection would differ from
+ * all others. Resolves when the parser is there.
+ */
+function warmUndici(): Promise<void> {
+  return new Promise((resolve) => {
+    const { Client } = require('undici') as { Client: new (origin: string, options: object) => WarmClient };
+    const nowhere = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+    const connect = (_to: object, done: (error: null, socket: Duplex) => void): void => done(null, nowhere);
+    const client = new Client('http://localhost', { connect, headersTimeout: 0, bodyTimeout: 0 });
+    const over = (): void => {
+      resolve();
+      client.destroy().catch(() => {});
+    };
+    client.once('connect', over);
+    client.once('connectionError', over);
+    client.request({ path: '/', method: 'GET' }).catch(over);
+  });
+}
+
+interface WarmClient {
+  once(event: string, listener: () => void): void;
+  request(options: object): Promise<unknown>;
+  destroy(): Promise<void>;
 }
 
 function simBindingLink(): never {

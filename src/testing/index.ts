@@ -31,6 +31,7 @@ export type {
   LinkSettings,
   LinkStats,
   NodeRef,
+  PacketView,
   Rule,
   RuleAction,
   RuleMatch,

@@ -84,18 +84,31 @@ const KNOWN = new Set<string>([
 ]);
 const YEAR = 31_536_000_000;
 
+const BURSTS = ['toBad', 'toGood', 'lossGood', 'lossBad'];
+
+function checkBursts(loss: BurstLoss, where: string): void {
+  if (loss === null) throw invalidArgType(where, ['number', 'Object'], loss);
+  known(loss, BURSTS, where, 'setting');
+  for (const [name, value] of Object.entries(loss)) {
+    if (value === undefined) continue;
+    if (typeof value !== 'number') throw invalidArgType(`${where}.${name}`, 'number', value);
+    if (!(value >= 0 && value <= 1)) throw outOfRange(`${where}.${name}`, '>= 0 && <= 1 (a probability)', value);
+  }
+}
+
+/** Throws for a property that there is not. */
+function known(object: object, names: Iterable<string>, where: string, what: string): void {
+  const all = [...names];
+  for (const [name, value] of Object.entries(object)) {
+    if (all.includes(name)) continue;
+    throw invalidArgValue(`${where}.${name}`, value, `is no ${what}; there are: ${all.join(', ')}`);
+  }
+}
+
 /** Checks settings; errors name the setting and its range. */
 function check(settings: LinkSettings, where: string): void {
   if (settings === null || typeof settings !== 'object') throw invalidArgType(where, 'Object', settings);
-  for (const name of Object.keys(settings)) {
-    if (!KNOWN.has(name)) {
-      throw invalidArgValue(
-        `${where}.${name}`,
-        (settings as never)[name],
-        `is no setting; there are: ${[...KNOWN].join(', ')}`,
-      );
-    }
-  }
+  known(settings, KNOWN, where, 'setting');
   const bounded = (name: keyof LinkSettings, min: number, max: number, unit: string): void => {
     const value = settings[name];
     if (value === undefined) return;
@@ -105,6 +118,12 @@ function check(settings: LinkSettings, where: string): void {
   for (const name of CHANCES) bounded(name, 0, 1, ' (a probability)');
   for (const name of TIMES) bounded(name, 0, YEAR, ' ms');
   if (typeof settings.loss !== 'object') bounded('loss', 0, 1, ' (a probability)');
+  else checkBursts(settings.loss, `${where}.loss`);
+  const { discipline, up } = settings;
+  if (discipline !== undefined && discipline !== 'drop-tail' && discipline !== 'codel') {
+    throw invalidArgValue(`${where}.discipline`, discipline, "must be 'drop-tail' or 'codel'");
+  }
+  if (up !== undefined && typeof up !== 'boolean') throw invalidArgType(`${where}.up`, 'boolean', up);
   bounded('rate', 1, Number.POSITIVE_INFINITY, ' bit/s');
   bounded('queue', 0, 2 ** 32, ' bytes');
   bounded('mtu', 68, 65_535, ' bytes');
@@ -163,6 +182,25 @@ export class Link {
   }
 }
 
+/** A packet, as a rule's `when` sees it. Addresses and ports are those it has on the link. */
+export interface PacketView {
+  /** `tcp`, `udp`, `icmp`, `icmpv6`, `malformed`, or the protocol's number. */
+  protocol: string;
+  source?: string;
+  destination?: string;
+  sourcePort?: number;
+  destinationPort?: number;
+  seq?: number;
+  ack?: number;
+  window?: number;
+  /** TCP control bits, letters of `SFRPAUECN`. */
+  flags?: string;
+  /** Bytes of its payload. */
+  length?: number;
+  /** A copy of the whole IP packet. */
+  bytes: Buffer;
+}
+
 /** Which packets a rule is about: those for which all of it holds. */
 export interface RuleMatch {
   /** Packets that this node made. */
@@ -177,6 +215,11 @@ export interface RuleMatch {
   flags?: string;
   /** TCP segments from or to this port. */
   port?: number;
+  /**
+   * Packets for which it answers true; asked, in the order packets are sent, when everything else fits. It must not use
+   * the network. What it throws, the running `run()`, `advance()` or `until()` rejects with.
+   */
+  when?: (packet: PacketView) => boolean;
   /** Of them the nth, counted from 1. */
   nth?: number;
   /** Of them the first to the last, counted from 1. */
@@ -193,7 +236,9 @@ export type RuleAction =
   /** Sends this many more of each. */
   | { copy: number }
   /** Flips bits of the byte at an offset, from the end where it is negative. Checksums are left as they are. */
-  | { alter: { offset: number; xor?: number } };
+  | { alter: { offset: number; xor?: number } }
+  /** Changes the packet's bytes in place, or gives others. Checksums are left as they are. As `when`, it only looks. */
+  | { alter: (bytes: Buffer) => Uint8Array | undefined };
 
 /** A rule on packets. */
 export class Rule {
@@ -205,7 +250,7 @@ export class Rule {
   constructor(native: NativeNetwork, driver: Driver, match: RuleMatch, action: RuleAction) {
     this.#native = native;
     this.#driver = driver;
-    this.#rule = native.rule(nativeMatch(match), nativeAction(action));
+    this.#rule = native.rule(nativeMatch(match, driver.failed), nativeAction(action, driver.failed));
   }
 
   /** How many packets it was applied to. */
@@ -232,15 +277,40 @@ export class Rule {
   }
 }
 
-function nativeMatch(match: RuleMatch): NativeMatch {
-  const { from, to, on, data, flags, port, nth, between } = match;
+const MATCH = ['from', 'to', 'on', 'data', 'flags', 'port', 'when', 'nth', 'between'];
+
+function nativeMatch(match: RuleMatch, failed: (error: unknown) => void): NativeMatch {
+  if (match === null || typeof match !== 'object') throw invalidArgType('match', 'Object', match);
+  known(match, MATCH, 'match', 'condition');
+  const { from, to, on, data, flags, port, when, nth, between } = match;
+  if (when !== undefined && typeof when !== 'function') throw invalidArgType('match.when', 'Function', when);
+  if (between !== undefined && !Array.isArray(between)) throw invalidArgType('match.between', 'Array', between);
   const [first, last] = between ?? (nth === undefined ? [undefined, undefined] : [nth, nth]);
-  return { from: from?.node, to: to?.node, on: on?.link, data, flags, port, first, last };
+  const asked = when && ((packet: PacketView) => guarded(() => Boolean(when(packet)), failed) ?? false);
+  return { from: from?.node, to: to?.node, on: on?.link, data, flags, port, first, last, when: asked };
 }
 
-function nativeAction(action: RuleAction): NativeAction {
+function nativeAction(action: RuleAction, failed: (error: unknown) => void): NativeAction {
   if (action === 'drop' || action === 'hold') return { kind: action };
-  if ('delay' in action) return { kind: 'delay', delay: action.delay };
-  if ('copy' in action) return { kind: 'copy', copies: action.copy };
-  return { kind: 'alter', ...action.alter };
+  if (action !== null && typeof action === 'object') {
+    const [name, ...more] = Object.keys(action);
+    if (more.length === 0 && 'delay' in action) return { kind: 'delay', delay: action.delay };
+    if (more.length === 0 && 'copy' in action) return { kind: 'copy', copies: action.copy };
+    if (more.length === 0 && name === 'alter' && 'alter' in action) {
+      const { alter } = action;
+      if (typeof alter !== 'function') return { kind: 'alter', ...alter };
+      return { kind: 'alter', change: (bytes) => guarded(() => alter(bytes) ?? undefined, failed) };
+    }
+  }
+  throw invalidArgValue('action', action, "must be 'drop', 'hold', { delay }, { copy } or { alter }");
+}
+
+/** What a function of the program gives; what it throws goes to `failed`. */
+function guarded<T>(call: () => T, failed: (error: unknown) => void): T | undefined {
+  try {
+    return call();
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
 }

@@ -31,24 +31,13 @@ export interface NativeNatOptions {
   udp?: number;
 }
 
-export interface NativePacket {
+export interface NativePacket extends NativePacketView {
   at: number;
   id: number;
   what: string;
   reason?: string;
   from: number;
   to: number;
-  protocol: string;
-  source?: string;
-  destination?: string;
-  sourcePort?: number;
-  destinationPort?: number;
-  seq?: number;
-  ack?: number;
-  window?: number;
-  flags?: string;
-  length?: number;
-  bytes: Buffer;
 }
 
 export interface NativeWay {
@@ -95,6 +84,22 @@ export interface NativeMatch {
   port?: number;
   first?: number;
   last?: number;
+  /** Asked when everything else fits. Must not throw, nor use the network. */
+  when?: (packet: NativePacketView) => boolean;
+}
+
+export interface NativePacketView {
+  protocol: string;
+  source?: string;
+  destination?: string;
+  sourcePort?: number;
+  destinationPort?: number;
+  seq?: number;
+  ack?: number;
+  window?: number;
+  flags?: string;
+  length?: number;
+  bytes: Buffer;
 }
 
 export interface NativeAction {
@@ -103,6 +108,8 @@ export interface NativeAction {
   copies?: number;
   offset?: number;
   xor?: number;
+  /** Changes the bytes in place, or gives others. Must not throw, nor use the network. */
+  change?: (bytes: Buffer) => Uint8Array | undefined;
 }
 
 export interface NativeNetwork {

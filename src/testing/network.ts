@@ -8,6 +8,7 @@ import { Capture, type CaptureOptions } from './capture';
 import { type MockTimers, ProgramClock } from './clock';
 import { type Driver, type Outcome, RealDriver, VirtualDriver } from './driver';
 import type { FaultPlan } from './explore';
+import { enterGlobals, trackedPromises } from './globals';
 import { Host, type HostContext, type HostOptions } from './host';
 import type { Leak } from './leaks';
 import { directions, Link, type LinkOptions, type NodeRef, Rule, type RuleAction, type RuleMatch } from './link';
@@ -32,6 +33,8 @@ export interface NetworkOptions {
   realIo?: 'refuse' | 'allow';
   /** How long real requests may take, real ms. Default 10,000. */
   realIoTimeout?: number;
+  /** Whether `Math.random` follows from the seed while the network is open in virtual time. Default true. */
+  seedRandom?: boolean;
   /**
    * What goes wrong: settings of links that are given none, and faults at moments. From `faultPlan()`, or from the
    * failure of an `explore()`, to see it again.
@@ -146,13 +149,21 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
   readonly #captures: Capture[] = [];
   readonly #kept: Capture | null;
   readonly #plan: FaultPlan | undefined;
+  #leaveGlobals: () => void = () => {};
   #watching = false;
   #closed = false;
 
   /** @internal Use `createNetwork()`. */
   constructor(options: NetworkOptions = {}) {
     super();
-    const { seed = 0, clock = 'virtual', realIo = 'refuse', realIoTimeout = 10_000, keepCapture } = options;
+    const {
+      seed = 0,
+      clock = 'virtual',
+      realIo = 'refuse',
+      realIoTimeout = 10_000,
+      keepCapture,
+      seedRandom = true,
+    } = options;
     if (typeof seed !== 'number') throw invalidArgType('options.seed', 'number', seed);
     if (!Number.isSafeInteger(seed) || seed < 0) {
       throw invalidArgValue('options.seed', seed, 'must be a whole number from 0 to 2^53 - 1');
@@ -174,8 +185,9 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
       this.#clock = null;
       this.#driver = new RealDriver(native, this.#hosts, afterStep);
     } else {
-      const io = new RealIo(() => native.pendingRequests(), realIoTimeout, realIo === 'allow');
+      const io = new RealIo(() => native.pendingRequests() + trackedPromises(), realIoTimeout, realIo === 'allow');
       this.#clock = new ProgramClock(() => native.now(), options.timers);
+      this.#leaveGlobals = enterGlobals(seedRandom ? seed : null);
       this.#driver = new VirtualDriver(native, this.#hosts, afterStep, this.#clock, io);
     }
     this.on(
@@ -383,6 +395,7 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
     this.#clock?.flush();
     await ended;
     this.#driver.close();
+    this.#leaveGlobals();
     this.#clock?.close();
     for (const capture of this.#captures) capture.stop();
     this.#kept?.stop();
@@ -426,8 +439,7 @@ export class Network extends TypedEventEmitter<NetworkEvents> {
     try {
       if (!stalls) return await this.#driver.drive({ done, limit, rests });
       // Where nothing can happen any more, waiting for the limit is of no use.
-      const outcome = await this.#driver.drive({ done, limit, rests: true });
-      return outcome;
+      return await this.#driver.drive({ done, limit, rests: true, awaited: true });
     } finally {
       for (const capture of this.#captures) capture.flush();
     }

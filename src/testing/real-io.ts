@@ -1,5 +1,6 @@
 // Real input and output while the clock is virtual: requests (files, names, compression, cryptography) are awaited, real
 // sockets, pipes and processes are refused, because nothing says how long they take in virtual time.
+import type * as net from 'node:net';
 import { codedError } from '../errors';
 import { pause, turn } from './timers';
 
@@ -15,11 +16,29 @@ const REFUSED: Record<string, string> = {
   Worker: 'a worker thread',
 };
 
+/** Of those, what serves the program alone: once there are fewer, that many are the most that is accepted. */
+const ENDING = ['TCPSocketWrap', 'TCPServerWrap', 'UDPWrap'];
+
 /** Turns of the event loop that are spent before waiting becomes patient. */
 const EAGER_TURNS = 50;
 
 interface ActiveResources {
   getActiveResourcesInfo(): string[];
+  /** Undocumented, but there since Node 0.x: sockets and servers among others. */
+  _getActiveHandles?(): unknown[];
+}
+
+/** TCP connections that are open. */
+function openSockets(): net.Socket[] {
+  const handles = (process as unknown as ActiveResources)._getActiveHandles?.() ?? [];
+  return handles.filter((handle): handle is net.Socket => {
+    const { remoteAddress, bytesRead } = handle as Partial<net.Socket>;
+    return typeof remoteAddress === 'string' && typeof bytesRead === 'number';
+  });
+}
+
+function traffic({ bytesRead, bytesWritten }: net.Socket): number {
+  return bytesRead + bytesWritten;
 }
 
 function activeResources(): string[] {
@@ -32,8 +51,8 @@ export class RealIo {
   readonly #limit: number;
   readonly #allowed: boolean;
   readonly #baseline = new Map<string, number>();
-  /** How many of those that are refused there were in the beginning; later fewer of one may make room for another. */
-  readonly #known: number;
+  /** TCP connections from before the network, and how many bytes had passed over each. */
+  readonly #sockets: Map<net.Socket, number>;
 
   /** `pending` counts requests, `limit` is how long one may take, real ms. */
   constructor(pending: () => number, limit: number, allowed: boolean) {
@@ -46,7 +65,7 @@ export class RealIo {
     void process.stderr;
     const names = activeResources();
     for (const name of names) this.#baseline.set(name, (this.#baseline.get(name) ?? 0) + 1);
-    this.#known = names.filter((name) => REFUSED[name] !== undefined).length;
+    this.#sockets = new Map(openSockets().map((socket) => [socket, traffic(socket)]));
   }
 
   /** How many requests are under way. */
@@ -71,27 +90,36 @@ export class RealIo {
    */
   isIdle(): boolean {
     const names = activeResources();
-    let known = 0;
+    const counts = new Map<string, number>();
     for (const name of names) {
-      if (name === 'Immediate') return false;
-      if (REFUSED[name] !== undefined) known++;
+      if (REFUSED[name] !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
     }
-    if (!this.#allowed && known > this.#known) this.#refuse(names);
-    return true;
+    const idle = !names.includes('Immediate');
+    if (this.#allowed) return idle;
+    for (const [name, count] of counts) if (count > (this.#baseline.get(name) ?? 0)) this.#refuse(name, 'open');
+    for (const name of ENDING) {
+      const count = counts.get(name) ?? 0;
+      if (count < (this.#baseline.get(name) ?? 0)) this.#baseline.set(name, count);
+    }
+    // One may have taken another's place, or be used again.
+    if (counts.has('TCPSocketWrap')) {
+      for (const socket of openSockets()) {
+        const before = this.#sockets.get(socket);
+        if (before === undefined) this.#refuse('TCPSocketWrap', 'open');
+        if (before === traffic(socket)) continue;
+        this.#sockets.set(socket, traffic(socket));
+        this.#refuse('TCPSocketWrap', 'in use, from before the network was made,');
+      }
+    }
+    return idle;
   }
 
-  #refuse(names: string[]): void {
-    const counts = new Map<string, number>();
-    for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
-    for (const [name, count] of counts) {
-      const what = REFUSED[name];
-      if (what === undefined || count <= (this.#baseline.get(name) ?? 0)) continue;
-      throw codedError(
-        Error,
-        'ERR_REAL_IO',
-        `The program has ${what} (${name}) open while the network's clock is virtual: how long it takes cannot be told in virtual time, so runs would differ. Connect through the host (host.net, host.http, host.dispatcher()) instead, close it before time goes on, use createNetwork({ clock: 'real' }), or accept runs that differ with createNetwork({ realIo: 'allow' }).`,
-      );
-    }
+  #refuse(name: string, how: string): never {
+    throw codedError(
+      Error,
+      'ERR_REAL_IO',
+      `The program has ${REFUSED[name]} (${name}) ${how} while the network's clock is virtual: how long it takes cannot be told in virtual time, so runs would differ. Connect through the host (host.net, host.http, host.dispatcher()) instead, close it before time goes on, use createNetwork({ clock: 'real' }), or accept runs that differ with createNetwork({ realIo: 'allow' }).`,
+    );
   }
 
   #tooLong(): Error {

@@ -33,6 +33,8 @@ mod pump;
 #[cfg(not(test))]
 mod sim;
 #[cfg(not(test))]
+mod sim_callback;
+#[cfg(not(test))]
 mod sim_class;
 #[cfg(not(test))]
 mod sim_convert;

@@ -62,7 +62,10 @@ impl Sim {
 
     /// Uses the network. In real time, what was due by now has happened before.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Network) -> R) -> R {
-        let mut network = self.network.borrow_mut();
+        let Ok(mut network) = self.network.try_borrow_mut() else {
+            // Caught by whoever was called, and thrown.
+            panic!("the network is at work: a rule's function must not use it");
+        };
         if let Some(began) = self.began {
             let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
             network.run_to(Instant::from_nanos(nanos));

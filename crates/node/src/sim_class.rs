@@ -365,30 +365,34 @@ fn run(js: Js<'_>, sim: &Sim, until: Value<'_>, hosts: Value<'_>) -> Result<i32>
     if start.is_null() {
         return Ok(0);
     }
-    // SAFETY: memory of a live, unshared array; no JavaScript runs until it is dropped at the end of the call.
-    let out = unsafe { std::slice::from_raw_parts_mut(start, len) };
-    Ok(sim.with(|network| {
-        let mut count = 0;
+    let mut found = smallvec::SmallVec::<[i32; 16]>::new();
+    sim.with(|network| {
         loop {
-            while count < out.len()
+            while found.len() < len
                 && let Some(node) = network.poll_eventful()
             {
                 let number = node.index() as i32;
-                if !out[..count].contains(&number) {
-                    out[count] = number;
-                    count += 1;
+                if !found.contains(&number) {
+                    found.push(number);
                 }
             }
-            let limit = if count > 0 { network.now() } else { until };
-            if count >= out.len() || !network.step_to(limit) {
+            let limit = if found.is_empty() { until } else { network.now() };
+            if found.len() >= len || !network.step_to(limit) {
                 break;
             }
         }
-        if count == 0 && until != Instant::FAR_FUTURE {
+        if found.is_empty() && until != Instant::FAR_FUTURE {
             network.run_to(until);
         }
-        count as i32
-    }))
+    });
+    // Rules may have run JavaScript, so the array is asked again.
+    let (start, len) = js.int32_array(hosts)?;
+    let count = found.len().min(len);
+    if !start.is_null() {
+        // SAFETY: memory of a live, unshared array; no JavaScript runs until it is dropped at the end of the call.
+        unsafe { std::slice::from_raw_parts_mut(start, count) }.copy_from_slice(&found[..count]);
+    }
+    Ok(count as i32)
 }
 
 /// Hands a packet to a host.

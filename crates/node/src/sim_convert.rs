@@ -14,6 +14,7 @@ use usernet_wire::tcp::Flags;
 use crate::js::{Failure, Js, Result, Value};
 use crate::options::{self, bool, number, property, string, strings};
 use crate::sim::{Sim, refused};
+use crate::sim_callback::Callback;
 use crate::sim_watch::{Flow, Packet};
 
 /// Longest time a setting may have, ms: a year.
@@ -289,6 +290,10 @@ pub(crate) fn matches(js: Js<'_>, sim: &Sim, object: Value<'_>) -> Result<Match>
         }
         matches = matches.flags(flags);
     }
+    // Last: it is asked when everything else fits.
+    if let Some(when) = Callback::of(js, object, c"when")? {
+        matches = matches.when(move |view| when.judges(view.bytes));
+    }
     const COUNT: (f64, f64) = (1.0, 9_007_199_254_740_991.0);
     let first = number(js, object, c"first", COUNT)?.map_or(1, |n| n as u64);
     let last = number(js, object, c"last", COUNT)?.map_or(u64::MAX, |n| n as u64);
@@ -307,6 +312,9 @@ pub(crate) fn action(js: Js<'_>, object: Value<'_>) -> Result<Action> {
             Action::Copy(number(js, object, c"copies", (1.0, 1000.0))?.map_or(1, |n| n as u32))
         }
         "alter" => {
+            if let Some(change) = Callback::of(js, object, c"change")? {
+                return Ok(Action::alter(move |bytes| change.changes(bytes)));
+            }
             let offset = number(js, object, c"offset", (-65_535.0, 65_535.0))?.unwrap_or(-1.0);
             let mask = number(js, object, c"xor", (0.0, 255.0))?.map_or(0xff, |n| n as u8);
             Action::alter(move |bytes| {
@@ -356,10 +364,16 @@ pub(crate) fn packet<'s>(js: Js<'s>, packet: &Packet) -> Result<Value<'s>> {
     if let What::Dropped(reason) = packet.what {
         js.set(object, c"reason", js.string(reason.as_str())?)?;
     }
-    js.set(object, c"bytes", js.copy(&packet.bytes)?)?;
-    let Some(view) = PacketView::parse(&packet.bytes) else {
-        js.set(object, c"protocol", js.string("malformed")?)?;
-        return Ok(object);
+    describe(js, object, &packet.bytes)?;
+    Ok(object)
+}
+
+/// `{ protocol, source?, destination?, sourcePort?, .., length?, bytes }`, set on an object.
+pub(crate) fn describe<'s>(js: Js<'s>, object: Value<'s>, bytes: &[u8]) -> Result<()> {
+    let set = |name: &CStr, value: f64| js.set(object, name, js.number(value)?);
+    js.set(object, c"bytes", js.copy(bytes)?)?;
+    let Some(view) = PacketView::parse(bytes) else {
+        return js.set(object, c"protocol", js.string("malformed")?);
     };
     let protocol = match view.ip.protocol {
         Protocol::TCP => "tcp".to_owned(),
@@ -381,8 +395,15 @@ pub(crate) fn packet<'s>(js: Js<'s>, packet: &Packet) -> Result<Value<'s>> {
         let letters: String = letters.map(|(_, letter)| letter).collect();
         js.set(object, c"flags", js.string(&letters)?)?;
     }
-    set(c"length", view.payload.len() as f64)?;
-    Ok(object)
+    if view.ip.protocol == Protocol::UDP
+        && view.ip.fragment.is_none()
+        && let [s0, s1, d0, d1, _, _, _, _, data @ ..] = view.payload
+    {
+        set(c"sourcePort", f64::from(u16::from_be_bytes([*s0, *s1])))?;
+        set(c"destinationPort", f64::from(u16::from_be_bytes([*d0, *d1])))?;
+        return set(c"length", data.len() as f64);
+    }
+    set(c"length", view.payload.len() as f64)
 }
 
 /// What became of a connection.

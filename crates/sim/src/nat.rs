@@ -76,7 +76,7 @@ struct Outside {
 struct Mapping {
     inside: Inside,
     used: Instant,
-    /// TCP: a segment without SYN went each way since the last SYN.
+    /// TCP: what acknowledges the peer's SYN, or later segments, went each way since the last SYN that opens.
     established: [bool; 2],
     /// TCP: a FIN or RST went by since the last SYN.
     closing: bool,
@@ -189,7 +189,9 @@ impl Nat {
             && let Ok((tcp, _)) =
                 tcp::Repr::parse(&bytes[ip.payload_offset..], ip.src, ip.dst, true)
         {
-            if tcp.flags.contains(Flags::SYN) {
+            // RFC 5382 section 2.2: a SYN begins a connection; it is established once each side has acknowledged the other's,
+            // which a server does by its SYN-ACK.
+            if tcp.flags.contains(Flags::SYN) && !tcp.flags.contains(Flags::ACK) {
                 (mapping.established, mapping.closing) = ([false; 2], false);
             } else {
                 mapping.established[way] = true;
