@@ -172,6 +172,7 @@ export interface NativeStackOptions {
   trace?: boolean;
   congestion?: string;
   pacing?: boolean;
+  drive?: 'auto' | 'loop' | 'thread';
 }
 
 /** What can be set of a UDP socket; buffers in bytes, 1 and 0 for on and off. */

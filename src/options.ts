@@ -154,6 +154,12 @@ export interface StackOptions {
    * queueing discipline. Default false; `bbr` paces whatever this says.
    */
   pacing?: boolean;
+  /**
+   * Which thread handles packets. `loop`: the event loop while it keeps up, which is fastest, and the stack's own thread
+   * within a millisecond when JavaScript is busy; throws where the runtime has no libuv loop. `thread`: the stack's own
+   * thread alone. Default `auto`: `loop` where that can be had. The environment variable `USERNET_DRIVE` sets the default.
+   */
+  drive?: 'auto' | 'loop' | 'thread';
 }
 
 /** The congestion controls there are. */
@@ -235,13 +241,35 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   number(udpFlowIdle, 'options.udpFlowIdle', 1, 86_400_000);
   if (congestion !== undefined) validateCongestion(congestion, 'options.congestion');
   if (pacing !== undefined) validateBoolean(pacing, 'options.pacing');
+  if (options.drive !== undefined && !isDrive(options.drive)) throw wrongDrive('options.drive', options.drive);
   for (const name of ['interfaces', 'routes'] as const) {
     if (options[name] !== undefined && !Array.isArray(options[name])) {
       throw invalidArgType(`options.${name}`, 'Array', options[name]);
     }
   }
   const flows = { forwarding, maxFlows, flowTimeout, udpFlowIdle };
-  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing, ...flows };
+  const driven = { drive: drive(options.drive) };
+  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing, ...flows, ...driven };
+}
+
+/** Who drives: as asked for, or as the environment has it, where the runtime can. */
+function drive(asked: Drive | undefined): Drive {
+  const { USERNET_DRIVE: preset = 'auto' } = process.env;
+  if (asked === undefined && !isDrive(preset)) throw wrongDrive('USERNET_DRIVE', preset);
+  const wanted = asked ?? (preset as Drive);
+  // Other runtimes have functions of libuv's names that do nothing, or end the process.
+  const { bun, deno, uv } = process.versions;
+  return wanted === 'auto' && (uv === undefined || bun !== undefined || deno !== undefined) ? 'thread' : wanted;
+}
+
+type Drive = NonNullable<StackOptions['drive']>;
+
+function isDrive(value: unknown): value is Drive {
+  return value === 'auto' || value === 'loop' || value === 'thread';
+}
+
+function wrongDrive(name: string, value: unknown): Error {
+  return invalidArgValue(name, value, "must be 'auto', 'loop' or 'thread'");
 }
 
 /** Checks an interface. `taken` are the names of those the stack has. */

@@ -3,6 +3,8 @@
 //   listen-to-fin <host> <port>       reads to the peer's FIN, and only then sends 100,000 bytes and its own FIN
 //   to-the-end <host> <port>          says hello, reads until the connection is over, however that comes about
 //   serve <host> <length>             serves one connection: reads to its FIN, then sends that many bytes; prints its port
+//   ping <host> <port> <count>        sends 64 bytes to an echo server and waits for them, that often
+//   trickle <host> <port> <ms>        sends a byte about every millisecond for so long, then its FIN, and reads the answer
 // Prints one JSON line.
 
 import { createHash } from 'node:crypto';
@@ -96,4 +98,26 @@ async function serve() {
   server.listen(0, host, () => print({ port: server.address().port }));
 }
 
-await { pause, 'listen-to-fin': listenToFin, 'to-the-end': toTheEnd, serve }[mode]();
+async function ping() {
+  const socket = net.connect({ host, port: Number(rest[0]), noDelay: true });
+  const data = Buffer.alloc(64, 'p');
+  let done = 0;
+  for (; done < Number(rest[1]); done++) {
+    socket.write(data);
+    for (let got = 0; got < data.length; ) got += (await once(socket, 'data'))[0].length;
+  }
+  socket.end();
+  print({ done });
+}
+
+async function trickle() {
+  const socket = net.connect({ host, port: Number(rest[0]), noDelay: true });
+  await once(socket, 'connect');
+  print({ connected: true });
+  for (const end = Date.now() + Number(rest[1]); Date.now() < end; await sleep(1)) socket.write('t');
+  socket.end();
+  const [answer] = await once(socket.setEncoding('latin1'), 'data');
+  print({ answer, sent: socket.bytesWritten });
+}
+
+await { pause, 'listen-to-fin': listenToFin, 'to-the-end': toTheEnd, serve, ping, trickle }[mode]();

@@ -3,8 +3,12 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import http from 'node:http';
+import net from 'node:net';
+import path from 'node:path';
 import { pipeline } from 'node:stream';
+import { Worker } from 'node:worker_threads';
 import { createStack, type Socket, type Stack, tun } from '../../src/index';
 import { byteStream, digestStream } from './bytes';
 import { holdings } from './process';
@@ -32,7 +36,13 @@ const seen = {
 };
 let barrier: Array<() => void> = [];
 
-async function start(options: { offload?: boolean; timeWait?: number } = {}): Promise<void> {
+interface StartOptions {
+  offload?: boolean;
+  timeWait?: number;
+  drive?: 'auto' | 'loop' | 'thread';
+}
+
+async function start(options: StartOptions = {}): Promise<void> {
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   stack = await createStack({
     interfaces: [
@@ -43,6 +53,7 @@ async function start(options: { offload?: boolean; timeWait?: number } = {}): Pr
     ],
     // Short, so that a test can wait until the connection table is empty.
     timeWait: options.timeWait ?? 500,
+    drive: options.drive ?? 'auto',
   });
   execFileSync('ip', ['address', 'add', '198.18.0.1/24', 'dev', 'un0']);
   execFileSync('ip', ['address', 'add', 'fd00::1/64', 'dev', 'un0', 'nodad']);
@@ -157,6 +168,40 @@ function leave(how: 'exit' | 'throw' | 'last words'): void {
   }
 }
 
+/** Frames that were handled while this thread did nothing else, `slices` times for `ms` each. */
+async function block(ms: number, slices: number): Promise<number[]> {
+  const handled: number[] = [];
+  for (let slice = 0; slice < slices; slice++) {
+    const { frames_in: before } = stack!.stats();
+    for (const end = Date.now() + ms; Date.now() < end; );
+    handled.push(stack!.stats().frames_in! - before!);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return handled;
+}
+
+/**
+ * Starts `count` workers, one after the other, each with a stack on a TUN of its own that echoes to a kernel client, and
+ * terminates each in the middle of that.
+ */
+async function terminateWorkers(count: number): Promise<void> {
+  for (let round = 0; round < count; round++) {
+    const worker = new Worker(path.join(__dirname, 'drive-worker.cjs'));
+    await once(worker, 'message');
+    execFileSync('ip', ['address', 'add', '198.18.2.1/24', 'dev', 'un2']);
+    const socket = net.connect({ host: '198.18.2.2', port: 7 });
+    socket.on('error', () => {});
+    const chunk = Buffer.alloc(65_536, 'w');
+    const fill = (): void => {
+      while (socket.write(chunk));
+    };
+    socket.on('connect', fill).on('drain', fill);
+    for (let got = 0; got < 1 << 20; ) got += ((await once(socket, 'data')) as [Buffer])[0].length;
+    await worker.terminate();
+    socket.destroy();
+  }
+}
+
 /** Fetches from a kernel server at 198.18.0.1 or fd00::1 with our client: length and digest of all that it sends. */
 async function fetchFrom(host: string, port: number): Promise<{ length: number; sha256: string }> {
   const socket = stack!.net.connect({ host, port });
@@ -186,6 +231,8 @@ serveCalls(
     cycle,
     leave,
     loseDevice,
+    block,
+    terminateWorkers,
     fetchFrom,
     connectError,
     holdings,

@@ -68,6 +68,10 @@ pub struct ShardStats {
     pub slabs: usize,
     /// Frames copied because unread data pinned every slab.
     pub slab_copies: u64,
+    /// Turns that an event loop drove.
+    pub loop_turns: u64,
+    /// Times the packet thread took over from an event loop that let frames wait.
+    pub take_overs: u64,
 }
 
 /// A frame that a device had no room for.
@@ -141,6 +145,8 @@ pub(crate) struct Inner {
     /// Whether what the packet thread waits for in the devices is not what it went to sleep for: one is gone, or is to
     /// say when it has room.
     pub(crate) devices_changed: bool,
+    /// How often devices were added or removed.
+    pub(crate) devices_generation: u64,
     /// Whether a call was made on the stack since the packet thread last looked.
     pub(crate) called: bool,
     pub(crate) stats: ShardStats,
@@ -172,6 +178,7 @@ impl Inner {
             turns: 0,
             look_waiters: 0,
             devices_changed: false,
+            devices_generation: 0,
             called: false,
             stats: ShardStats::default(),
             wreck: None,
@@ -180,17 +187,20 @@ impl Inner {
 
     pub(crate) fn add_port(&mut self, id: InterfaceId, device: Box<dyn Device>) {
         let max_frame = device.info().max_frame.max(1);
+        self.devices_generation += 1;
         self.ports.push(Port { id, device, max_frame, pending: VecDeque::new() });
     }
 
     pub(crate) fn remove_port(&mut self, id: InterfaceId) -> Option<Box<dyn Device>> {
         let at = self.ports.iter().position(|p| p.id == id)?;
+        self.devices_generation += 1;
         Some(self.ports.remove(at).device)
     }
 
     /// Removes every device and gives the memory for receiving back.
     pub(crate) fn remove_ports(&mut self) -> Vec<Box<dyn Device>> {
         self.pool = Pool::new();
+        self.devices_generation += 1;
         self.ports.drain(..).map(|p| p.device).collect()
     }
 
@@ -211,6 +221,45 @@ impl Inner {
                 return true;
             }
         }
+    }
+
+    /// A turn on an event loop: up to `budget` frames in, and what follows from them out; whether more is to be sent, and
+    /// whether frames are left that no descriptor tells of. (For those of the others the loop comes again by itself.)
+    pub(crate) fn turn_on_loop(&mut self, now: Instant, budget: usize) -> (bool, bool) {
+        self.stats.loop_turns += 1;
+        let mut left = budget;
+        loop {
+            let (received, more) = self.receive(now, left.min(RX_BATCH));
+            left -= received;
+            self.timers(now);
+            let transmit_left = self.transmit(now, budget);
+            if transmit_left || !more || left == 0 {
+                return (transmit_left, more && self.has_devices_without_descriptor());
+            }
+        }
+    }
+
+    fn has_devices_without_descriptor(&self) -> bool {
+        #[cfg(unix)]
+        return self.ports.iter().any(|p| p.device.fd().is_none());
+        #[cfg(not(unix))]
+        !self.ports.is_empty()
+    }
+
+    /// A turn of the packet thread while an event loop receives: runs timers and sends; whether there is more to do at
+    /// once.
+    pub(crate) fn turn_standing_by(&mut self, now: Instant, budget: usize) -> bool {
+        if self.ports.iter().any(|p| p.device.poll_timeout().is_some()) {
+            // Frames that a device delays come when it is time, not when a descriptor says so.
+            return self.turn(now, budget);
+        }
+        self.timers(now);
+        self.transmit(now, budget) || self.stack.poll_timeout().is_some_and(|at| at <= now)
+    }
+
+    /// Whether a device had no room for what waits to be sent.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.ports.iter().any(|p| !p.pending.is_empty())
     }
 
     /// Takes up to `budget` frames from the devices, by turns; how many, and whether there may be more.
@@ -324,6 +373,7 @@ impl Inner {
     fn lose(&mut self, now: Instant, at: usize) {
         let port = self.ports.remove(at);
         self.devices_changed = true;
+        self.devices_generation += 1;
         self.stats.devices_lost += 1;
         self.stats.tx_dropped += port.pending.len() as u64;
         // It can be unknown to the stack only if it was removed there by hand, which is what is wanted.

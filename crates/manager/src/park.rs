@@ -64,8 +64,9 @@ impl Parker {
         self.pipe.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Sleeps until woken, or `timeout` has passed (`None`: for ever); at once when woken since the last sleep.
-    pub(crate) fn park(&self, timeout: Option<Duration>) {
+    /// Sleeps until woken, or `timeout` has passed (`None`: for ever); at once when woken since the last sleep. Whether it
+    /// was woken.
+    pub(crate) fn park(&self, timeout: Option<Duration>) -> bool {
         if self.state.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             // A token that an earlier wake-up left ends this at once; that is one more turn of the loop and no more.
             match timeout {
@@ -73,7 +74,7 @@ impl Parker {
                 None => std::thread::park(),
             }
         }
-        self.state.swap(AWAKE, Ordering::AcqRel);
+        self.state.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }
 
     /// As [`park`](Self::park), and until a descriptor is ready. `scratch` is memory to use again.
@@ -103,6 +104,21 @@ impl Parker {
         }
         self.state.swap(AWAKE, Ordering::AcqRel);
     }
+}
+
+/// Whether one of the descriptors can be read now. `scratch` is memory to use again.
+#[cfg(unix)]
+pub(crate) fn is_readable(interests: &[Interest], scratch: &mut Vec<libc::pollfd>) -> bool {
+    scratch.clear();
+    scratch.extend(interests.iter().map(|i| libc::pollfd {
+        fd: i.fd,
+        events: libc::POLLIN,
+        revents: 0,
+    }));
+    if !scratch.is_empty() {
+        poll(scratch, Some(Duration::ZERO));
+    }
+    scratch.iter().any(|fd| fd.revents != 0)
 }
 
 impl Wake for Parker {

@@ -17,6 +17,9 @@ use usernet_device::{Device, DeviceInfo, Wake};
 
 use crate::inner::{BUDGET, Inner, ShardStats, State, Told, Waiter};
 use crate::park::Parker;
+#[cfg(unix)]
+use crate::park::{Interest, is_readable};
+use crate::standby::{DriverWaker, Look, PATIENCE, Standby};
 
 /// For so long after the last frame the packet thread naps instead of sleeping, so that a call that arms a timer (each
 /// request after an idle moment arms the retransmission timer) finds it up early enough and need not wake it.
@@ -36,7 +39,8 @@ type Doorbell = Box<dyn Fn() + Send + Sync>;
 /// A stack, its devices and its packet thread.
 ///
 /// Any thread may drive it: whoever takes the lock may read devices, run timers and transmit, with a bounded amount of
-/// work per hold. Normally that is the packet thread.
+/// work per hold. Normally that is the packet thread; an event loop that polls the devices itself (see
+/// [`drive_from_loop`](Self::drive_from_loop)) spares the hand-over between threads while it keeps up.
 ///
 /// A panic in the core or in a device does not spread: the shard is marked as [`failed`](Self::failed), its stack is
 /// replaced by an empty one, so that every id is stale, and whoever waits gets an error.
@@ -55,8 +59,19 @@ struct Shared {
     /// Told when the packet thread has looked and someone waits for that.
     looked: Condvar,
     parker: Arc<Parker>,
+    standby: Arc<Standby>,
     epoch: Clock,
     doorbell: RwLock<Option<Doorbell>>,
+}
+
+/// What a turn on an event loop left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LoopTurn {
+    /// Events wait to be taken. Nobody is rung for them.
+    pub events: bool,
+    /// Devices were added or removed, so that there are other [descriptors](Shard::loop_descriptors), as often as this
+    /// says.
+    pub devices_generation: u64,
 }
 
 /// Exclusive use of the stack. Dropping it transmits what the calls made on it produced, there and then, on this thread,
@@ -116,6 +131,7 @@ impl Shard {
             gate: Mutex::new(()),
             looked: Condvar::new(),
             parker: Arc::new(Parker::new()?),
+            standby: Arc::default(),
             epoch: Clock::now(),
             doorbell: RwLock::new(None),
         });
@@ -158,7 +174,10 @@ impl Shard {
             (usernet_device::Medium::Ethernet, Medium::Ip) => Medium::Ethernet(random_mac()?),
             (usernet_device::Medium::Ethernet, given) => given,
         };
-        device.set_waker(self.shared.parker.clone());
+        device.set_waker(Arc::new(DriverWaker {
+            parker: self.shared.parker.clone(),
+            standby: self.shared.standby.clone(),
+        }));
         let mut guard = self.lock();
         if guard.inner().state != State::Running {
             return Err(InterfaceError::NoSuchInterface);
@@ -219,6 +238,79 @@ impl Shard {
         more
     }
 
+    /// A turn on an event loop, which polls the [descriptors](Self::loop_descriptors) and calls this when one is readable,
+    /// or when a device rang: receives, runs timers and transmits on the calling thread, a bounded amount.
+    ///
+    /// From the first time on the packet thread leaves the devices to the loop, and takes over when a frame has waited for
+    /// a millisecond. The doorbell does not ring for what this thread finds out: take the events it tells of.
+    pub fn drive_from_loop(&self) -> LoopTurn {
+        let shared = &*self.shared;
+        let mut guard = self.lock();
+        let now = self.now();
+        shared.standby.drove(now);
+        shared.standby.take_call();
+        let inner = guard.inner_mut();
+        if inner.state != State::Running {
+            return LoopTurn::default();
+        }
+        let (sends_left, frames_left) = inner.turn_on_loop(now, BUDGET);
+        let told = guard.settle();
+        let inner = guard.inner();
+        let events = inner.stack.has_events();
+        let devices_generation = inner.devices_generation;
+        // What it would do on being dropped is done.
+        guard.inner = None;
+        for waiter in told.waiters {
+            waiter.condvar.notify_all();
+        }
+        if sends_left {
+            shared.parker.wake();
+        }
+        if frames_left && !shared.standby.call() {
+            shared.parker.wake();
+        }
+        LoopTurn { events, devices_generation }
+    }
+
+    /// An event loop that drives takes events now, so it is alive.
+    pub fn loop_is_alive(&self) {
+        self.shared.standby.drove(self.now());
+    }
+
+    /// The event loop will not drive any more: the packet thread does, as from the start.
+    pub fn loop_is_gone(&self) {
+        self.shared.standby.gone();
+        self.shared.parker.wake();
+    }
+
+    /// Whether a device without a descriptor called for the loop (see [`set_loop_ring`](Self::set_loop_ring)) that has not
+    /// driven since.
+    pub fn loop_is_called(&self) -> bool {
+        self.shared.standby.has_call()
+    }
+
+    /// Who is called (on any thread, locks held, must not block) when a device without a descriptor has something for a
+    /// loop that drives. When this returns the previous one does not run and will not be called again.
+    pub fn set_loop_ring(&self, ring: Option<Box<dyn Fn() + Send + Sync>>) {
+        self.shared.standby.set_ring(ring);
+    }
+
+    /// Duplicates of the descriptors that a loop has to poll for reading, and the generation of devices they belong to.
+    ///
+    /// # Errors
+    /// When the system has no descriptor to give.
+    #[cfg(unix)]
+    pub fn loop_descriptors(&self) -> io::Result<(u64, Vec<std::os::fd::OwnedFd>)> {
+        let inner = self.shared.lock_inner();
+        let mut interests = Vec::new();
+        inner.interests(&mut interests);
+        let copies = interests.iter().map(|interest| {
+            // SAFETY: the device that owns the descriptor lives as long as the lock is held.
+            unsafe { std::os::fd::BorrowedFd::borrow_raw(interest.fd) }.try_clone_to_owned()
+        });
+        Ok((inner.devices_generation, copies.collect::<io::Result<_>>()?))
+    }
+
     /// Resets every connection, stops and joins the packet thread, drops the devices. Idempotent; from any thread, but
     /// on the packet thread (in a doorbell) it does not join.
     ///
@@ -244,6 +336,7 @@ impl Shard {
         // Not on the packet thread, where it may be the very one that runs.
         if std::thread::current().id() != self.thread_id {
             self.shared.doorbell.write().unwrap_or_else(PoisonError::into_inner).take();
+            self.shared.standby.set_ring(None);
         }
     }
 
@@ -342,9 +435,10 @@ impl Shared {
 
     /// One turn under the lock, then whoever is concerned is told, then sleep unless more waits; until closed.
     fn packet_loop(&self) {
-        #[cfg(unix)]
-        let (mut interests, mut scratch) = (Vec::new(), Vec::new());
+        let mut sleep = Sleep::default();
         let mut lively_until = Instant::ZERO;
+        let (mut took_over, mut takes_over) = (Instant::ZERO, false);
+        let mut stands_by = false;
         loop {
             let mut told = Told::default();
             let mut inner = self.lock_inner();
@@ -357,8 +451,18 @@ impl Shared {
             }
             let now = self.now();
             inner.asleep_until = Instant::ZERO;
+            inner.stats.take_overs += u64::from(std::mem::take(&mut takes_over));
+            // A device that has no room is waited for here.
+            let stood_by = stands_by;
+            stands_by = !inner.is_blocked() && self.standby.wanted(now, took_over);
+            self.standby.set(stands_by);
             let before = inner.stats.frames_in + inner.stats.frames_out;
-            let more = inner.turn(now, BUDGET);
+            // A full turn at each change of roles: a device without a descriptor may have told the other one.
+            let more = if stands_by && stood_by {
+                inner.turn_standing_by(now, BUDGET)
+            } else {
+                inner.turn(now, BUDGET)
+            };
             let frames = inner.stats.frames_in + inner.stats.frames_out - before;
             if std::mem::take(&mut inner.called) || frames > 0 {
                 lively_until = now + LIVELY;
@@ -375,24 +479,85 @@ impl Shared {
                 inner.asleep_until = wake_at.unwrap_or(Instant::FAR_FUTURE);
                 inner.devices_changed = false;
                 #[cfg(unix)]
-                inner.interests(&mut interests);
+                inner.interests(&mut sleep.interests);
             }
             drop(inner);
             self.deliver(told);
             if more {
                 continue;
             }
-            let timeout = wake_at.map(|at| at.since(self.now()));
-            if timeout == Some(Duration::ZERO) {
-                continue;
+            if stands_by {
+                if self.stand_by(&mut sleep, wake_at) == Next::TakeOver {
+                    (took_over, takes_over) = (self.now(), true);
+                }
+            } else {
+                self.sleep(&mut sleep, wake_at.map(|at| at.since(self.now())));
             }
-            #[cfg(unix)]
-            if !interests.is_empty() {
-                self.parker.poll(&interests, timeout, &mut scratch);
-                continue;
-            }
-            self.parker.park(timeout);
         }
+    }
+
+    /// Sleeps until woken, something comes in, or `timeout` has passed.
+    fn sleep(&self, sleep: &mut Sleep, timeout: Option<Duration>) {
+        if timeout == Some(Duration::ZERO) {
+            return;
+        }
+        #[cfg(unix)]
+        if !sleep.interests.is_empty() {
+            self.parker.poll(&sleep.interests, timeout, &mut sleep.scratch);
+            return;
+        }
+        let _ = sleep;
+        self.parker.park(timeout);
+    }
+
+    /// Sleeps until woken or `wake_at`, while an event loop drives; looks whether it does.
+    fn stand_by(&self, sleep: &mut Sleep, wake_at: Option<Instant>) -> Next {
+        loop {
+            let now = self.now();
+            let left = wake_at.map(|at| at.since(now));
+            if left == Some(Duration::ZERO) {
+                return Next::Turn;
+            }
+            let look_in = match self.standby.look(now) {
+                Look::In(time) => time,
+                Look::Now if self.standby.has_call() || sleep.is_readable() => {
+                    return Next::TakeOver;
+                }
+                Look::Now => PATIENCE,
+                Look::Over => return Next::Turn,
+            };
+            if self.parker.park(Some(left.map_or(look_in, |left| left.min(look_in)))) {
+                return Next::Turn;
+            }
+        }
+    }
+}
+
+/// What follows a time of standing by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// A turn, standing by as before unless the loop was long gone.
+    Turn,
+    /// The loop does not come: the devices are the packet thread's.
+    TakeOver,
+}
+
+/// What the packet thread waits for, and memory to use again.
+#[derive(Default)]
+struct Sleep {
+    #[cfg(unix)]
+    interests: Vec<Interest>,
+    #[cfg(unix)]
+    scratch: Vec<libc::pollfd>,
+}
+
+impl Sleep {
+    /// Whether a frame waits in a device with a descriptor.
+    fn is_readable(&mut self) -> bool {
+        #[cfg(unix)]
+        return is_readable(&self.interests, &mut self.scratch);
+        #[cfg(not(unix))]
+        false
     }
 }
 

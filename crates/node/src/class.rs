@@ -135,8 +135,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
         }),
         method!("info", |js, stack, [id]| info(js, stack, id)),
         method!("stats", |js, stack, []| {
-            let devices = stack.with_shard(|shard| shard.stats()).unwrap_or_default();
-            Ok(OrNull(Some(convert::stats(js, &stack.stats(), devices)?)))
+            Ok(OrNull(Some(convert::stats(js, &stack.stats(), &stack.shard_stats())?)))
         }),
         method!("drain", |js, stack, []| stack.drain(js)),
         method!("slab", |js, stack, [index]| slab(js, stack, index)),
@@ -192,7 +191,10 @@ unsafe extern "C" fn constructor(
     } else {
         caught(|| match sim::host_of(js, options)? {
             Some(host) => Stack::construct_on(js, this, events, doorbell, || Ok(host)),
-            None => Stack::construct(js, this, options::stack(js, options)?, events, doorbell),
+            None => {
+                let drive = options::drive(js, options)?;
+                Stack::construct(js, this, options::stack(js, options)?, drive, events, doorbell)
+            }
         })
         .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "createStack", message)))
     };
@@ -222,7 +224,10 @@ fn remove_interface(stack: &Stack, number: f64) -> Result<i32> {
     let at = interfaces.iter().position(|i| f64::from(i.number) == number);
     let Some(at) = at else { return Ok(Errno::ENODEV.number()) };
     let interface = interfaces.remove(at);
+    // The loop's duplicates of the device's descriptor are not to outlive it.
+    stack.stop_polls();
     let removed = stack.with_shard(|shard| code(shard.remove_device(interface.id)));
+    stack.update_polls();
     Ok(removed.unwrap_or(Errno::ENODEV.number()))
 }
 

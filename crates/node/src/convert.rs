@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use usernet_core::tcp::Info;
 use usernet_core::{NeighborState, Stats, Trace, TraceEvent};
-
 use usernet_manager::ShardStats;
 
 use crate::errno::Errno;
@@ -95,8 +94,8 @@ pub(crate) fn neighbors<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }
 
-/// Counters: the protocols', and those of the devices.
-pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats, devices: ShardStats) -> Result<Value<'s>> {
+/// Counters: the protocols', those of the devices, and who drove.
+pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats, shard: &ShardStats) -> Result<Value<'s>> {
     let object = js.object()?;
     for (name, value) in stats.iter() {
         js.set_key(object, js.string(name)?, js.number(value as f64)?)?;
@@ -105,9 +104,11 @@ pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats, devices: ShardStats) -> Resul
         js,
         object,
         &[
-            (c"tx_blocked", devices.tx_blocked as f64),
-            (c"tx_dropped", devices.tx_dropped as f64),
-            (c"devices_lost", devices.devices_lost as f64),
+            (c"tx_blocked", shard.tx_blocked as f64),
+            (c"tx_dropped", shard.tx_dropped as f64),
+            (c"devices_lost", shard.devices_lost as f64),
+            (c"loop_turns", shard.loop_turns as f64),
+            (c"take_overs", shard.take_overs as f64),
         ],
     )?;
     Ok(object)

@@ -104,7 +104,9 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     config.accept_any = bool(js, options, c"acceptAny")?.unwrap_or(false);
     let watched = Watched::new(Arc::clone(&stack.bell));
     let device = Box::new(WatchedDevice { inner: device, watched: Arc::clone(&watched) });
-    match stack.with_shard(|shard| shard.add_device(device, config)) {
+    let added = stack.with_shard(|shard| shard.add_device(device, config));
+    stack.update_polls();
+    match added {
         Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name, Some(watched)))),
         Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
         None => {

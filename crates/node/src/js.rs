@@ -355,6 +355,27 @@ impl<'s> Js<'s> {
         })
     }
 
+    /// Calls a function from outside JavaScript: ticks and promises run afterwards, as after any callback of the loop. Hold
+    /// no lock and no `RefCell`.
+    pub(crate) fn call_from_loop(self, function: Value<'s>) -> Result<()> {
+        let this = self.global()?;
+        self.make(|env, out| {
+            // SAFETY: scope contract; without an async context of its own the call has that of the loop.
+            unsafe {
+                sys::napi_make_callback(
+                    env,
+                    ptr::null_mut(),
+                    this.raw,
+                    function.raw,
+                    0,
+                    ptr::null(),
+                    out,
+                )
+            }
+        })
+        .map(drop)
+    }
+
     /// A reference, strong when `strong`, else one that does not keep the value alive.
     pub(crate) fn reference(self, value: Value<'s>, strong: bool) -> Result<Reference> {
         let mut raw = ptr::null_mut();

@@ -22,6 +22,8 @@ mod datagrams;
 #[cfg(not(test))]
 mod devices;
 mod errno;
+#[cfg(not(test))]
+mod event_loop;
 mod handles;
 #[cfg(not(test))]
 mod js;

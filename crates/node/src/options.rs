@@ -6,6 +6,7 @@ use std::time::Duration;
 use napi::sys;
 use usernet_core::{Config, UnknownCongestion};
 
+use crate::event_loop::Drive;
 use crate::js::{Failure, Js, Result, Value};
 
 /// A property, if it is there and neither undefined nor null.
@@ -123,4 +124,16 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
         config.socket.pacing = on;
     }
     Ok(config)
+}
+
+/// `NativeStackOptions.drive`.
+pub(crate) fn drive(js: Js<'_>, options: Value<'_>) -> Result<Drive> {
+    match string(js, options, c"drive")?.as_deref() {
+        None | Some("auto") => Ok(Drive::Auto),
+        Some("loop") => Ok(Drive::Loop),
+        Some("thread") => Ok(Drive::Thread),
+        Some(other) => Err(Failure::Value(format!(
+            "The \"options.drive\" argument must be 'auto', 'loop' or 'thread'. Received '{other}'"
+        ))),
+    }
 }

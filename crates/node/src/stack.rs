@@ -1,5 +1,8 @@
 //! One stack of one environment: its life from constructor to teardown, and the drain.
 //!
+//! Who drives: libuv's loop polls the devices and comes to [`turn_on_loop`] while it keeps up, the packet thread otherwise
+//! (`usernet_manager::Shard::drive_from_loop`). JavaScript never runs while the lock is held.
+//!
 //! Everything here runs on the JavaScript thread, except `Bell::ring`. A stack ends in one of three ways, whichever is
 //! first: `shutdownStack()`, the garbage collector finding its object, or the cleanup hook of its environment (worker
 //! terminated, process ending). Each runs [`Stack::teardown`], which joins the packet thread before anything it touches
@@ -16,11 +19,12 @@ use std::sync::Arc;
 
 use napi::sys;
 use usernet_core::{Config, InterfaceId, Stats};
-use usernet_manager::Shard;
+use usernet_manager::{Shard, ShardStats};
 
 use crate::bell::Bell;
 use crate::datagrams::Datagrams;
 use crate::errno::Errno;
+use crate::event_loop::{Drive, EventLoop};
 use crate::js::{Failure, Js, Reference, Result, Value, check};
 use crate::pump::{Kind, Pump, RECORD_SIZE, Records, Stop};
 use crate::sim::{Backend, Core};
@@ -71,6 +75,8 @@ pub(crate) struct Stack {
     /// Gone once closed: its descriptors and memory do not wait for the garbage collector.
     backend: RefCell<Option<Backend>>,
     pub(crate) bell: Arc<Bell>,
+    /// The loop that drives, and the generation of devices that it polls. `None` where the packet thread drives alone.
+    event_loop: RefCell<Option<(EventLoop, u64)>>,
     life: Cell<Life>,
     pump: RefCell<Pump>,
     datagrams: RefCell<Datagrams>,
@@ -89,6 +95,7 @@ pub(crate) struct Stack {
     /// The reference that the cleanup hook has; null when there is no hook.
     hook: Cell<*const Stack>,
     last_stats: RefCell<Option<Stats>>,
+    last_shard_stats: Cell<ShardStats>,
 }
 
 impl Stack {
@@ -97,10 +104,11 @@ impl Stack {
         js: Js<'s>,
         this: Value<'s>,
         config: Config,
+        drive: Drive,
         events: Value<'s>,
         doorbell: Value<'s>,
     ) -> Result<()> {
-        Self::construct_on(js, this, events, doorbell, || {
+        Self::construct_driven(js, this, drive, events, doorbell, || {
             let shard = Shard::new(config).map_err(|error| {
                 Failure::system(
                     Errno::EAGAIN,
@@ -112,10 +120,21 @@ impl Stack {
         })
     }
 
-    /// As `construct`, on whatever runs the core.
+    /// As `construct`, on whatever runs the core, which has its own driver.
     pub(crate) fn construct_on<'s>(
         js: Js<'s>,
         this: Value<'s>,
+        events: Value<'s>,
+        doorbell: Value<'s>,
+        backend: impl FnOnce() -> Result<Backend>,
+    ) -> Result<()> {
+        Self::construct_driven(js, this, Drive::Thread, events, doorbell, backend)
+    }
+
+    fn construct_driven<'s>(
+        js: Js<'s>,
+        this: Value<'s>,
+        drive: Drive,
         events: Value<'s>,
         doorbell: Value<'s>,
         backend: impl FnOnce() -> Result<Backend>,
@@ -135,6 +154,7 @@ impl Stack {
             env: js.env(),
             backend: RefCell::new(Some(backend)),
             bell: Arc::new(Bell::new()),
+            event_loop: RefCell::new(None),
             life: Cell::new(Life::Open),
             pump: RefCell::new(Pump::new()),
             datagrams: RefCell::new(Datagrams::new()),
@@ -148,8 +168,80 @@ impl Stack {
             resting: Cell::new(false),
             hook: Cell::new(ptr::null()),
             last_stats: RefCell::new(None),
+            last_shard_stats: Cell::default(),
         });
-        stack.connect(js, this, events, doorbell).inspect_err(|_| stack.teardown())
+        stack.connect(js, this, events, doorbell).inspect_err(|_| stack.teardown())?;
+        stack.join_loop(js, drive).inspect_err(|_| stack.teardown())
+    }
+
+    /// Has the environment's event loop drive.
+    fn join_loop(self: &Rc<Self>, js: Js<'_>, drive: Drive) -> Result<()> {
+        if drive == Drive::Thread {
+            return Ok(());
+        }
+        match EventLoop::find(js, Rc::downgrade(self)) {
+            Some(found) => {
+                *self.event_loop.borrow_mut() = Some((found, 0));
+                let bell = Arc::clone(&self.bell);
+                self.with_shard(|shard| shard.set_loop_ring(Some(Box::new(move || bell.ring()))));
+                Ok(())
+            }
+            None if drive == Drive::Loop => Err(Failure::system(
+                Errno::ENOTSUP,
+                "createStack",
+                "this runtime has no libuv loop to poll devices on; use drive: 'auto'",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Polls the devices that there are now.
+    pub(crate) fn update_polls(&self) {
+        let mut event_loop = self.event_loop.borrow_mut();
+        let Some((polls, generation)) = &mut *event_loop else { return };
+        #[cfg(unix)]
+        let polled = match self.with_shard(Shard::loop_descriptors) {
+            Some(Ok((now, descriptors))) => {
+                *generation = now;
+                polls.set(descriptors)
+            }
+            // No descriptors left to give: the packet thread has its own.
+            Some(Err(_)) => false,
+            None => return,
+        };
+        #[cfg(not(unix))]
+        let polled = false;
+        if !polled {
+            *event_loop = None;
+            self.with_shard(|shard| {
+                shard.loop_is_gone();
+                shard.set_loop_ring(None);
+            });
+        }
+    }
+
+    /// Polls nothing until `update_polls`.
+    pub(crate) fn stop_polls(&self) {
+        if let Some((polls, _)) = &mut *self.event_loop.borrow_mut() {
+            polls.clear();
+        }
+    }
+
+    /// A turn on the event loop; whether JavaScript should take events now.
+    fn drive(&self) -> bool {
+        if self.life.get() != Life::Open {
+            return false;
+        }
+        let turn = match caught(|| self.with_shard(Shard::drive_from_loop)) {
+            Ok(turn) => turn.unwrap_or_default(),
+            // The shard has marked itself as failed; a drain finds it so.
+            Err(_) => return true,
+        };
+        let polled = self.event_loop.borrow().as_ref().map(|(_, generation)| *generation);
+        if polled.is_some_and(|polled| polled != turn.devices_generation) {
+            self.update_polls();
+        }
+        turn.events
     }
 
     /// The part of construction that Node-API can refuse.
@@ -315,6 +407,11 @@ impl Stack {
         stats.unwrap_or_else(|| self.last_stats.borrow().clone().unwrap_or_default())
     }
 
+    /// Counters of who drove; those of the end once it is closed. Zeros where there is no packet thread.
+    pub(crate) fn shard_stats(&self) -> ShardStats {
+        self.with_shard(Shard::stats).unwrap_or_else(|| self.last_shard_stats.get())
+    }
+
     /// Calls the doorbell: somebody rang. `Err` when it threw.
     pub(crate) fn notify(&self, js: Js<'_>) -> Result<()> {
         if self.life.get() == Life::Closed {
@@ -363,6 +460,14 @@ impl Stack {
         let Some(events) = events else { return Ok(0) };
         let (start, len) = js.int32_array(events)?;
         self.bell.answer();
+        if self.event_loop.borrow().is_some() {
+            // A device without a descriptor may have rung.
+            if self.with_shard(Shard::loop_is_called) == Some(true) {
+                self.drive();
+            } else {
+                self.with_shard(Shard::loop_is_alive);
+            }
+        }
         if start.is_null() || len < RECORD_SIZE {
             // JavaScript transferred its array away.
             return Ok(0);
@@ -486,6 +591,9 @@ impl Stack {
         if self.life.replace(Life::Closed) == Life::Closed {
             return;
         }
+        self.last_shard_stats.set(self.shard_stats());
+        // The loop lets go of the devices before they are closed.
+        self.event_loop.take();
         if let Some(Backend::Shard(shard)) = self.backend.take() {
             let closed = caught(move || {
                 shard.set_doorbell(None);
@@ -525,6 +633,36 @@ impl Stack {
             }
         }
     }
+}
+
+/// The event loop found a descriptor readable: drives, and lets JavaScript take what came of it in the same turn.
+///
+/// # Safety
+/// On the thread of `env`, which is alive, called by its event loop.
+pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
+    stack.in_a_row.set((0, 0));
+    if !stack.drive() || stack.is_deferred() {
+        // While a turn of the loop is waited for, JavaScript has enough to do.
+        return;
+    }
+    let mut scope = ptr::null_mut();
+    // SAFETY: the caller's contract.
+    if check(unsafe { sys::napi_open_handle_scope(env, &raw mut scope) }).is_err() {
+        return;
+    }
+    // SAFETY: this is the environment's thread, and the scope is closed below only.
+    let js = unsafe { Js::from_raw(env) };
+    let doorbell = match &*stack.objects.borrow() {
+        Some(objects) => js.deref(&objects.doorbell),
+        None => None,
+    };
+    if let Some(doorbell) = doorbell
+        && js.call_from_loop(doorbell).is_err()
+    {
+        js.raise_uncaught();
+    }
+    // SAFETY: opened above, on this thread; nothing made in it is used any more.
+    unsafe { sys::napi_close_handle_scope(env, scope) };
 }
 
 /// Runs `f`; what a panic in it says.

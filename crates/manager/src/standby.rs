@@ -1,0 +1,195 @@
+//! Who drives a shard: the packet thread, or an event loop that polls the devices itself while the packet thread stands
+//! by.
+//!
+//! A loop that drives says so each time it does ([`Standby::drove`]). While it keeps up, the packet thread leaves the
+//! devices alone: it runs timers, and looks once a millisecond whether a frame has waited since the loop last drove. If
+//! one has, the loop is busy, and the packet thread takes over until the loop drives again. When the loop has had
+//! nothing to do for a while the packet thread stops looking and sleeps in poll(2) as if there were no loop, so that an
+//! idle stack wakes nobody.
+//!
+//! There is no message either way: both read frames under the shard's lock, so a frame is handled once and in order
+//! whoever is first, and the worst that a wrong guess costs is a wake-up.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use usernet_core::Instant;
+use usernet_device::Wake;
+
+use crate::park::Parker;
+
+/// For so long a frame may wait for the loop.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
+
+/// For so long after the loop last drove the packet thread looks for it every [`PATIENCE`].
+const ATTENTIVE: Duration = Duration::from_millis(100);
+
+/// What rings for a loop.
+type Ring = Box<dyn Fn() + Send + Sync>;
+
+/// What the loop and the packet thread know of one another.
+#[derive(Default)]
+pub(crate) struct Standby {
+    /// When the loop last drove, nanoseconds of the shard's clock; 0 when no loop ever did.
+    drove: AtomicU64,
+    /// The packet thread leaves the devices alone.
+    stands_by: AtomicBool,
+    /// A device without a descriptor has something for the loop, which was rung for.
+    called: AtomicBool,
+    /// Set once, by a loop that means to drive.
+    ring: RwLock<Option<Ring>>,
+}
+
+/// What the packet thread does after its turn, as long as it stands by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The loop was there a moment ago: look again in so long.
+    In(Duration),
+    /// It was not: is anything waiting?
+    Now,
+    /// It has not been there for so long that looking costs more than it is worth.
+    Over,
+}
+
+impl Standby {
+    /// A loop drives, or takes events: it is alive.
+    pub(crate) fn drove(&self, now: Instant) {
+        let nanos = now.since(Instant::ZERO).as_nanos();
+        self.drove.store(u64::try_from(nanos).unwrap_or(u64::MAX).max(1), Ordering::Release);
+    }
+
+    /// No loop drives any more.
+    pub(crate) fn gone(&self) {
+        self.drove.store(0, Ordering::Release);
+    }
+
+    /// When the loop last drove.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        let nanos = self.drove.load(Ordering::Acquire);
+        (nanos > 0).then(|| Instant::ZERO + Duration::from_nanos(nanos))
+    }
+
+    /// Whether the packet thread should stand by, if it took over at `took_over` last.
+    pub(crate) fn wanted(&self, now: Instant, took_over: Instant) -> bool {
+        self.last().is_some_and(|last| last > took_over && now.since(last) < ATTENTIVE)
+    }
+
+    /// What the packet thread does now.
+    pub(crate) fn look(&self, now: Instant) -> Look {
+        let since = self.last().map_or(Duration::MAX, |last| now.since(last));
+        if since < PATIENCE {
+            Look::In(PATIENCE.saturating_sub(since))
+        } else if since < ATTENTIVE {
+            Look::Now
+        } else {
+            Look::Over
+        }
+    }
+
+    /// The packet thread stands by from here on, or no longer. After the latter it has to look at every device once.
+    pub(crate) fn set(&self, stands_by: bool) {
+        // SeqCst with the load in `wake`: a waker that finds it standing by has made its frame visible before, and one
+        // that comes later wakes the thread.
+        self.stands_by.store(stands_by, Ordering::SeqCst);
+    }
+
+    /// Whether a device called for the loop since the last time.
+    pub(crate) fn take_call(&self) -> bool {
+        self.called.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether a device's call waits for the loop.
+    pub(crate) fn has_call(&self) -> bool {
+        self.called.load(Ordering::Acquire)
+    }
+
+    /// Calls for the loop; whether there is one to call.
+    pub(crate) fn call(&self) -> bool {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(ring) = &*ring else { return false };
+        self.called.store(true, Ordering::Release);
+        ring();
+        true
+    }
+
+    /// Who is rung when a device without a descriptor has something while the packet thread stands by.
+    pub(crate) fn set_ring(&self, ring: Option<Ring>) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+    }
+}
+
+/// What devices call: wakes whoever drives.
+pub(crate) struct DriverWaker {
+    pub(crate) parker: Arc<Parker>,
+    pub(crate) standby: Arc<Standby>,
+}
+
+impl Wake for DriverWaker {
+    fn wake(&self) {
+        let stands_by = self.standby.stands_by.load(Ordering::SeqCst);
+        if !stands_by || !self.standby.call() {
+            self.parker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    fn at(micros: u64) -> Instant {
+        Instant::ZERO + Duration::from_micros(micros)
+    }
+
+    #[test]
+    fn the_thread_stands_by_while_the_loop_drives_and_for_a_while_after() {
+        let standby = Standby::default();
+        assert!(!standby.wanted(at(10), Instant::ZERO), "no loop ever drove");
+        assert_eq!(standby.look(at(10)), Look::Over);
+        standby.drove(at(1000));
+        assert!(standby.wanted(at(1500), Instant::ZERO));
+        assert_eq!(standby.look(at(1400)), Look::In(Duration::from_micros(600)));
+        assert_eq!(standby.look(at(2000)), Look::Now);
+        assert!(!standby.wanted(at(2000 + 100_000), Instant::ZERO));
+        assert_eq!(standby.look(at(2000 + 100_000)), Look::Over);
+    }
+
+    #[test]
+    fn after_a_take_over_the_loop_has_to_drive_first() {
+        let standby = Standby::default();
+        standby.drove(at(1000));
+        assert!(!standby.wanted(at(2100), at(2100)));
+        standby.drove(at(3000));
+        assert!(standby.wanted(at(3001), at(2100)));
+    }
+
+    #[test]
+    fn devices_call_the_loop_while_the_thread_stands_by_and_the_thread_otherwise() {
+        let parker = Arc::new(Parker::new().unwrap());
+        parker.adopt();
+        let standby = Arc::new(Standby::default());
+        let waker = DriverWaker { parker: parker.clone(), standby: standby.clone() };
+        let rings = Arc::new(AtomicUsize::new(0));
+        waker.wake();
+        assert!(!standby.take_call());
+        standby.set(true);
+        waker.wake();
+        assert!(!standby.has_call(), "nobody to ring: the thread is woken");
+        standby.set_ring(Some(Box::new({
+            let rings = rings.clone();
+            move || {
+                rings.fetch_add(1, Ordering::SeqCst);
+            }
+        })));
+        waker.wake();
+        assert_eq!((standby.has_call(), rings.load(Ordering::SeqCst)), (true, 1));
+        assert!(standby.take_call() && !standby.take_call());
+        standby.set(false);
+        waker.wake();
+        assert_eq!((standby.has_call(), rings.load(Ordering::SeqCst)), (false, 1));
+        // A wake-up is kept: this does not sleep.
+        parker.park(Some(Duration::from_secs(3600)));
+    }
+}
