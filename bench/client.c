@@ -1,0 +1,214 @@
+// The client of the benchmark: one thread, epoll, the kernel's sockets; the same program for every server, and cheap
+// enough not to be what is measured.
+//   client <measure> <host> <bytes> <seconds>
+// Measures: download, upload, rtt <connections> <depth>, connect, http <connections>, idle <connections>.
+// Prints one JSON line: value (Gbit/s, or per second), and percentiles in microseconds where they mean something.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PING = 64, MAX_SAMPLES = 1 << 22 };
+
+static const char *host;
+static char buffer[1 << 20];
+static float *samples;
+static size_t sample_count;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void fail(const char *what) {
+  perror(what);
+  exit(1);
+}
+
+static int open_socket(int port, int nonblocking) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0);
+  if (fd < 0) fail("socket");
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  // The kernel's default may be another one here than elsewhere.
+  setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+  if (inet_pton(AF_INET, host, &to.sin_addr) != 1) fail(host);
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) fail("connect");
+  return fd;
+}
+
+static void write_all(int fd, const void *data, size_t length) {
+  for (const char *at = data; length > 0;) {
+    ssize_t n = write(fd, at, length);
+    if (n <= 0) fail("write");
+    at += n;
+    length -= n;
+  }
+}
+
+static void download(uint64_t bytes) {
+  int fd = open_socket(1, 0);
+  uint64_t request = htobe64(bytes), got = 0;
+  double begin = now();
+  write_all(fd, &request, 8);
+  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0;) got += n;
+  if (got != bytes) fail("download: not all came");
+  printf("{\"value\":%f}\n", bytes * 8 / (now() - begin) / 1e9);
+}
+
+static void upload(uint64_t bytes) {
+  int fd = open_socket(2, 0);
+  double begin = now();
+  for (uint64_t left = bytes; left > 0;) {
+    size_t part = left < 256 << 10 ? left : 256 << 10;
+    write_all(fd, buffer, part);
+    left -= part;
+  }
+  shutdown(fd, SHUT_WR);
+  if (read(fd, buffer, 1) != 1) fail("upload: no answer");
+  printf("{\"value\":%f}\n", bytes * 8 / (now() - begin) / 1e9);
+}
+
+static int ascending(const void *a, const void *b) {
+  float x = *(const float *)a, y = *(const float *)b;
+  return (x > y) - (x < y);
+}
+
+static void sample(double seconds) {
+  if (sample_count < MAX_SAMPLES) samples[sample_count++] = seconds * 1e6;
+}
+
+static void report(double count, double took) {
+  qsort(samples, sample_count, sizeof *samples, ascending);
+  float p50 = sample_count ? samples[sample_count / 2] : 0;
+  float p99 = sample_count ? samples[(size_t)(sample_count * 0.99)] : 0;
+  printf("{\"value\":%f,\"p50\":%f,\"p99\":%f}\n", count / took, p50, p99);
+}
+
+// Sends `request` on each connection, `depth` of them on their way at a time, and waits for `answer` bytes for each.
+static void exchange(int port, int connections, int depth, const char *request, size_t length, size_t answer,
+                     double seconds) {
+  struct connection {
+    int fd;
+    size_t got;
+    double sent;
+  } *all = calloc(connections, sizeof *all);
+  int epoll = epoll_create1(0);
+  char *requests = malloc(length * depth);
+  for (int i = 0; i < depth; i++) memcpy(requests + i * length, request, length);
+  for (int i = 0; i < connections; i++) {
+    all[i].fd = open_socket(port, 0);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, all[i].fd, &event);
+  }
+  double begin = now(), at = begin;
+  for (int i = 0; i < connections; i++) {
+    all[i].sent = now();
+    write_all(all[i].fd, requests, length * depth);
+  }
+  uint64_t count = 0;
+  struct epoll_event events[256];
+  while (at - begin < seconds) {
+    int n = epoll_wait(epoll, events, 256, 1000);
+    for (int i = 0; i < n; i++) {
+      struct connection *c = events[i].data.ptr;
+      ssize_t got = read(c->fd, buffer, 65536);
+      if (got <= 0) fail("exchange: the peer ended");
+      c->got += got;
+      size_t answers = c->got / answer;
+      if (answers == 0) continue;
+      c->got %= answer;
+      at = now();
+      sample(at - c->sent);
+      count += answers;
+      c->sent = at;
+      write_all(c->fd, requests, length * answers);
+    }
+    if (n == 0) at = now();
+  }
+  report(count, at - begin);
+}
+
+// Connects, reads one byte, resets; 16 at a time.
+static void connections(double seconds) {
+  enum { TOGETHER = 16 };
+  int epoll = epoll_create1(0);
+  double begin = now();
+  uint64_t count = 0;
+  for (int i = 0; i < TOGETHER; i++) {
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = open_socket(4, 1)};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
+  }
+  struct epoll_event events[TOGETHER];
+  while (now() - begin < seconds) {
+    int n = epoll_wait(epoll, events, TOGETHER, 1000);
+    for (int i = 0; i < n; i++) {
+      int fd = events[i].data.fd;
+      if (read(fd, buffer, 16) != 1) fail("connect: no byte");
+      struct linger reset = {.l_onoff = 1, .l_linger = 0};
+      setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      close(fd);
+      count++;
+      struct epoll_event event = {.events = EPOLLIN, .data.fd = open_socket(4, 1)};
+      epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
+    }
+  }
+  printf("{\"value\":%f}\n", count / (now() - begin));
+}
+
+// Opens connections, says so, and holds them until its standard input ends.
+static void idle(int connections) {
+  for (int i = 0; i < connections; i++) open_socket(3, 0);
+  printf("{\"value\":%d}\n", connections);
+  fflush(stdout);
+  while (read(0, buffer, 1) > 0);
+}
+
+// Length of one HTTP answer: a request is sent and what comes in the next moment is it.
+static size_t probe(int port, const char *request) {
+  int fd = open_socket(port, 0);
+  write_all(fd, request, strlen(request));
+  size_t length = 0;
+  for (;;) {
+    ssize_t n = read(fd, buffer + length, 65536);
+    if (n <= 0) fail("http: no answer");
+    length += n;
+    char *end = memmem(buffer, length, "\r\n\r\n", 4), *field = strcasestr(buffer, "content-length: ");
+    if (end && field && length >= (size_t)(end - buffer) + 4 + atoi(field + 16)) break;
+  }
+  close(fd);
+  return length;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 5) return 2;
+  const char *measure = argv[1];
+  host = argv[2];
+  uint64_t bytes = strtoull(argv[3], 0, 10);
+  double seconds = atof(argv[4]);
+  samples = malloc(MAX_SAMPLES * sizeof *samples);
+  char ping[PING];
+  memset(ping, 'p', PING);
+  if (!strcmp(measure, "download")) download(bytes);
+  else if (!strcmp(measure, "upload")) upload(bytes);
+  else if (!strcmp(measure, "rtt1")) exchange(3, 1, 1, ping, PING, PING, seconds);
+  else if (!strcmp(measure, "rtt64")) exchange(3, 64, 1, ping, PING, PING, seconds);
+  else if (!strcmp(measure, "deep64")) exchange(3, 64, 16, ping, PING, PING, seconds);
+  else if (!strcmp(measure, "connect")) connections(seconds);
+  else if (!strcmp(measure, "http64")) {
+    const char *get = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
+    exchange(80, 64, 1, get, strlen(get), probe(80, get), seconds);
+  } else if (!strcmp(measure, "idle")) idle((int)bytes);
+  else return 2;
+  return 0;
+}
