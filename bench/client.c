@@ -2,7 +2,7 @@
 // enough not to be what is measured.
 //   client <measure> <host> <bytes> <seconds>
 // Measures: download, upload, rtt <connections> <depth>, connect, http <connections>, idle <connections>.
-// Prints one JSON line: value (Gbit/s, or per second), and percentiles in microseconds where they mean something.
+// Prints one JSON line: value (Gbit/s, or per second), count, and percentiles in microseconds where they mean something.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -92,7 +92,7 @@ static void report(double count, double took) {
   qsort(samples, sample_count, sizeof *samples, ascending);
   float p50 = sample_count ? samples[sample_count / 2] : 0;
   float p99 = sample_count ? samples[(size_t)(sample_count * 0.99)] : 0;
-  printf("{\"value\":%f,\"p50\":%f,\"p99\":%f}\n", count / took, p50, p99);
+  printf("{\"value\":%f,\"count\":%.0f,\"p50\":%f,\"p99\":%f}\n", count / took, count, p50, p99);
 }
 
 // Sends `request` on each connection, `depth` of them on their way at a time, and waits for `answer` bytes for each.
@@ -163,7 +163,7 @@ static void connections(double seconds) {
       epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
     }
   }
-  printf("{\"value\":%f}\n", count / (now() - begin));
+  printf("{\"value\":%f,\"count\":%ju}\n", count / (now() - begin), (uintmax_t)count);
 }
 
 // Opens connections, says so, and holds them until its standard input ends.

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // `npm run bench`: usernet over a TUN beside Node's own `net` over a veth pair between two namespaces, with the same client
-// program over the kernel, in one run, as ratios. Seconds of one machine mean nothing elsewhere; ratios say more.
-//   npm run bench                        every measure, 5 rounds of each side, alternating
+// program (client.c) over the kernel, in one run, as ratios. Seconds of one machine mean nothing elsewhere; ratios say more.
+//   npm run bench                        every measure, 7 rounds of each side, alternating
 //   npm run bench -- --rounds 3 --measure download,rtt1 --bytes 268435456 --seconds 1
-// Prints a table, and writes bench/out/<time>.json. USERNET_NO_BUILD=1 measures what is already built.
+// Prints a table, and writes bench/out/<time>.json and .svg. USERNET_NO_BUILD=1 measures what is already built.
 
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import netns from '../scripts/netns.cjs';
@@ -19,6 +20,10 @@ if (process.env.USERNET_NO_BUILD !== '1') {
 if (process.platform === 'linux') ensurePrograms({ ip: 'iproute2', unshare: 'util-linux' }, 'the benchmarks');
 const why = netns.whyNoTun();
 if (why !== null) fail(`the benchmarks need a TUN in a namespace, and ${why.missing}. To grant it: ${why.remedy}`);
+
+// Rust links with a C compiler, so there is one where this is built.
+mkdirSync(path.join(root, 'target'), { recursive: true });
+must('cc', ['-O2', '-o', path.join(root, 'target', 'bench-client'), path.join(root, 'bench', 'client.c')]);
 
 const inner = [process.execPath, path.join(root, 'bench', 'rounds.mjs'), ...process.argv.slice(2)];
 const result = spawnSync('unshare', [...netns.unshareArgs(), ...inner], { cwd: root, stdio: 'inherit' });

@@ -1,12 +1,15 @@
-// The server of the benchmark, the same program on both sides: over usernet on a TUN (`usernet`), or over Node's own `net`
+// The server of the benchmark, the same program on every side: over usernet on a TUN (`usernet`), or over Node's own `net`
 // in a namespace of its own (`kernel`).
-//   port 1  sends as many bytes as the first 8 (big endian) say, then ends
-//   port 2  reads to the end, answers one byte
-//   port 3  echoes
-//   port 4  sends one byte and ends
+//   port 1   sends as many bytes as the first 8 (big endian) say, then ends
+//   port 2   reads to the end, answers one byte
+//   port 3   echoes
+//   port 4   sends one byte
+//   port 80  node:http, plain text, keep-alive
+// Asked for 'usage' by its parent, it answers with its CPU time (s) and resident memory (bytes).
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import kernelHttp from 'node:http';
 import kernelNet from 'node:net';
 import process from 'node:process';
 
@@ -14,6 +17,7 @@ const kind = process.argv[2];
 const CHUNK = Buffer.alloc(256 << 10, 'usernet ');
 
 let net = kernelNet;
+let http = kernelHttp;
 let close = async () => {};
 if (kind === 'usernet') {
   const { createStack, tun } = await import('usernet');
@@ -21,8 +25,10 @@ if (kind === 'usernet') {
     interfaces: [{ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] }],
     // A kernel forgets a TIME-WAIT when the peer comes again with a later sequence number; so do we. Kept short all the same.
     timeWait: 1000,
+    maxConnections: 200_000,
   });
   net = stack.net;
+  http = stack.http;
   close = () => stack.close();
 }
 
@@ -47,7 +53,7 @@ const handlers = {
     socket.on('end', () => socket.end());
   },
   4: (socket) => {
-    socket.end('k');
+    socket.write('k');
     socket.resume();
   },
 };
@@ -58,11 +64,26 @@ const servers = Object.entries(handlers).map(([port, handler]) =>
       socket.on('error', () => {});
       Promise.resolve(handler(socket)).catch(() => socket.destroy());
     })
-    .listen({ port: Number(port), backlog: 1024 }),
+    .listen({ port: Number(port), host: '0.0.0.0', backlog: 1024 }),
+);
+const body = 'Hello, world!';
+servers.push(
+  http
+    .createServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain', 'content-length': body.length });
+      response.end(body);
+    })
+    .listen({ port: 80, host: '0.0.0.0' }),
 );
 await Promise.all(servers.map((server) => server.listening || once(server, 'listening')));
 process.send('listening');
-process.on('message', () => {
+process.on('message', (message) => {
+  if (message === 'usage') {
+    globalThis.gc?.();
+    const { user, system } = process.cpuUsage();
+    process.send({ cpu: (user + system) / 1e6, rss: process.memoryUsage.rss() });
+    return;
+  }
   // Our end of the veth pair has been moved in here.
   execFileSync('ip', ['address', 'add', '198.18.2.2/24', 'dev', 've1']);
   execFileSync('ip', ['link', 'set', 've1', 'up']);
