@@ -489,6 +489,12 @@ export interface StackOptions {
    * queueing discipline. Default false; `bbr` paces whatever this says.
    */
   pacing?: boolean;
+  /**
+   * Which thread handles packets. `loop`: the event loop while it keeps up, which is fastest, and the stack's own thread
+   * within a millisecond when JavaScript is busy; throws where the runtime has no libuv loop. `thread`: the stack's own
+   * thread alone. Default `auto`: `loop` where that can be had. The environment variable `USERNET_DRIVE` sets the default.
+   */
+  drive?: "auto" | "loop" | "thread";
 }
 declare const CONGESTION_CONTROLS: readonly [
   "cubic",
