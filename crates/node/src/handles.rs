@@ -130,6 +130,18 @@ impl<K: Key, T> Table<K, T> {
         }
     }
 
+    /// The handle of an older key in the place of `key`: what it stood for is gone in the core.
+    pub(crate) fn predecessor(&self, key: K) -> Option<Handle> {
+        let index = *self.by_key.get(key_index(key))?;
+        let slot = self.slots.get(index as usize)?;
+        match &slot.entry {
+            Some((k, _)) if *k != key && key_index(*k) == key_index(key) => {
+                Some(Handle { index, generation: slot.generation })
+            }
+            _ => None,
+        }
+    }
+
     /// The handle of a core's key.
     pub(crate) fn find(&self, key: K) -> Option<Handle> {
         let index = *self.by_key.get(key_index(key))?;

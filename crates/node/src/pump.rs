@@ -242,6 +242,14 @@ impl Pump {
 
     /// A connection that was begun.
     pub(crate) fn add_socket(&mut self, id: SocketId) -> Handle {
+        // The core uses the slot of a dead connection again at once, while the last event of the old one may still
+        // wait, and would not be found to be its any more. So it is told now.
+        if let Some(old) = self.sockets.predecessor(id)
+            && let Some((_, socket)) = self.sockets.get(old)
+        {
+            socket.flags |= Flags::CLOSED;
+            self.enqueue(old);
+        }
         self.sockets.insert(id, Socket { flags: Flags::empty(), errno: 0 })
     }
 

@@ -398,6 +398,21 @@ fn reset_tells_closed_alone_and_late_events_meet_nobody() {
 }
 
 #[test]
+fn a_closed_socket_is_told_although_the_core_used_its_slot_again() {
+    let mut b = Bench::new();
+    let (id, number) = b.socket();
+    b.pump.set_shut(number);
+    b.pump.release(number, true, false);
+    // Its last event waits in the core while the slot is given to another.
+    b.fake.ready(id, Ready::FLUSHED | Ready::CLOSED);
+    b.keys.remove(id);
+    let (_, next) = b.socket();
+    assert_eq!(b.kinds(), [FLUSHED, CLOSED]);
+    assert_eq!(b.pump.sockets(), 1);
+    assert!(b.pump.socket(next).is_some());
+}
+
+#[test]
 fn closing_what_failed_meanwhile_is_closed_at_once() {
     let mut b = Bench::new();
     let (id, number) = b.socket();
