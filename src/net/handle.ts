@@ -4,6 +4,7 @@ import { isIPv6 } from 'node:net';
 import { EBADF, EINVAL, ENETUNREACH, ENOTCONN, EPIPE, errnoOf } from '../errors';
 import { type NativeAddress, type NativeInfo, RecordKind } from '../native';
 import type { ListenerSink, Reactor, SocketSink } from '../reactor';
+import { PortGroup } from './port-group';
 
 const ECONNABORTED = errnoOf('ECONNABORTED');
 const ECONNREFUSED = errnoOf('ECONNREFUSED');
@@ -488,30 +489,43 @@ export class ServerHandle extends AsyncResource implements ListenerSink {
   readonly #reactor: Reactor;
   readonly #id: number;
   readonly #mapped: boolean;
+  /** Those it shares its port with. */
+  readonly #group: PortGroup | null;
   #closed = false;
   #refed = true;
   #active = false;
 
-  private constructor(reactor: Reactor, id: number, mapped: boolean) {
+  private constructor(reactor: Reactor, id: number, mapped: boolean, group: PortGroup | null) {
     super('USERNETTCPSERVER', { requireManualDestroy: true });
     this.#mapped = mapped;
     this.#reactor = reactor;
     this.#id = id;
-    reactor.addListener(id, this);
+    this.#group = group;
+    if (group === null) reactor.addListener(id, this);
+    else group.add(this);
     this.#update();
   }
 
-  /** Listens, or returns the negative errno of why not. */
+  /** Listens, or returns the negative errno of why not. With `reusePort`, beside others that do so too. */
   static listen(
     reactor: Reactor,
     address: string,
     port: number,
     backlog: number,
     ipv6Only: boolean,
+    reusePort = false,
   ): ServerHandle | number {
     if (reactor.closed) return errnoOf('ENETDOWN');
-    const id = reactor.native.listen(MAPPED.exec(address)?.[1] ?? address, port, backlog, ipv6Only && isIPv6(address));
-    return id < 0 ? id : new ServerHandle(reactor, id, isIPv6(address) && !ipv6Only);
+    const at = MAPPED.exec(address)?.[1] ?? address;
+    const only = ipv6Only && isIPv6(address);
+    const mapped = isIPv6(address) && !ipv6Only;
+    const listen = (): number => reactor.native.listen(at, port, backlog, only);
+    if (reusePort) {
+      const group = PortGroup.join(reactor, only ? `${at} only` : at, port, listen);
+      return typeof group === 'number' ? group : new ServerHandle(reactor, group.id, mapped, group);
+    }
+    const id = listen();
+    return id < 0 ? id : new ServerHandle(reactor, id, mapped, null);
   }
 
   get fd(): number {
@@ -544,8 +558,12 @@ export class ServerHandle extends AsyncResource implements ListenerSink {
   close(done?: () => void): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#reactor.removeListener(this.#id);
-    if (!this.#reactor.closed) this.#reactor.native.closeListener(this.#id);
+    if (this.#group !== null) {
+      this.#group.remove(this);
+    } else {
+      this.#reactor.removeListener(this.#id);
+      if (!this.#reactor.closed) this.#reactor.native.closeListener(this.#id);
+    }
     this.#update();
     this.#reactor.defer(this, () => {
       done?.();

@@ -41,7 +41,10 @@ export interface ListenOptions {
   exclusive?: boolean | undefined;
   /** Whether `::` leaves IPv4 alone. */
   ipv6Only?: boolean | undefined;
-  /** Whether several servers may listen on the address and port and share the connections. */
+  /**
+   * Whether several servers may listen on the address and port, each of them with this option; a hash of its peer's
+   * address and port says whose a connection is. Node has it since 22.12; here it works on every version.
+   */
   reusePort?: boolean | undefined;
   /** Closes the server when aborted. */
   signal?: AbortSignal | undefined;
@@ -50,6 +53,8 @@ export interface ListenOptions {
 const DEFAULT_BACKLOG = 511;
 /** libuv's UV_TCP_IPV6ONLY, as Node hands it to `_listen2`. */
 const IPV6_ONLY = 1;
+/** libuv's UV_TCP_REUSEPORT. */
+const REUSE_PORT = 2;
 const serverSocketChannel = channel('net.server.socket');
 const listenChannel: ReturnType<typeof tracingChannel> | undefined = tracingChannel?.('net.server.listen');
 
@@ -112,9 +117,9 @@ export class ServerImpl extends EventEmitter {
     if (typeof options.port === 'number' || typeof options.port === 'string') {
       const port = validatePort(options.port, 'options.port');
       const backlog = (options.backlog as number) || backlogArg || DEFAULT_BACKLOG;
-      const ipv6Only = options.ipv6Only === true;
-      if (options.host) this.#lookupAndListen(port, options.host as string, backlog, ipv6Only);
-      else this._listen2(null, port, 4, backlog, undefined, ipv6Only ? IPV6_ONLY : 0);
+      const flags = (options.ipv6Only === true ? IPV6_ONLY : 0) | (options.reusePort === true ? REUSE_PORT : 0);
+      if (options.host) this.#lookupAndListen(port, options.host as string, backlog, flags);
+      else this._listen2(null, port, 4, backlog, undefined, flags);
       return this;
     }
     if (typeof options.path === 'string' && options.path) {
@@ -131,14 +136,14 @@ export class ServerImpl extends EventEmitter {
     listenOn(this, this[kNet], address, port, addressType, backlog, flags);
   }
 
-  #lookupAndListen(port: number, host: string, backlog: number, ipv6Only: boolean): void {
+  #lookupAndListen(port: number, host: string, backlog: number, flags: number): void {
     const listeningId = this._listeningId;
     // `dns.lookup` is looked up now, so that what a program or a test put in its place is used.
     const lookup = this[kNet].lookup ?? dns.lookup;
     lookup(host, {}, (error, address, family) => {
       if (listeningId !== this._listeningId) return;
       if (error) this.emit('error', error);
-      else this._listen2(address, port, address ? family : 4, backlog, undefined, ipv6Only ? IPV6_ONLY : 0);
+      else this._listen2(address, port, address ? family : 4, backlog, undefined, flags);
     });
   }
 
@@ -232,7 +237,8 @@ export function listenOn(
   const place = address || '::';
   const family = address ? addressType : 6;
   const ipv6Only = (flags & IPV6_ONLY) !== 0;
-  const handle = ServerHandle.listen(net.reactor, place, port, backlog || DEFAULT_BACKLOG, ipv6Only);
+  const reusePort = (flags & REUSE_PORT) !== 0;
+  const handle = ServerHandle.listen(net.reactor, place, port, backlog || DEFAULT_BACKLOG, ipv6Only, reusePort);
   if (typeof handle === 'number') {
     const error = uvExceptionWithHostPort(handle, 'listen', place, port);
     if (listenChannel?.hasSubscribers) listenChannel.error.publish({ server, error });
