@@ -138,7 +138,10 @@ export interface ListenOptions {
   exclusive?: boolean | undefined;
   /** Whether `::` leaves IPv4 alone. */
   ipv6Only?: boolean | undefined;
-  /** Whether several servers may listen on the address and port and share the connections. */
+  /**
+   * Whether several servers may listen on the address and port, each of them with this option; a hash of its peer's
+   * address and port says whose a connection is. Node has it since 22.12; here it works on every version.
+   */
   reusePort?: boolean | undefined;
   /** Closes the server when aborted. */
   signal?: AbortSignal | undefined;

@@ -329,8 +329,8 @@ declare class ServerHandle extends AsyncResource implements ListenerSink {
   /** Called for each connection, in the listener's async context. `this` is the handle. */
   onconnection: ((this: ServerHandle, errno: number, handle: SocketHandle) => void) | null;
   private constructor();
-  /** Listens, or returns the negative errno of why not. */
-  static listen(reactor: Reactor, address: string, port: number, backlog: number, ipv6Only: boolean): ServerHandle | number;
+  /** Listens, or returns the negative errno of why not. With `reusePort`, beside others that do so too. */
+  static listen(reactor: Reactor, address: string, port: number, backlog: number, ipv6Only: boolean, reusePort?: boolean): ServerHandle | number;
   get fd(): number;
   getAsyncId(): number;
   getsockname(out: AddressOut): number;

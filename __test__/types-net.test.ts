@@ -58,8 +58,8 @@ takes<NonNullable<RequestInit['dispatcher']>>(() => some<ReturnType<Stack['dispa
 takes<Dispatcher>(() => some<ReturnType<Stack['dispatcher']>>());
 
 test('every name that node:net has is in usernet/net, with the same kind of value', () => {
-  // Of Node's internals: the first makes handles of the kernel, the second is for Windows.
-  const internal = ['_createServerHandle', '_setSimultaneousAccepts', 'default'];
+  // Node's internals (handles of the kernel, Windows), and Node 24's sockets that the kernel has bound.
+  const internal = ['_createServerHandle', '_setSimultaneousAccepts', 'BoundSocket', 'default'];
   const names = Object.keys(realNet).filter((name) => !internal.includes(name));
   const kinds = (module: object): object =>
     Object.fromEntries(names.map((name) => [name, typeof (module as Record<string, unknown>)[name]]));

@@ -75,7 +75,10 @@ function isSecure(options: Request): boolean {
 /** Makes an agent over `net`, for requests of either protocol. */
 export function createAgent(net: Net, options?: Options): StackAgent {
   const { http, https } = agentsOf(net);
-  const agent = new https(options) as unknown as { createConnection: CreateConnection };
+  const agent = new https(options) as unknown as { createConnection: CreateConnection; options: Request };
+  // Node 22 and later note them here for every request.
+  delete agent.options.protocol;
+  delete agent.options.defaultPort;
   const plain = (http.prototype as unknown as typeof agent).createConnection;
   const secure = (https.prototype as unknown as typeof agent).createConnection;
   Object.defineProperties(agent, {
