@@ -1,5 +1,4 @@
 // The programs that tests and demos need, and how to get them: types of programs.cjs.
-// Types of programs.cjs.
 
 /** The path of a program, or null where it is not installed. */
 export function findProgram(name: string): string | null;
