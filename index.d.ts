@@ -90,6 +90,8 @@ export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd">
   keepAlive?: boolean;
   /** Idle time before the first probe, ms. 0 keeps the stack's default. */
   keepAliveInitialDelay?: number;
+  /** How long written data may stay unacknowledged before the connection is given up (RFC 5482), ms. 0: the stack's. */
+  userTimeout?: number;
   /** Bytes each side buffers before it says stop. */
   highWaterMark?: number;
   /** Addresses that must not be connected to. */
@@ -98,6 +100,17 @@ export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd">
   typeOfService?: number;
   /** The congestion control. Default: the stack's. */
   congestion?: CongestionControl;
+}
+/** What `setKeepAlive` takes as an object (RFC 9293 section 3.8.4). */
+export interface KeepAliveOptions {
+  /** Whether an idle connection is probed. Default false. */
+  enable?: boolean;
+  /** Idle time before the first probe, ms. Default 2 hours. */
+  initialDelay?: number;
+  /** Time between probes, ms. Default 75 seconds. */
+  interval?: number;
+  /** Unanswered probes before the connection is given up, 1-255. Default 9. */
+  count?: number;
 }
 /** A TCP connection over a user-space stack: to its user, a `net.Socket`. */
 export interface Socket extends realNet.Socket {
@@ -114,10 +127,12 @@ export interface Socket extends realNet.Socket {
   setCongestionControl(name: CongestionControl): this;
   /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
   setKeepAlive(enable?: boolean, initialDelay?: number): this;
-  setKeepAlive(options: {
-    enable?: boolean;
-    initialDelay?: number;
-  }): this;
+  setKeepAlive(options: KeepAliveOptions): this;
+  /**
+   * How long written data may stay unacknowledged, or a probe unanswered, before the connection is given up with
+   * `ETIMEDOUT` (RFC 5482, `TCP_USER_TIMEOUT`), ms. 0 leaves it to the retries.
+   */
+  setUserTimeout(ms: number): this;
 }
 /** What `createServer` takes: Node's options. */
 export interface ServerOptions extends realNet.ServerOpts {
@@ -457,6 +472,15 @@ export interface RouteOptions {
   /** The name of the interface. Default: the one whose link `via` is on. */
   interface?: string;
 }
+/** How large a buffer may be, bytes, 2 KiB - 1 GiB each. No memory is set aside for it: it holds what is in it. */
+export interface BufferSize {
+  /** What it may hold however short the stack's memory is. */
+  min?: number;
+  /** What it begins with; `max` where that is less. */
+  default?: number;
+  /** What it grows to at most. */
+  max?: number;
+}
 /** What `createStack()` takes. */
 export interface StackOptions {
   /** The interfaces it begins with. Default none. */
@@ -465,10 +489,42 @@ export interface StackOptions {
   routes?: RouteOptions[];
   /** Whether it has 127.0.0.0/8 and ::1. Default true. */
   loopback?: boolean;
-  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
-  recvBuffer?: number;
-  /** Most that a connection's send buffer holds, bytes. */
-  sendBuffer?: number;
+  /**
+   * Receive buffer of a connection: the most that its advertised window can be. A number fixes it; else it grows with what
+   * is read in a round trip. Default `{ min: 4096, default: 1048576, max: 6291456 }`.
+   */
+  recvBuffer?: number | BufferSize;
+  /**
+   * Send buffer of a connection. A number fixes it; else it grows with the congestion window. Default
+   * `{ min: 16384, default: 1048576, max: 4194304 }`.
+   */
+  sendBuffer?: number | BufferSize;
+  /**
+   * Bytes that all receive buffers together may hold. From three quarters of it on none grows; from all of it on each has
+   * its `min`, and a quarter beyond it what exceeds that is dropped and comes again. Default 256 MiB.
+   */
+  maxReceiveMemory?: number;
+  /** Bytes that all send buffers together may hold; the same steps, without dropping. Default 256 MiB. */
+  maxSendMemory?: number;
+  /** Most half-open connections of a server; its backlog, 1,024 at least, up to this. Default 4,096. */
+  maxSynBacklog?: number;
+  /**
+   * SYN cookies (RFC 4987): answers SYNs without keeping anything of them while a server's SYN queue is full (`true`, the
+   * default), never (`false`), or always.
+   */
+  synCookies?: boolean | "always";
+  /** How long written data may stay unacknowledged before a connection is given up (RFC 5482), ms. 0, the default: until
+   * the retries are used up, some 15 minutes. */
+  userTimeout?: number;
+  /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
+  rtoMin?: number;
+  /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
+  rtoMax?: number;
+  /**
+   * Whether paths are probed for the packets they take (RFC 4821), beside what routers report: `'blackHole'`, the default,
+   * when large packets seem to vanish; `'always'`; `'off'`.
+   */
+  mtuProbing?: "off" | "blackHole" | "always";
   /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
   timeWait?: number;
   /** Most connections at a time; further ones are refused. */

@@ -307,8 +307,10 @@ declare class SocketHandle extends AsyncResource implements SocketSink {
   /** Lets the connection go with a RST. */
   reset(done?: () => void): number;
   setNoDelay(enable: boolean): number;
-  /** `initialDelay` in seconds, as Node's handles have it; 0 keeps the stack's default. */
-  setKeepAlive(enable: boolean, initialDelay: number): number;
+  /** `initialDelay` in seconds, as Node's handles have it, `interval` in ms; 0 keeps the stack's default. */
+  setKeepAlive(enable: boolean, initialDelay: number, interval?: number, count?: number): number;
+  /** 0 turns it off. */
+  setUserTimeout(ms: number): number;
   setTypeOfService(tos: number): number;
   getTypeOfService(): number;
   setCongestionControl(name: string): number;
@@ -352,8 +354,10 @@ declare const kBytesRead: unique symbol;
 declare const kBytesWritten: unique symbol;
 declare const kNoDelay: unique symbol;
 declare const kKeepAlive: unique symbol;
+declare const kKeepAliveProbes: unique symbol;
 declare const kKeepAliveInitialDelay: unique symbol;
 declare const kCongestion: unique symbol;
+declare const kUserTimeout: unique symbol;
 declare const kTypeOfService: unique symbol;
 declare const kBlockList: unique symbol;
 declare const kUsernetSocket: unique symbol;
@@ -370,6 +374,8 @@ interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
   keepAlive?: boolean;
   /** Idle time before the first probe, ms. 0 keeps the stack's default. */
   keepAliveInitialDelay?: number;
+  /** How long written data may stay unacknowledged before the connection is given up (RFC 5482), ms. 0: the stack's. */
+  userTimeout?: number;
   /** Bytes each side buffers before it says stop. */
   highWaterMark?: number;
   /** Addresses that must not be connected to. */
@@ -384,6 +390,16 @@ type Gathered = Array<{
   chunk: string | Uint8Array;
   encoding: BufferEncoding;
 }>;
+interface KeepAliveOptions {
+  /** Whether an idle connection is probed. Default false. */
+  enable?: boolean;
+  /** Idle time before the first probe, ms. Default 2 hours. */
+  initialDelay?: number;
+  /** Time between probes, ms. Default 75 seconds. */
+  interval?: number;
+  /** Unanswered probes before the connection is given up, 1-255. Default 9. */
+  count?: number;
+}
 interface Socket extends realNet.Socket {
   /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
   info(): SocketInfo | null;
@@ -398,10 +414,12 @@ interface Socket extends realNet.Socket {
   setCongestionControl(name: CongestionControl): this;
   /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
   setKeepAlive(enable?: boolean, initialDelay?: number): this;
-  setKeepAlive(options: {
-    enable?: boolean;
-    initialDelay?: number;
-  }): this;
+  setKeepAlive(options: KeepAliveOptions): this;
+  /**
+   * How long written data may stay unacknowledged, or a probe unanswered, before the connection is given up with
+   * `ETIMEDOUT` (RFC 5482, `TCP_USER_TIMEOUT`), ms. 0 leaves it to the retries.
+   */
+  setUserTimeout(ms: number): this;
 }
 declare class SocketImpl extends Duplex implements HandleOwner {
   #private;
@@ -419,6 +437,8 @@ declare class SocketImpl extends Duplex implements HandleOwner {
   [kNoDelay]: boolean;
   [kKeepAlive]: boolean;
   [kKeepAliveInitialDelay]: number;
+  [kKeepAliveProbes]: KeepAliveOptions | undefined;
+  [kUserTimeout]: number | undefined;
   [kTypeOfService]: number | undefined;
   [kCongestion]: CongestionControl | undefined;
   [kBlockList]: realNet.BlockList | undefined;
@@ -451,11 +471,10 @@ declare class SocketImpl extends Duplex implements HandleOwner {
   /** Puts the idle timer back to its start. */
   _unrefTimer(): void;
   setNoDelay(enable?: boolean): this;
-  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object `{ enable, initialDelay }`. */
-  setKeepAlive(enable?: boolean | {
-    enable?: boolean;
-    initialDelay?: number;
-  }, initialDelay?: number): this;
+  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object, which can say interval and count too. */
+  setKeepAlive(enable?: boolean | KeepAliveOptions, initialDelay?: number): this;
+  /** How long written data may stay unacknowledged before the connection is given up (RFC 5482), ms; 0: the retries say. */
+  setUserTimeout(ms: number): this;
   /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
   setTypeOfService(tos: number): this;
   /** The DSCP and ECN byte of outgoing packets. */
@@ -765,6 +784,14 @@ interface RouteOptions {
   /** The name of the interface. Default: the one whose link `via` is on. */
   interface?: string;
 }
+interface BufferSize {
+  /** What it may hold however short the stack's memory is. */
+  min?: number;
+  /** What it begins with; `max` where that is less. */
+  default?: number;
+  /** What it grows to at most. */
+  max?: number;
+}
 interface StackOptions {
   /** The interfaces it begins with. Default none. */
   interfaces?: InterfaceOptions[];
@@ -772,10 +799,42 @@ interface StackOptions {
   routes?: RouteOptions[];
   /** Whether it has 127.0.0.0/8 and ::1. Default true. */
   loopback?: boolean;
-  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
-  recvBuffer?: number;
-  /** Most that a connection's send buffer holds, bytes. */
-  sendBuffer?: number;
+  /**
+   * Receive buffer of a connection: the most that its advertised window can be. A number fixes it; else it grows with what
+   * is read in a round trip. Default `{ min: 4096, default: 1048576, max: 6291456 }`.
+   */
+  recvBuffer?: number | BufferSize;
+  /**
+   * Send buffer of a connection. A number fixes it; else it grows with the congestion window. Default
+   * `{ min: 16384, default: 1048576, max: 4194304 }`.
+   */
+  sendBuffer?: number | BufferSize;
+  /**
+   * Bytes that all receive buffers together may hold. From three quarters of it on none grows; from all of it on each has
+   * its `min`, and a quarter beyond it what exceeds that is dropped and comes again. Default 256 MiB.
+   */
+  maxReceiveMemory?: number;
+  /** Bytes that all send buffers together may hold; the same steps, without dropping. Default 256 MiB. */
+  maxSendMemory?: number;
+  /** Most half-open connections of a server; its backlog, 1,024 at least, up to this. Default 4,096. */
+  maxSynBacklog?: number;
+  /**
+   * SYN cookies (RFC 4987): answers SYNs without keeping anything of them while a server's SYN queue is full (`true`, the
+   * default), never (`false`), or always.
+   */
+  synCookies?: boolean | "always";
+  /** How long written data may stay unacknowledged before a connection is given up (RFC 5482), ms. 0, the default: until
+   * the retries are used up, some 15 minutes. */
+  userTimeout?: number;
+  /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
+  rtoMin?: number;
+  /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
+  rtoMax?: number;
+  /**
+   * Whether paths are probed for the packets they take (RFC 4821), beside what routers report: `'blackHole'`, the default,
+   * when large packets seem to vanish; `'always'`; `'off'`.
+   */
+  mtuProbing?: "off" | "blackHole" | "always";
   /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
   timeWait?: number;
   /** Most connections at a time; further ones are refused. */
@@ -1051,8 +1110,24 @@ interface NativeImpairment {
 }
 interface NativeStackOptions {
   loopback?: boolean;
-  recvBuffer?: number;
-  sendBuffer?: number;
+  recvBuffer?: number | {
+    min?: number;
+    default?: number;
+    max?: number;
+  };
+  sendBuffer?: number | {
+    min?: number;
+    default?: number;
+    max?: number;
+  };
+  maxReceiveMemory?: number;
+  maxSendMemory?: number;
+  maxSynBacklog?: number;
+  synCookies?: boolean | "always";
+  userTimeout?: number;
+  rtoMin?: number;
+  rtoMax?: number;
+  mtuProbing?: string;
   timeWait?: number;
   maxConnections?: number;
   forwarding?: boolean;
@@ -1169,6 +1244,8 @@ interface NativeStreams {
   sendQueueSize(id: number): number;
   setNoDelay(id: number, on: boolean): number;
   /** ms; 0 keeps the stack's default. */
+  /** 0 turns it off. */
+  setUserTimeout(id: number, ms: number): number;
   setKeepAlive(id: number, on: boolean, initialDelay: number, interval: number, count: number): number;
   setTypeOfService(id: number, tos: number): number;
   getTypeOfService(id: number): number;
@@ -1449,7 +1526,7 @@ export interface Leak {
   creator: string;
 }
 /** What `network.host()` takes, besides the options of a stack. */
-export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
+export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "maxReceiveMemory" | "maxSendMemory" | "maxSynBacklog" | "synCookies" | "userTimeout" | "rtoMin" | "rtoMax" | "mtuProbing" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
   /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */

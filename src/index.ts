@@ -53,6 +53,7 @@ export type {
 export type {
   Connect,
   ConnectOptions,
+  KeepAliveOptions,
   ListenOptions,
   Net,
   Server,
@@ -63,6 +64,7 @@ export type {
   SocketOptions,
 } from './net/bind';
 export {
+  type BufferSize,
   type CongestionControl,
   type Device,
   type Impairment,

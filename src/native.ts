@@ -161,8 +161,16 @@ export interface NativeImpairment {
 
 export interface NativeStackOptions {
   loopback?: boolean;
-  recvBuffer?: number;
-  sendBuffer?: number;
+  recvBuffer?: number | { min?: number; default?: number; max?: number };
+  sendBuffer?: number | { min?: number; default?: number; max?: number };
+  maxReceiveMemory?: number;
+  maxSendMemory?: number;
+  maxSynBacklog?: number;
+  synCookies?: boolean | 'always';
+  userTimeout?: number; // ms
+  rtoMin?: number; // ms
+  rtoMax?: number; // ms
+  mtuProbing?: string; // 'off', 'blackHole', 'always'
   timeWait?: number; // ms
   maxConnections?: number;
   forwarding?: boolean;
@@ -307,6 +315,8 @@ export interface NativeStreams {
   sendQueueSize(id: number): number;
   setNoDelay(id: number, on: boolean): number;
   /** ms; 0 keeps the stack's default. */
+  /** 0 turns it off. */
+  setUserTimeout(id: number, ms: number): number;
   setKeepAlive(id: number, on: boolean, initialDelay: number, interval: number, count: number): number;
   setTypeOfService(id: number, tos: number): number;
   getTypeOfService(id: number): number;

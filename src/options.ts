@@ -119,6 +119,16 @@ export interface RouteOptions {
   interface?: string;
 }
 
+/** How large a buffer may be, bytes, 2 KiB - 1 GiB each. No memory is set aside for it: it holds what is in it. */
+export interface BufferSize {
+  /** What it may hold however short the stack's memory is. */
+  min?: number;
+  /** What it begins with; `max` where that is less. */
+  default?: number;
+  /** What it grows to at most. */
+  max?: number;
+}
+
 /** What `createStack()` takes. */
 export interface StackOptions {
   /** The interfaces it begins with. Default none. */
@@ -127,10 +137,42 @@ export interface StackOptions {
   routes?: RouteOptions[];
   /** Whether it has 127.0.0.0/8 and ::1. Default true. */
   loopback?: boolean;
-  /** Most that a connection's receive buffer holds, bytes: the largest window advertised. */
-  recvBuffer?: number;
-  /** Most that a connection's send buffer holds, bytes. */
-  sendBuffer?: number;
+  /**
+   * Receive buffer of a connection: the most that its advertised window can be. A number fixes it; else it grows with what
+   * is read in a round trip. Default `{ min: 4096, default: 1048576, max: 6291456 }`.
+   */
+  recvBuffer?: number | BufferSize;
+  /**
+   * Send buffer of a connection. A number fixes it; else it grows with the congestion window. Default
+   * `{ min: 16384, default: 1048576, max: 4194304 }`.
+   */
+  sendBuffer?: number | BufferSize;
+  /**
+   * Bytes that all receive buffers together may hold. From three quarters of it on none grows; from all of it on each has
+   * its `min`, and a quarter beyond it what exceeds that is dropped and comes again. Default 256 MiB.
+   */
+  maxReceiveMemory?: number;
+  /** Bytes that all send buffers together may hold; the same steps, without dropping. Default 256 MiB. */
+  maxSendMemory?: number;
+  /** Most half-open connections of a server; its backlog, 1,024 at least, up to this. Default 4,096. */
+  maxSynBacklog?: number;
+  /**
+   * SYN cookies (RFC 4987): answers SYNs without keeping anything of them while a server's SYN queue is full (`true`, the
+   * default), never (`false`), or always.
+   */
+  synCookies?: boolean | 'always';
+  /** How long written data may stay unacknowledged before a connection is given up (RFC 5482), ms. 0, the default: until
+   * the retries are used up, some 15 minutes. */
+  userTimeout?: number;
+  /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
+  rtoMin?: number;
+  /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
+  rtoMax?: number;
+  /**
+   * Whether paths are probed for the packets they take (RFC 4821), beside what routers report: `'blackHole'`, the default,
+   * when large packets seem to vanish; `'always'`; `'off'`.
+   */
+  mtuProbing?: 'off' | 'blackHole' | 'always';
   /** How long a connection stays in TIME-WAIT (RFC 9293 section 3.6.1), ms. */
   timeWait?: number;
   /** Most connections at a time; further ones are refused. */
@@ -191,6 +233,8 @@ const MIN_MTU_IPV4 = 576;
 const MIN_MTU_IPV6 = 1280;
 const MIN_BUFFER = 2048;
 const MAX_BUFFER = 1 << 30;
+/** Longest timeout that can be set, ms: 24 days. */
+const MAX_TIMEOUT = 2_147_483_647;
 
 /** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
 export function tun(options: TunOptions = {}): TunDevice {
@@ -223,14 +267,43 @@ function impairmentOptions(options: Impairment, where: string): void {
   number(options.seed, `${where}.seed`, 0, Number.MAX_SAFE_INTEGER);
 }
 
+function bufferSize(size: number | BufferSize | undefined, where: string): void {
+  if (size === undefined) return;
+  if (typeof size === 'number') {
+    validateInt32(size, where, MIN_BUFFER, MAX_BUFFER);
+    return;
+  }
+  object(size, where);
+  const { min, default: first, max } = size;
+  for (const [name, bytes] of Object.entries({ min, default: first, max })) {
+    if (bytes !== undefined) validateInt32(bytes, `${where}.${name}`, MIN_BUFFER, MAX_BUFFER);
+  }
+  const bounds = [min, first, max].filter((bytes) => bytes !== undefined);
+  if (bounds.some((bytes, i) => bytes < (bounds[i - 1] ?? 0))) {
+    throw invalidArgValue(where, size, 'must have min <= default <= max');
+  }
+}
+
 /** Checks what a stack is made with, but for interfaces and routes. */
 export function stackOptions(options: StackOptions): NativeStackOptions {
   object(options, 'options');
   const { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing } = options;
   const { forwarding, maxFlows, flowTimeout, udpFlowIdle } = options;
   if (loopback !== undefined) validateBoolean(loopback, 'options.loopback');
-  if (recvBuffer !== undefined) validateInt32(recvBuffer, 'options.recvBuffer', MIN_BUFFER, MAX_BUFFER);
-  if (sendBuffer !== undefined) validateInt32(sendBuffer, 'options.sendBuffer', MIN_BUFFER, MAX_BUFFER);
+  const { maxReceiveMemory, maxSendMemory, maxSynBacklog, synCookies, userTimeout, rtoMin, rtoMax, mtuProbing } =
+    options;
+  bufferSize(recvBuffer, 'options.recvBuffer');
+  bufferSize(sendBuffer, 'options.sendBuffer');
+  number(maxReceiveMemory, 'options.maxReceiveMemory', 1, Number.MAX_SAFE_INTEGER);
+  number(maxSendMemory, 'options.maxSendMemory', 1, Number.MAX_SAFE_INTEGER);
+  number(maxSynBacklog, 'options.maxSynBacklog', 1, 1 << 20);
+  if (synCookies !== undefined && synCookies !== 'always') validateBoolean(synCookies, 'options.synCookies');
+  number(userTimeout, 'options.userTimeout', 0, MAX_TIMEOUT);
+  number(rtoMin, 'options.rtoMin', 1, 60_000);
+  number(rtoMax, 'options.rtoMax', rtoMin ?? 200, MAX_TIMEOUT);
+  if (mtuProbing !== undefined && !['off', 'blackHole', 'always'].includes(mtuProbing)) {
+    throw invalidArgValue('options.mtuProbing', mtuProbing, "must be 'off', 'blackHole' or 'always'");
+  }
   if (timeWait !== undefined) number(timeWait, 'options.timeWait', 0, 3_600_000);
   if (maxConnections !== undefined) validateInt32(maxConnections, 'options.maxConnections', 1, 1 << 24);
   if (trace !== undefined) validateBoolean(trace, 'options.trace');
@@ -248,8 +321,10 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
     }
   }
   const flows = { forwarding, maxFlows, flowTimeout, udpFlowIdle };
+  const memory = { maxReceiveMemory, maxSendMemory, maxSynBacklog, synCookies };
+  const tcp = { recvBuffer, sendBuffer, userTimeout, rtoMin, rtoMax, mtuProbing, ...memory };
   const driven = { drive: drive(options.drive) };
-  return { loopback, recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing, ...flows, ...driven };
+  return { loopback, timeWait, maxConnections, trace, congestion, pacing, ...tcp, ...flows, ...driven };
 }
 
 /** Who drives: as asked for, or as the environment has it, where the runtime can. */

@@ -88,8 +88,8 @@ export class FakeStack implements NativeStreams {
   constructor(options: NativeStackOptions, events: Int32Array, doorbell: () => void) {
     this.#events = events;
     this.#doorbell = doorbell;
-    this.recvBuffer = options.recvBuffer ?? 256 * 1024;
-    this.sendBuffer = options.sendBuffer ?? 256 * 1024;
+    this.recvBuffer = typeof options.recvBuffer === 'number' ? options.recvBuffer : 256 * 1024;
+    this.sendBuffer = typeof options.sendBuffer === 'number' ? options.sendBuffer : 256 * 1024;
     if (options.loopback !== false) {
       this.#addresses.push(
         { interface: 0, name: 'lo', cidr: '127.0.0.0/8' },
@@ -457,6 +457,10 @@ export class FakeStack implements NativeStreams {
     if (connection === null) return errno.EBADF!;
     connection.noDelay = on;
     return 0;
+  }
+
+  setUserTimeout(id: number): number {
+    return this.#get(id) === null ? errno.EBADF! : 0;
   }
 
   setKeepAlive(id: number): number {

@@ -12,7 +12,7 @@ import { kNet } from './symbols';
 import { validateBoolean, validateInt32 } from './validators';
 
 export type { ListenOptions, Server, ServerOptions } from './server';
-export type { Socket, SocketOptions } from './socket';
+export type { KeepAliveOptions, Socket, SocketOptions } from './socket';
 
 /** A constructor that can be called without `new`, and by `call` from constructors of old. */
 export interface SocketConstructor {

@@ -239,9 +239,14 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     return this.#option((native, id) => native.setNoDelay(id, enable));
   }
 
-  /** `initialDelay` in seconds, as Node's handles have it; 0 keeps the stack's default. */
-  setKeepAlive(enable: boolean, initialDelay: number): number {
-    return this.#option((native, id) => native.setKeepAlive(id, enable, initialDelay * 1000, 0, 0));
+  /** `initialDelay` in seconds, as Node's handles have it, `interval` in ms; 0 keeps the stack's default. */
+  setKeepAlive(enable: boolean, initialDelay: number, interval = 0, count = 0): number {
+    return this.#option((native, id) => native.setKeepAlive(id, enable, initialDelay * 1000, interval, count));
+  }
+
+  /** 0 turns it off. */
+  setUserTimeout(ms: number): number {
+    return this.#option((native, id) => native.setUserTimeout(id, ms));
   }
 
   setTypeOfService(tos: number): number {

@@ -28,6 +28,7 @@ import {
   kHandle,
   kKeepAlive,
   kKeepAliveInitialDelay,
+  kKeepAliveProbes,
   kLastWriteQueueSize,
   kNet,
   kNoDelay,
@@ -35,6 +36,7 @@ import {
   kTimeout,
   kTypeOfService,
   kUsernetSocket,
+  kUserTimeout,
 } from './symbols';
 import { bridgeTls } from './tls-bridge';
 import {
@@ -60,6 +62,8 @@ export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, 'fd'>
   keepAlive?: boolean;
   /** Idle time before the first probe, ms. 0 keeps the stack's default. */
   keepAliveInitialDelay?: number;
+  /** How long written data may stay unacknowledged before the connection is given up (RFC 5482), ms. 0: the stack's. */
+  userTimeout?: number;
   /** Bytes each side buffers before it says stop. */
   highWaterMark?: number;
   /** Addresses that must not be connected to. */
@@ -93,6 +97,18 @@ interface WithBuffer {
   writableBuffer: Gathered | undefined;
 }
 
+/** What `setKeepAlive` takes as an object (RFC 9293 section 3.8.4). */
+export interface KeepAliveOptions {
+  /** Whether an idle connection is probed. Default false. */
+  enable?: boolean;
+  /** Idle time before the first probe, ms. Default 2 hours. */
+  initialDelay?: number;
+  /** Time between probes, ms. Default 75 seconds. */
+  interval?: number;
+  /** Unanswered probes before the connection is given up, 1-255. Default 9. */
+  count?: number;
+}
+
 /** A TCP connection over a user-space stack: to its user, a `net.Socket`. */
 export interface Socket extends realNet.Socket {
   /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
@@ -108,7 +124,12 @@ export interface Socket extends realNet.Socket {
   setCongestionControl(name: CongestionControl): this;
   /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object. */
   setKeepAlive(enable?: boolean, initialDelay?: number): this;
-  setKeepAlive(options: { enable?: boolean; initialDelay?: number }): this;
+  setKeepAlive(options: KeepAliveOptions): this;
+  /**
+   * How long written data may stay unacknowledged, or a probe unanswered, before the connection is given up with
+   * `ETIMEDOUT` (RFC 5482, `TCP_USER_TIMEOUT`), ms. 0 leaves it to the retries.
+   */
+  setUserTimeout(ms: number): this;
 }
 
 /** The implementation of `Socket`. */
@@ -127,6 +148,8 @@ export class SocketImpl extends Duplex implements HandleOwner {
   declare [kNoDelay]: boolean;
   declare [kKeepAlive]: boolean;
   declare [kKeepAliveInitialDelay]: number;
+  declare [kKeepAliveProbes]: KeepAliveOptions | undefined;
+  declare [kUserTimeout]: number | undefined;
   declare [kTypeOfService]: number | undefined;
   declare [kCongestion]: CongestionControl | undefined;
   declare [kBlockList]: realNet.BlockList | undefined;
@@ -237,18 +260,38 @@ export class SocketImpl extends Duplex implements HandleOwner {
     return this;
   }
 
-  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object `{ enable, initialDelay }`. */
-  setKeepAlive(enable?: boolean | { enable?: boolean; initialDelay?: number }, initialDelay?: number): this {
-    if (typeof enable === 'object' && enable !== null) ({ enable, initialDelay } = enable);
+  /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object, which can say interval and count too. */
+  setKeepAlive(enable?: boolean | KeepAliveOptions, initialDelay?: number): this {
+    let probes: KeepAliveOptions = {};
+    if (typeof enable === 'object' && enable !== null) {
+      probes = enable;
+      ({ enable, initialDelay } = enable);
+      if (probes.interval !== undefined) validateInt32(probes.interval, 'options.interval', 1);
+      if (probes.count !== undefined) validateInt32(probes.count, 'options.count', 1, 255);
+    }
+    const { interval, count } = probes;
     const on = Boolean(enable);
     const seconds = ~~((initialDelay as number) / 1000);
     if (!this._handle) {
       this[kKeepAlive] = on;
       this[kKeepAliveInitialDelay] = seconds;
-    } else if (on !== this[kKeepAlive] || (on && seconds !== this[kKeepAliveInitialDelay])) {
+      this[kKeepAliveProbes] = probes;
+    } else if (on !== this[kKeepAlive] || (on && (seconds !== this[kKeepAliveInitialDelay] || interval || count))) {
       this[kKeepAlive] = on;
       this[kKeepAliveInitialDelay] = seconds;
-      this._handle.setKeepAlive?.(on, seconds);
+      this[kKeepAliveProbes] = probes;
+      this._handle.setKeepAlive?.(on, seconds, interval, count);
+    }
+    return this;
+  }
+
+  /** How long written data may stay unacknowledged before the connection is given up (RFC 5482), ms; 0: the retries say. */
+  setUserTimeout(ms: number): this {
+    validateInt32(ms, 'ms', 0);
+    this[kUserTimeout] = ms;
+    if (this._handle && !this.connecting) {
+      const errno = this._handle.setUserTimeout(ms);
+      if (errno < 0) throw errnoException(errno, 'setUserTimeout');
     }
     return this;
   }
@@ -494,7 +537,11 @@ export class SocketImpl extends Duplex implements HandleOwner {
     this._sockname = null;
     this._unrefTimer();
     if (this[kNoDelay]) handle.setNoDelay?.(true);
-    if (this[kKeepAlive]) handle.setKeepAlive?.(true, this[kKeepAliveInitialDelay]);
+    if (this[kKeepAlive]) {
+      const { interval, count } = this[kKeepAliveProbes] ?? {};
+      handle.setKeepAlive?.(true, this[kKeepAliveInitialDelay], interval, count);
+    }
+    if (this[kUserTimeout] !== undefined) handle.setUserTimeout?.(this[kUserTimeout]);
     if (this[kTypeOfService] !== undefined) handle.setTypeOfService?.(this[kTypeOfService]);
     if (this[kCongestion] !== undefined) handle.setCongestionControl?.(this[kCongestion]);
     this.emit('connect');
@@ -663,6 +710,7 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
   }
   if (options.congestion !== undefined) validateCongestion(options.congestion, 'options.congestion');
   if (options.typeOfService !== undefined) validateInt32(options.typeOfService, 'options.typeOfService', 0, 255);
+  if (options.userTimeout !== undefined) validateInt32(options.userTimeout, 'options.userTimeout', 0);
   if (options.handle !== undefined && options.handle !== null && isKernelHandle(options.handle)) {
     throw notAKernelSocket('A handle', options.handle, "Use node:net's Socket for it.");
   }
@@ -683,6 +731,7 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
   socket[kKeepAliveInitialDelay] = ~~((options.keepAliveInitialDelay as number) / 1000);
   socket[kTypeOfService] = options.typeOfService;
   socket[kCongestion] = options.congestion;
+  socket[kUserTimeout] = options.userTimeout || undefined;
   socket[kBlockList] = options.blockList;
   socket._pendingData = null;
   socket._pendingEncoding = '';

@@ -27,7 +27,21 @@ import { type NativeNetwork, simBinding } from './native';
 export interface HostOptions
   extends Pick<
     StackOptions,
-    'recvBuffer' | 'sendBuffer' | 'timeWait' | 'maxConnections' | 'trace' | 'congestion' | 'pacing'
+    | 'recvBuffer'
+    | 'sendBuffer'
+    | 'maxReceiveMemory'
+    | 'maxSendMemory'
+    | 'maxSynBacklog'
+    | 'synCookies'
+    | 'userTimeout'
+    | 'rtoMin'
+    | 'rtoMax'
+    | 'mtuProbing'
+    | 'timeWait'
+    | 'maxConnections'
+    | 'trace'
+    | 'congestion'
+    | 'pacing'
   > {
   /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
@@ -40,7 +54,16 @@ export interface HostOptions
 /** Calls that may leave something to report on the same stack, and those that may give the network something to do. */
 const REPORTING = ['readStart', 'shutdown', 'close', 'reset', 'udpClose', 'udpConnect'] as const;
 const TOUCHING = [
-  ...(['connect', 'write', 'writev', 'setNoDelay', 'setKeepAlive', 'closeListener', 'drain'] as const),
+  ...([
+    'connect',
+    'write',
+    'writev',
+    'setNoDelay',
+    'setKeepAlive',
+    'setUserTimeout',
+    'closeListener',
+    'drain',
+  ] as const),
   ...(['udpSend', 'udpSendv', 'udpMembership'] as const),
 ];
 
@@ -247,16 +270,9 @@ export class Host extends TypedEventEmitter<HostEvents> {
   }
 
   #start(): Stack {
-    const { recvBuffer, sendBuffer, timeWait, maxConnections, trace, congestion, pacing } = this.#options;
-    const stack = new Stack(this.#binding(), {
-      recvBuffer,
-      sendBuffer,
-      timeWait,
-      maxConnections,
-      trace,
-      congestion,
-      pacing,
-    });
+    const { addresses, dns, mtu, ...options } = this.#options;
+    const { trace } = options;
+    const stack = new Stack(this.#binding(), options);
     if (trace) {
       for (const name of FORWARDED) {
         stack.on(name, ((event: never) => this.emit(name, event)) as unknown as () => void);

@@ -116,6 +116,12 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
             let on = js.to_bool(on, "on")?;
             set_options(stack, js.to_f64(id, "id")?, |options| options.nagle = !on)
         }),
+        method!("setUserTimeout", |js, stack, [id, ms]| {
+            let ms = js.to_f64(ms, "ms")?;
+            set_options(stack, js.to_f64(id, "id")?, |options| {
+                options.user_timeout = (ms >= 1.0).then(|| Duration::from_millis(ms as u64));
+            })
+        }),
         method!("setKeepAlive", |js, stack, [id, on, idle, interval, count]| {
             set_keep_alive(js, stack, [id, on, idle, interval, count])
         }),

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::time::Duration;
 
 use napi::sys;
-use usernet_core::{Config, UnknownCongestion};
+use usernet_core::{BufferSize, Config, MtuProbing, SynCookies, UnknownCongestion};
 
 use crate::event_loop::Drive;
 use crate::js::{Failure, Js, Result, Value};
@@ -79,19 +79,71 @@ pub(crate) fn unknown_congestion(error: UnknownCongestion) -> Failure {
     Failure::Value(error.to_string())
 }
 
+/// A size of a buffer: a number of bytes that fixes it, or `{ min, default, max }`, each of which may be missing.
+fn buffer(
+    js: Js<'_>,
+    options: Value<'_>,
+    name: &CStr,
+    otherwise: BufferSize,
+) -> Result<BufferSize> {
+    const BOUNDS: (f64, f64) = (2048.0, 1_073_741_824.0);
+    let Some(value) = property(js, options, name)? else { return Ok(otherwise) };
+    if js.type_of(value)? != sys::ValueType::napi_object {
+        let bytes = number(js, options, name, BOUNDS)?;
+        return Ok(bytes.map_or(otherwise, |bytes| BufferSize::Fixed(bytes as usize)));
+    }
+    let bytes = |name: &CStr| -> Result<Option<usize>> {
+        Ok(number(js, value, name, BOUNDS)?.map(|bytes| bytes as usize))
+    };
+    let (min, default, max) = (bytes(c"min")?, bytes(c"default")?, bytes(c"max")?);
+    let max = max.unwrap_or_else(|| otherwise.max().max(default.or(min).unwrap_or(0)));
+    let default = default.unwrap_or_else(|| otherwise.initial().max(min.unwrap_or(0)).min(max));
+    let min = min.unwrap_or_else(|| otherwise.min().min(default));
+    Ok(BufferSize::Auto { min, default, max })
+}
+
 /// `NativeStackOptions`.
 pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
-    const BUFFER: (f64, f64) = (2048.0, 1_073_741_824.0);
+    const TIMEOUT: (f64, f64) = (0.0, 2_147_483_647.0);
     let options = object(js, value, "options")?;
     let mut config = Config::default();
     if let Some(on) = bool(js, options, c"loopback")? {
         config.loopback = on;
     }
-    if let Some(bytes) = number(js, options, c"recvBuffer", BUFFER)? {
-        config.socket.recv_buffer = (bytes as usize).into();
+    let socket = &mut config.socket;
+    socket.recv_buffer = buffer(js, options, c"recvBuffer", socket.recv_buffer)?;
+    socket.send_buffer = buffer(js, options, c"sendBuffer", socket.send_buffer)?;
+    if let Some(ms) = number(js, options, c"userTimeout", TIMEOUT)? {
+        socket.user_timeout = (ms > 0.0).then(|| Duration::from_secs_f64(ms / 1e3));
     }
-    if let Some(bytes) = number(js, options, c"sendBuffer", BUFFER)? {
-        config.socket.send_buffer = (bytes as usize).into();
+    if let Some(ms) = number(js, options, c"rtoMin", (1.0, 60_000.0))? {
+        socket.rto_min = Duration::from_secs_f64(ms / 1e3);
+    }
+    if let Some(ms) = number(js, options, c"rtoMax", TIMEOUT)? {
+        socket.rto_max = Duration::from_secs_f64(ms / 1e3);
+    }
+    socket.mtu_probing = match string(js, options, c"mtuProbing")?.as_deref() {
+        Some("off") => MtuProbing::Off,
+        Some("always") => MtuProbing::Always,
+        _ => MtuProbing::BlackHole,
+    };
+    if let Some(value) = property(js, options, c"synCookies")? {
+        config.syn_cookies = match js.type_of(value)? {
+            sys::ValueType::napi_boolean if js.to_bool(value, "synCookies")? => {
+                SynCookies::WhenFull
+            }
+            sys::ValueType::napi_boolean => SynCookies::Off,
+            _ => SynCookies::Always,
+        };
+    }
+    if let Some(bytes) = number(js, options, c"maxReceiveMemory", (1.0, 9e15))? {
+        config.max_receive_memory = bytes as usize;
+    }
+    if let Some(bytes) = number(js, options, c"maxSendMemory", (1.0, 9e15))? {
+        config.max_send_memory = bytes as usize;
+    }
+    if let Some(most) = number(js, options, c"maxSynBacklog", (1.0, 1_048_576.0))? {
+        config.max_syn_backlog = most as usize;
     }
     if let Some(ms) = number(js, options, c"timeWait", (0.0, 3_600_000.0))? {
         config.time_wait = Duration::from_secs_f64(ms / 1e3);

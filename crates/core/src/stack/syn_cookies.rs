@@ -138,10 +138,15 @@ impl Stack {
         }
         let (path, hop_limit) = (self.path_to(now, interface, tuple.remote), options.hop_limit);
         let traffic_class = options.traffic_class;
+        // An offer of AccECN is answered as one of RFC 3168 (RFC 9768 §3.1.2): one bit has to do.
+        let ecn = offered.timestamps.is_some()
+            && options.ecn.accepts_classic()
+            && syn.header.flags.contains(Flags::ECE | Flags::CWR);
         let mss = offered.mss.unwrap_or(crate::tcp::default_mss(tuple.local.is_ipv6()));
         let iss = self.syn_cookie_key.make(now, &tuple, syn.header.seq, mss);
-        let value = stamp(clock, &agreed(&options, offered), false).wrapping_add(offset);
-        let answer = Connection::stateless_syn_ack(tuple, options, path, iss, value, &syn);
+        let value = stamp(clock, &agreed(&options, offered), ecn).wrapping_add(offset);
+        let mut answer = Connection::stateless_syn_ack(tuple, options, path, iss, value, &syn);
+        answer.flags.set(Flags::ECE, ecn);
         self.stats.syncookies_sent += 1;
         self.stats.tcp_out_segs += 1;
         self.send_bare(interface, &tuple, answer, hop_limit, traffic_class);
@@ -191,7 +196,10 @@ impl Stack {
             return true;
         }
         let mut syn = without_data(segment);
-        syn.header = Repr { seq: irs, flags: Flags::SYN, options, ..syn.header };
+        let ecn = stamps.is_some_and(|(_, ours)| ours & STAMP_ECN != 0);
+        let flags = if ecn { Flags::SYN | Flags::ECE | Flags::CWR } else { Flags::SYN };
+        syn.header = Repr { seq: irs, flags, options, ..syn.header };
+        syn.ecn = 0;
         let socket_options = listener.options.clone();
         self.listeners[listener_id].half_open += 1;
         let owner = Owner::Listener(listener_id);
