@@ -1513,6 +1513,72 @@ interface DispatcherOptions {
 type Http = typeof http;
 type Https = typeof https;
 type Tls = typeof realTls;
+interface ProbeOptions {
+  /** Bytes of data in each request, 0-65507; what exceeds the path's MTU goes in fragments. Default 56. */
+  size?: number;
+  /** How long each answer is waited for, ms. Default 1,000. */
+  timeout?: number;
+  /** 4 or 6 to ask for addresses of that family alone where the host is a name. */
+  family?: 4 | 6;
+  /** From which address. Default: by the route. */
+  source?: string;
+  /** Whether a request is refused (EMSGSIZE) rather than cut when it exceeds the path's MTU. Default false. */
+  dontFragment?: boolean;
+  /** Ends it early: the promise rejects with an AbortError. */
+  signal?: AbortSignal;
+}
+interface PingOptions extends ProbeOptions {
+  /** Requests, 1-65535. Default 4. */
+  count?: number;
+  /** From one request to the next, ms. Default 1,000. */
+  interval?: number;
+  /** TTL or hop limit, 1-255. Default 64. */
+  ttl?: number;
+}
+interface PingReply {
+  /** Sequence number, from 0. */
+  seq: number;
+  /**
+   * `reply`, or what came instead: `timeout` (nothing), `ttl-exceeded`, `unreachable`, `too-big`, `parameter-problem` (an
+   * ICMP error), `failed` (it could not be sent).
+   */
+  type: "reply" | "timeout" | "ttl-exceeded" | "unreachable" | "too-big" | "parameter-problem" | "failed";
+  /** Who answered. */
+  from?: string;
+  /** Round-trip time, ms. */
+  rtt?: number;
+  /** TTL or hop limit of the reply. */
+  ttl?: number;
+  /** Bytes of data in the reply. */
+  size?: number;
+  /** Whether the data of the reply is what was sent. */
+  intact?: boolean;
+  /** ICMP's code of an `unreachable` or `parameter-problem`. */
+  icmpCode?: number;
+  /** Of a `too-big`: the next hop's MTU, bytes; 0 when the router does not say. */
+  mtu?: number;
+  /** Of an `unreachable` or a `failed`: the code of the error, such as `EHOSTUNREACH`. */
+  code?: string;
+}
+interface PingStatistics {
+  host: string;
+  address: string;
+  transmitted: number;
+  received: number;
+  /** Replies beyond those, whose data was not what was sent, among `received`. */
+  corrupted: number;
+  /** Part of the requests without a reply, 0-1. */
+  loss: number;
+  min: number;
+  avg: number;
+  max: number;
+  /** Standard deviation of the round-trip times. */
+  mdev: number;
+  /** From the first request to the last outcome. */
+  time: number;
+  /** Every outcome, in the order of the requests. */
+  replies: PingReply[];
+}
 /** A socket or server that is open. */
 export interface Leak {
   /** The host it is on. */
@@ -1569,6 +1635,8 @@ export declare class Host extends TypedEventEmitter<HostEvents> {
   get https(): Https;
   /** `node:tls` on this host. */
   get tls(): Tls;
+  /** Sends echo requests to an address or a name, and gives their statistics. */
+  ping(host: string, options?: PingOptions): Promise<PingStatistics>;
   /** An agent for `node:http` and `node:https` whose connections are on this host. */
   agent(options?: http.AgentOptions & https.AgentOptions): StackAgent;
   /** A dispatcher for undici and `fetch` whose connections are on this host. Needs the package undici. */

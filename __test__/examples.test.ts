@@ -10,8 +10,9 @@ import { promisify } from 'node:util';
 import { call, chat, twoStacks } from '../examples/chat';
 import { echoClient, echoServer } from '../examples/echo';
 import { httpFileServer, httpGet } from '../examples/http-server';
+import { Publisher, Subscriber } from '../examples/multicast';
 import { staticServer } from '../examples/static-server';
-import type { Server, Socket } from '../src/index';
+import { createLink, createStack, type Server, type Socket } from '../src/index';
 import { bytes } from './support/bytes';
 import { closed, hosts, type Pair, pair, portOf, readAll, until } from './support/stacks';
 
@@ -239,6 +240,38 @@ test.each(['198.18.0.2', 'fd00::2'])('a chat between two stacks goes both ways, 
   await Promise.all([left.close(), right.close()]);
 });
 
+test('multicast: what a link loses all behind it miss, what a buffer has no room for its subscriber alone', async () => {
+  const topic = { group: '239.1.2.3', port: 5000 };
+  const [left, right] = createLink({ loss: 0.2, seed: 3 });
+  const here = await createStack({ interfaces: [{ device: left, addresses: ['198.18.0.1/24'] }] });
+  const there = await createStack({ interfaces: [{ device: right, addresses: ['198.18.0.2/24'] }] });
+  const near = await Subscriber.start(here, topic, '198.18.0.1');
+  const far = [await Subscriber.start(there, topic, '198.18.0.2'), await Subscriber.start(there, topic, '198.18.0.2')];
+  // Room for no message at all: every one that comes is dropped.
+  const narrow = await Subscriber.start(there, topic, '198.18.0.2', 1);
+  const publisher = await Publisher.start(here, topic, '198.18.0.1');
+  for (let i = 0; i < 100; i++) await publisher.publish(`message ${i}`);
+  await until('the last message', () => near.report.received === 100);
+  expect(near.report).toEqual({ received: 100, missed: [], dropped: 0 });
+  expect(near.messages).toEqual(Array.from({ length: 100 }, (_, i) => `message ${i}`));
+  const [first, second] = far as [Subscriber, Subscriber];
+  await until('what the link has let through', () => first.report.received === narrow.report.dropped);
+  expect(first.report.missed.length).toBeGreaterThan(5);
+  expect(second.report).toEqual(first.report);
+  expect(first.report.dropped).toBe(0);
+  expect(narrow.report).toMatchObject({ received: 0, missed: [] });
+  // Who leaves hears nothing more.
+  first.close();
+  const before = second.report.received;
+  while (second.report.received === before) {
+    await publisher.publish('once more');
+    // What was sent can come in only when the event loop turns.
+    await new Promise(setImmediate);
+  }
+  expect(first.messages).not.toContain('once more');
+  await Promise.all([here.close(), there.close()]);
+});
+
 describe('command lines', () => {
   const root = path.resolve(__dirname, '..');
   const runExample = async (name: string): Promise<string> => {
@@ -261,6 +294,12 @@ describe('command lines', () => {
 
   test('http-server', async () => {
     expect(await runExample('http-server.ts')).toContain('# usernet');
+  });
+
+  test('multicast', async () => {
+    expect(await runExample('multicast.ts')).toMatch(
+      /^behind the link: 45 came, missed 1 22 29 30 41\nbeside it: 45 came/,
+    );
   });
 
   test('chat', async () => {

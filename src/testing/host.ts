@@ -15,6 +15,7 @@ import type { NativeBinding, NativeStack, NativeStats } from '../native';
 import { bindNet, type Net } from '../net/bind';
 import { NetContext } from '../net/context';
 import type { StackOptions } from '../options';
+import { type PingOptions, type PingStatistics, ping } from '../ping';
 import type { Reactor } from '../reactor';
 import { kReactor, Stack } from '../stack';
 import type { Driver } from './driver';
@@ -64,7 +65,7 @@ const TOUCHING = [
     'closeListener',
     'drain',
   ] as const),
-  ...(['udpSend', 'udpSendv', 'udpMembership'] as const),
+  ...(['udpSend', 'udpSendv', 'udpMembership', 'ping'] as const),
 ];
 
 /** What a host needs of its network. */
@@ -164,6 +165,11 @@ export class Host extends TypedEventEmitter<HostEvents> {
   get tls(): Tls {
     this.#tls ??= createTls(this.net, this.#netContext);
     return this.#tls;
+  }
+
+  /** Sends echo requests to an address or a name, and gives their statistics. */
+  ping(host: string, options?: PingOptions): Promise<PingStatistics> {
+    return ping(this.#netContext, host, options);
   }
 
   /** An agent for `node:http` and `node:https` whose connections are on this host. */
