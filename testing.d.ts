@@ -343,24 +343,6 @@ declare class ServerHandle extends AsyncResource implements ListenerSink {
   onAccept(id: number): void;
   onStackClose(): void;
 }
-declare const kNet: unique symbol;
-declare const kHandle: unique symbol;
-declare const kTimeout: unique symbol;
-declare const kLastWriteQueueSize: unique symbol;
-declare const kBuffer: unique symbol;
-declare const kBufferCallback: unique symbol;
-declare const kBufferGenerator: unique symbol;
-declare const kBytesRead: unique symbol;
-declare const kBytesWritten: unique symbol;
-declare const kNoDelay: unique symbol;
-declare const kKeepAlive: unique symbol;
-declare const kKeepAliveProbes: unique symbol;
-declare const kKeepAliveInitialDelay: unique symbol;
-declare const kCongestion: unique symbol;
-declare const kUserTimeout: unique symbol;
-declare const kTypeOfService: unique symbol;
-declare const kBlockList: unique symbol;
-declare const kUsernetSocket: unique symbol;
 interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
   /** Whether the writable side stays open after the peer's FIN. Default false. */
   allowHalfOpen?: boolean;
@@ -385,11 +367,6 @@ interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd"> {
   /** The congestion control. Default: the stack's. */
   congestion?: CongestionControl;
 }
-type WriteCallback = (error?: Error | null) => void;
-type Gathered = Array<{
-  chunk: string | Uint8Array;
-  encoding: BufferEncoding;
-}>;
 interface KeepAliveOptions {
   /** Whether an idle connection is probed. Default false. */
   enable?: boolean;
@@ -421,6 +398,92 @@ interface Socket extends realNet.Socket {
    */
   setUserTimeout(ms: number): this;
 }
+declare const kNet: unique symbol;
+declare const kHandle: unique symbol;
+declare const kTimeout: unique symbol;
+declare const kLastWriteQueueSize: unique symbol;
+declare const kBuffer: unique symbol;
+declare const kBufferCallback: unique symbol;
+declare const kBufferGenerator: unique symbol;
+declare const kBytesRead: unique symbol;
+declare const kBytesWritten: unique symbol;
+declare const kNoDelay: unique symbol;
+declare const kKeepAlive: unique symbol;
+declare const kKeepAliveProbes: unique symbol;
+declare const kKeepAliveInitialDelay: unique symbol;
+declare const kCongestion: unique symbol;
+declare const kUserTimeout: unique symbol;
+declare const kTypeOfService: unique symbol;
+declare const kBlockList: unique symbol;
+declare const kUsernetSocket: unique symbol;
+interface ServerOptions extends realNet.ServerOpts {
+  /** Connections from these addresses are closed without a word. */
+  blockList?: realNet.BlockList;
+  /** The congestion control of the connections it accepts. Default: the stack's. */
+  congestion?: CongestionControl;
+}
+interface Server extends realNet.Server {
+  /** Ends a server that listens; resolves once it is closed. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+type ConnectionListener = (socket: Socket) => void;
+declare class ServerImpl extends EventEmitter {
+  #private;
+  /** The `net` this server belongs to; on the prototype of each stack's own constructor. */
+  readonly [kNet]: NetContext;
+  allowHalfOpen: boolean;
+  pauseOnConnect: boolean;
+  noDelay: boolean;
+  [kCongestion]: CongestionControl | undefined;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+  highWaterMark: number;
+  blockList: realNet.BlockList | undefined;
+  maxConnections: number;
+  _connections: number;
+  _handle: ServerHandle | null;
+  _unref: boolean;
+  _listeningId: number;
+  _connectionKey: string;
+  _usingWorkers: boolean;
+  constructor(options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener);
+  get listening(): boolean;
+  /** Begins to listen; the forms are those of `net.Server.listen`, but for pipes, descriptors and handles. */
+  listen(...args: unknown[]): this;
+  /** Node's name for the step that programs wrap. `address` null is every address, both families. */
+  _listen2(address: string | null, port: number, addressType: number, backlog: number, _fd?: number, flags?: number): void;
+  address(): realNet.AddressInfo | null;
+  getConnections(callback: (error: Error | null, count: number) => void): this;
+  close(callback?: (error?: Error) => void): this;
+  [Symbol.asyncDispose](): Promise<void>;
+  _emitCloseIfDrained(): void;
+  ref(): this;
+  unref(): this;
+  [EventEmitter.captureRejectionSymbol](error: Error, event: string | symbol, ...args: unknown[]): void;
+}
+interface Listening extends EventEmitter {
+  allowHalfOpen: boolean;
+  pauseOnConnect: boolean;
+  noDelay: boolean;
+  [kCongestion]?: CongestionControl | undefined;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+  highWaterMark: number;
+  maxConnections: number;
+  blockList?: realNet.BlockList | undefined;
+  _connections: number;
+  _handle: ServerHandle | null;
+  _unref: boolean;
+  _connectionKey: string;
+  _emitCloseIfDrained(): void;
+  close(callback?: (error?: Error) => void): unknown;
+  unref(): unknown;
+}
+type WriteCallback = (error?: Error | null) => void;
+type Gathered = Array<{
+  chunk: string | Uint8Array;
+  encoding: BufferEncoding;
+}>;
 declare class SocketImpl extends Duplex implements HandleOwner {
   #private;
   /** The `net` this socket belongs to; on the prototype of each stack's own constructor. */
@@ -513,69 +576,6 @@ declare class SocketImpl extends Duplex implements HandleOwner {
   onHandleEnd(): void;
   onHandleError(errno: number): void;
   onStackClose(): void;
-}
-interface ServerOptions extends realNet.ServerOpts {
-  /** Connections from these addresses are closed without a word. */
-  blockList?: realNet.BlockList;
-  /** The congestion control of the connections it accepts. Default: the stack's. */
-  congestion?: CongestionControl;
-}
-interface Server extends realNet.Server {
-  /** Ends a server that listens; resolves once it is closed. */
-  [Symbol.asyncDispose](): Promise<void>;
-}
-type ConnectionListener = (socket: Socket) => void;
-declare class ServerImpl extends EventEmitter {
-  #private;
-  /** The `net` this server belongs to; on the prototype of each stack's own constructor. */
-  readonly [kNet]: NetContext;
-  allowHalfOpen: boolean;
-  pauseOnConnect: boolean;
-  noDelay: boolean;
-  [kCongestion]: CongestionControl | undefined;
-  keepAlive: boolean;
-  keepAliveInitialDelay: number;
-  highWaterMark: number;
-  blockList: realNet.BlockList | undefined;
-  maxConnections: number;
-  _connections: number;
-  _handle: ServerHandle | null;
-  _unref: boolean;
-  _listeningId: number;
-  _connectionKey: string;
-  _usingWorkers: boolean;
-  constructor(options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener);
-  get listening(): boolean;
-  /** Begins to listen; the forms are those of `net.Server.listen`, but for pipes, descriptors and handles. */
-  listen(...args: unknown[]): this;
-  /** Node's name for the step that programs wrap. `address` null is every address, both families. */
-  _listen2(address: string | null, port: number, addressType: number, backlog: number, _fd?: number, flags?: number): void;
-  address(): realNet.AddressInfo | null;
-  getConnections(callback: (error: Error | null, count: number) => void): this;
-  close(callback?: (error?: Error) => void): this;
-  [Symbol.asyncDispose](): Promise<void>;
-  _emitCloseIfDrained(): void;
-  ref(): this;
-  unref(): this;
-  [EventEmitter.captureRejectionSymbol](error: Error, event: string | symbol, ...args: unknown[]): void;
-}
-interface Listening extends EventEmitter {
-  allowHalfOpen: boolean;
-  pauseOnConnect: boolean;
-  noDelay: boolean;
-  [kCongestion]?: CongestionControl | undefined;
-  keepAlive: boolean;
-  keepAliveInitialDelay: number;
-  highWaterMark: number;
-  maxConnections: number;
-  blockList?: realNet.BlockList | undefined;
-  _connections: number;
-  _handle: ServerHandle | null;
-  _unref: boolean;
-  _connectionKey: string;
-  _emitCloseIfDrained(): void;
-  close(callback?: (error?: Error) => void): unknown;
-  unref(): unknown;
 }
 declare class NetContext {
   #private;

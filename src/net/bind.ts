@@ -7,12 +7,13 @@ import type { Reactor } from '../reactor';
 import { NetContext } from './context';
 import { type NormalizedArgs, normalizeArgs } from './normalize-args';
 import { initServer, type Server, ServerImpl, type ServerOptions } from './server';
-import { initSocket, type Socket, SocketImpl, type SocketOptions, streamOptions } from './socket';
+import { initSocket, SocketImpl, streamOptions } from './socket';
+import type { Socket, SocketOptions } from './socket-types';
 import { kNet } from './symbols';
 import { validateBoolean, validateInt32 } from './validators';
 
 export type { ListenOptions, Server, ServerOptions } from './server';
-export type { KeepAliveOptions, Socket, SocketOptions } from './socket';
+export type { KeepAliveOptions, Socket, SocketOptions } from './socket-types';
 
 /** A constructor that can be called without `new`, and by `call` from constructors of old. */
 export interface SocketConstructor {

@@ -17,7 +17,8 @@ import { type CongestionControl, validateCongestion } from '../options';
 import { defaultHighWaterMark, type NetContext, NODE_MAJOR } from './context';
 import { type AddressOut, ServerHandle, type SocketHandle } from './handle';
 import { normalizeArgs } from './normalize-args';
-import type { Socket, SocketImpl } from './socket';
+import type { SocketImpl } from './socket';
+import type { Socket } from './socket-types';
 import { kCongestion, kKeepAlive, kKeepAliveInitialDelay, kNet, kNoDelay } from './symbols';
 import { toNumber, validateAbortSignal, validateNumber, validatePort } from './validators';
 
