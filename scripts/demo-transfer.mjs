@@ -36,7 +36,9 @@ async function serve(stack, folder) {
     // A listener on `::` shows IPv4 peers as `::ffff:a.b.c.d`, as net does; the trace names them as they are.
     const address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
     const remote = `${address.includes(':') ? `[${address}]` : address}:${socket.remotePort}`;
-    let info = null;
+    // The round trip of the handshake; at the end, connections that are done with have none.
+    const handshake = socket.info();
+    let info = handshake;
     // Taken while the connection lives: after 'close' nobody knows it any more.
     const look = () => {
       info = socket.info() ?? info;
@@ -45,7 +47,7 @@ async function serve(stack, folder) {
     socket.on('finish', look);
     socket.on('error', (error) => say(`   ${error.message}`));
     socket.on('close', () => {
-      const story = { remote, info, states: () => states.get(remote) ?? [] };
+      const story = { remote, handshake, info, states: () => states.get(remote) ?? [] };
       const next = waiting.shift();
       if (next) next(story);
       else closed.push(story);
@@ -125,13 +127,15 @@ async function show(family, host, name, expected, story, fetchFile) {
   const begin = process.hrtime.bigint();
   const { length, sha256 } = await fetchFile(host, name);
   const seconds = Number(process.hrtime.bigint() - begin) / 1e9;
-  const { remote, info, states } = await story();
+  const { remote, handshake, info, states } = await story();
   const equal = sha256 === expected;
   say(`${family}  http://${host.includes(':') ? `[${host}]` : host}/${name}`);
   const scale =
-    info?.snd_wscale == null ? 'no window scaling' : `windows scaled by 2^${info.snd_wscale} and 2^${info.rcv_wscale}`;
+    handshake?.snd_wscale == null
+      ? 'no window scaling'
+      : `windows scaled by 2^${handshake.snd_wscale} and 2^${handshake.rcv_wscale}`;
   say(
-    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${info?.mss} bytes, ${scale}, round trip ${info?.srtt ? duration(info.srtt) : 'too short to tell'}`,
+    `   handshake  ${remote}: SYN, SYN-ACK, ACK; MSS ${handshake?.mss} bytes, ${scale}, round trip ${handshake?.srtt ? duration(handshake.srtt) : 'too short to tell'}`,
   );
   const rate = (length * 8) / seconds / 1e6;
   const speed = rate >= 1000 ? `${digits(rate / 1000)} Gbit/s` : `${digits(rate)} Mbit/s`;
