@@ -64,8 +64,12 @@ async function pgPool(host: string): Promise<object> {
     Array.from({ length: 200 }, async (_, index) => (await pool.query('SELECT $1::int AS n', [index])).rows[0].n),
   );
   const size = pool.totalCount;
-  const removed = new Promise((resolve) => pool.once('remove', resolve));
-  // An idle connection dies under the pool, which takes another.
+  // Every idle connection dies under the pool, which takes another.
+  const removed = new Promise<void>((resolve) => {
+    pool.on('remove', () => {
+      if (pool.totalCount === 0) resolve();
+    });
+  });
   const killer = new Client({ ...postgres(host), database: 'postgres' });
   await killer.connect();
   await killer.query(

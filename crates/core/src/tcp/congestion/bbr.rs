@@ -1,11 +1,12 @@
 //! BBR version 3 (draft-ietf-ccwg-bbr): a model of the path, its bandwidth and its least round-trip time, instead of a window
-//! that grows until something is lost. Names and section numbers are the draft's; what it remembers is in `bbr_model.rs`.
+//! that grows until something is lost. Names and section numbers are the draft's; its states and what it remembers are in
+//! `bbr_model.rs`.
 //!
 //! Its response to ECN is not part of the draft; a mark counts as a loss that needs no repair.
 
 use usernet_wire::SeqNumber;
 
-use super::bbr_model::{Aggregation, Draw, MaxBandwidth, MinRtt};
+use super::bbr_model::{Aggregation, Draw, MaxBandwidth, MinRtt, Mode};
 use super::{AckSample, CongestionControl, MAX_CWND, PathSample, Start, initial_window};
 use crate::tcp::rate::{RateSample, rate};
 use crate::tcp::scoreboard::LostSegment;
@@ -28,44 +29,6 @@ const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
 const DRAIN_ROUNDS: u64 = 3;
 /// Bounds of C.send_quantum, bytes (§5.6.3).
 const MAX_QUANTUM: u64 = 64 << 10;
-
-/// BBR.state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Startup,
-    Drain,
-    Down,
-    Cruise,
-    Refill,
-    Up,
-    ProbeRtt,
-}
-
-impl Mode {
-    fn is_probe_bw(self) -> bool {
-        matches!(self, Self::Down | Self::Cruise | Self::Refill | Self::Up)
-    }
-
-    /// BBR.pacing_gain (§5.6.1).
-    fn pacing_gain(self) -> f64 {
-        match self {
-            Self::Startup => 2.77,
-            Self::Drain => 0.5,
-            Self::Down => 0.9,
-            Self::Cruise | Self::Refill | Self::ProbeRtt => 1.0,
-            Self::Up => 1.25,
-        }
-    }
-
-    /// BBR.cwnd_gain (§5.6.1).
-    fn cwnd_gain(self) -> f64 {
-        match self {
-            Self::Up => 2.25,
-            Self::ProbeRtt => 0.5,
-            _ => 2.0,
-        }
-    }
-}
 
 /// BBR.ack_phase: what acknowledgements tell of a probe for bandwidth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

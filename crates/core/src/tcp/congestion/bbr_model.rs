@@ -1,7 +1,45 @@
-//! What BBR remembers of a path: the filters behind its model (draft-ietf-ccwg-bbr §5.5).
+//! BBR's states, and what it remembers of a path: the filters behind its model (draft-ietf-ccwg-bbr §5.5).
 
 use crate::tcp::rate::time_for;
 use crate::time::{Duration, Instant};
+
+/// BBR.state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Startup,
+    Drain,
+    Down,
+    Cruise,
+    Refill,
+    Up,
+    ProbeRtt,
+}
+
+impl Mode {
+    pub(super) fn is_probe_bw(self) -> bool {
+        matches!(self, Self::Down | Self::Cruise | Self::Refill | Self::Up)
+    }
+
+    /// BBR.pacing_gain (§5.6.1).
+    pub(super) fn pacing_gain(self) -> f64 {
+        match self {
+            Self::Startup => 2.77,
+            Self::Drain => 0.5,
+            Self::Down => 0.9,
+            Self::Cruise | Self::Refill | Self::ProbeRtt => 1.0,
+            Self::Up => 1.25,
+        }
+    }
+
+    /// BBR.cwnd_gain (§5.6.1).
+    pub(super) fn cwnd_gain(self) -> f64 {
+        match self {
+            Self::Up => 2.25,
+            Self::ProbeRtt => 0.5,
+            _ => 2.0,
+        }
+    }
+}
 
 /// The highest bandwidth of this probing cycle and the one before (§5.5.3, MaxBwFilterLen of two).
 #[derive(Clone, Copy, Debug, Default)]
