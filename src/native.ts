@@ -173,6 +173,7 @@ export interface NativeStackOptions {
   mtuProbing?: string; // 'off', 'blackHole', 'always'
   timeWait?: number; // ms
   maxConnections?: number;
+  ecn?: string;
   forwarding?: boolean;
   maxFlows?: number;
   flowTimeout?: number; // ms
@@ -291,13 +292,19 @@ export interface NativeStreams {
   neighbors(): NativeNeighbor[];
   addresses(): Array<{ interface: number; name: string; cidr: string }>;
 
-  /** address '::' listens on both families unless ipv6Only. Returns the listener's id. */
-  listen(address: string, port: number, backlog: number, ipv6Only: boolean): number;
+  /**
+   * address '::' listens on both families unless ipv6Only. fastOpen is the most connections that exchange data before their
+   * handshake is over (RFC 7413), 0 unless given. Returns the listener's id.
+   */
+  listen(address: string, port: number, backlog: number, ipv6Only: boolean, fastOpen?: number): number;
   listenerAddress(id: number): NativeAddress | null;
   closeListener(id: number): number;
 
-  /** Returns the socket's id; Connect or Error follows. localAddress '' and localPort 0 leave the choice to the stack. */
-  connect(address: string, port: number, localAddress: string, localPort: number): number;
+  /**
+   * Returns the socket's id; Connect or Error follows. localAddress '' and localPort 0 leave the choice to the stack. With
+   * fastOpen what is written at once goes out on the SYN, where the server gave a cookie before.
+   */
+  connect(address: string, port: number, localAddress: string, localPort: number, fastOpen?: boolean): number;
   /** Copies into the send queue as much as fits; returns the bytes taken. Less than all: Writable follows. */
   write(id: number, data: Uint8Array): number;
   writev(id: number, chunks: Uint8Array[]): number;

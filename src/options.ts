@@ -129,6 +129,11 @@ export interface BufferSize {
   max?: number;
 }
 
+const ECN_POLICIES = ['off', 'classic', 'passive', 'accurate', 'accurate-classic', 'accurate-passive'] as const;
+
+/** Which congestion notification a stack's connections ask for and agree to. */
+export type EcnPolicy = (typeof ECN_POLICIES)[number];
+
 /** What `createStack()` takes. */
 export interface StackOptions {
   /** The interfaces it begins with. Default none. */
@@ -187,6 +192,12 @@ export interface StackOptions {
   udpFlowIdle?: number;
   /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
   dns?: DnsOptions;
+  /**
+   * Explicit congestion notification, as Linux's `tcp_ecn`: `off`; `classic` (1) asks for RFC 3168 and agrees to it;
+   * `passive` (2) agrees when asked; `accurate` (3) asks for AccECN (RFC 9768) and agrees to both; `accurate-classic` (4)
+   * asks for RFC 3168 and agrees to both; `accurate-passive` (5) agrees to both. Default `passive`.
+   */
+  ecn?: EcnPolicy;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
   /** The congestion control of sockets that choose none. Default `cubic`. */
@@ -320,7 +331,11 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
       throw invalidArgType(`options.${name}`, 'Array', options[name]);
     }
   }
-  const flows = { forwarding, maxFlows, flowTimeout, udpFlowIdle };
+  const { ecn } = options;
+  if (ecn !== undefined && !ECN_POLICIES.includes(ecn)) {
+    throw invalidArgValue('options.ecn', ecn, `must be one of: ${ECN_POLICIES.map((p) => `'${p}'`).join(', ')}`);
+  }
+  const flows = { ecn, forwarding, maxFlows, flowTimeout, udpFlowIdle };
   const memory = { maxReceiveMemory, maxSendMemory, maxSynBacklog, synCookies };
   const tcp = { recvBuffer, sendBuffer, userTimeout, rtoMin, rtoMax, mtuProbing, ...memory };
   const driven = { drive: drive(options.drive) };

@@ -9,6 +9,9 @@ import { createLink, createStack, type Server, type Stack } from '../../src/inde
 export interface PairOptions {
   link?: Parameters<typeof createLink>[0];
   stack?: Omit<NonNullable<Parameters<typeof createStack>[0]>, 'interfaces'>;
+  /** Of one of them, over `stack`. */
+  client?: PairOptions['stack'];
+  server?: PairOptions['stack'];
 }
 
 /** Two stacks on one link. */
@@ -24,9 +27,11 @@ export const hosts = ['198.18.0.2', 'fd00::2'] as const;
 /** Makes a pair: the client has 198.18.0.1 and fd00::1, the server the addresses of `hosts`. */
 export async function pair(options: PairOptions = {}): Promise<Pair> {
   const [left, right] = createLink(options.link);
+  const of = (own: PairOptions['stack'], device: typeof left, addresses: string[]): Promise<Stack> =>
+    createStack({ ...options.stack, ...own, interfaces: [{ device, addresses }] });
   const [client, server] = await Promise.all([
-    createStack({ ...options.stack, interfaces: [{ device: left, addresses: ['198.18.0.1/24', 'fd00::1/64'] }] }),
-    createStack({ ...options.stack, interfaces: [{ device: right, addresses: ['198.18.0.2/24', 'fd00::2/64'] }] }),
+    of(options.client, left, ['198.18.0.1/24', 'fd00::1/64']),
+    of(options.server, right, ['198.18.0.2/24', 'fd00::2/64']),
   ]);
   return {
     client,

@@ -36,6 +36,12 @@ export type ConnectOptions = SocketOptions &
   realNet.TcpSocketConnectOpts & {
     /** Idle time, ms, after which `timeout` is emitted. */
     timeout?: number;
+    /**
+     * TCP Fast Open (RFC 7413): asks the server for a cookie, and once there is one, lets the first write go out on the SYN:
+     * what is written in the same turn as `connect`, or within 10 ms. A server may get such data twice, so it suits requests
+     * that can be repeated. Has no effect where several addresses of a name are tried in turn. Default false.
+     */
+    fastOpen?: boolean;
   };
 
 /** `connect` and `createConnection`. */

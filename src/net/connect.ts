@@ -20,7 +20,7 @@ import {
 } from '../errors';
 import { SocketHandle } from './handle';
 import { adoptHandle, type SocketImpl } from './socket';
-import { kAfterConnect, kBlockList, kHandle, kNet, kReplaceHandle } from './symbols';
+import { kAfterConnect, kBlockList, kEarlyWrite, kFastOpen, kHandle, kNet, kReplaceHandle } from './symbols';
 import {
   validateBoolean,
   validateFunction,
@@ -62,6 +62,8 @@ export function startConnect<T extends SocketImpl>(socket: T, options: Record<st
     socket[kHandle] = new SocketHandle(socket[kNet].reactor);
     adoptHandle(socket);
   }
+  if (options.fastOpen !== undefined) validateBoolean(options.fastOpen, 'options.fastOpen');
+  socket[kFastOpen] = options.fastOpen === true;
   socket._unrefTimer();
   socket.connecting = true;
   lookupAndConnect(socket, options);
@@ -267,7 +269,7 @@ function connectOnce(socket: SocketImpl, wanted: Target): void {
   socket.emit('connectionAttempt', target.address, target.port, target.family);
   const handle = socket[kHandle];
   if (!handle) return;
-  const errno = handle.connect(target.address, target.port, target.localAddress, target.localPort, (status) => {
+  const done = (status: number): void => {
     if (socket.destroyed) return;
     if (status === 0) {
       socket[kAfterConnect]();
@@ -278,8 +280,11 @@ function connectOnce(socket: SocketImpl, wanted: Target): void {
     const error = connectError(status, target);
     socket.emit('connectionAttemptFailed', target.address, target.port, target.family, error);
     socket.destroy(error);
-  });
+  };
+  const { address, port, localAddress, localPort } = target;
+  const errno = handle.connect(address, port, localAddress, localPort, done, socket[kFastOpen] === true);
   if (errno < 0) socket.destroy(immediateError(socket, errno, target));
+  else socket[kEarlyWrite]?.();
 }
 
 /** One address after the other, each given its time, until one answers. */

@@ -136,6 +136,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     localAddress: string | undefined,
     localPort: number | undefined,
     done: (errno: number) => void,
+    fastOpen = false,
   ): number {
     if (this.#closed) return EBADF;
     if (this.#reactor.closed) return errnoOf('ENETDOWN');
@@ -145,7 +146,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     const to = LOOPBACK.get(ipv4 ?? address) ?? ipv4 ?? address;
     const local = localAddress === undefined || LOOPBACK.has(localAddress) ? '' : localAddress;
     const from = MAPPED.exec(local)?.[1] ?? local;
-    const id = this.#reactor.native.connect(to, port, from, localPort ?? 0);
+    const id = this.#reactor.native.connect(to, port, from, localPort ?? 0, fastOpen);
     if (id === EINVAL) return this.#connectToNobody(to, port, from, done);
     if (id < 0) return id;
     this.#id = id;
@@ -519,12 +520,13 @@ export class ServerHandle extends AsyncResource implements ListenerSink {
     backlog: number,
     ipv6Only: boolean,
     reusePort = false,
+    fastOpen = 0,
   ): ServerHandle | number {
     if (reactor.closed) return errnoOf('ENETDOWN');
     const at = MAPPED.exec(address)?.[1] ?? address;
     const only = ipv6Only && isIPv6(address);
     const mapped = isIPv6(address) && !ipv6Only;
-    const listen = (): number => reactor.native.listen(at, port, backlog, only);
+    const listen = (): number => reactor.native.listen(at, port, backlog, only, fastOpen);
     if (reusePort) {
       const group = PortGroup.join(reactor, only ? `${at} only` : at, port, listen);
       return typeof group === 'number' ? group : new ServerHandle(reactor, group.id, mapped, group);

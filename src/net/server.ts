@@ -19,8 +19,8 @@ import { type AddressOut, ServerHandle, type SocketHandle } from './handle';
 import { normalizeArgs } from './normalize-args';
 import type { SocketImpl } from './socket';
 import type { Socket } from './socket-types';
-import { kCongestion, kKeepAlive, kKeepAliveInitialDelay, kNet, kNoDelay } from './symbols';
-import { toNumber, validateAbortSignal, validateNumber, validatePort } from './validators';
+import { kCongestion, kFastOpen, kKeepAlive, kKeepAliveInitialDelay, kNet, kNoDelay } from './symbols';
+import { toNumber, validateAbortSignal, validateInt32, validateNumber, validatePort } from './validators';
 
 /** What `createServer` takes: Node's options. */
 export interface ServerOptions extends realNet.ServerOpts {
@@ -38,6 +38,12 @@ export interface ListenOptions {
   host?: string | undefined;
   /** Connections that may wait to be accepted. Default 511. */
   backlog?: number | undefined;
+  /**
+   * TCP Fast Open (RFC 7413): whether clients that have a cookie of this stack's may send data on their SYN, and how many of
+   * them at a time before their handshake is over; `true` is as many as `backlog`. Such data may arrive twice, so it suits
+   * requests that can be repeated. Default false.
+   */
+  fastOpen?: number | boolean | undefined;
   /** Without meaning here: a stack belongs to one thread, there is nobody to share with. */
   exclusive?: boolean | undefined;
   /** Whether `::` leaves IPv4 alone. */
@@ -86,6 +92,7 @@ export class ServerImpl extends EventEmitter {
   declare _listeningId: number;
   declare _connectionKey: string;
   declare _usingWorkers: boolean;
+  declare [kFastOpen]: number | undefined;
 
   constructor(options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener) {
     super(typeof options === 'object' && options !== null ? (options as object) : undefined);
@@ -119,6 +126,7 @@ export class ServerImpl extends EventEmitter {
       const port = validatePort(options.port, 'options.port');
       const backlog = (options.backlog as number) || backlogArg || DEFAULT_BACKLOG;
       const flags = (options.ipv6Only === true ? IPV6_ONLY : 0) | (options.reusePort === true ? REUSE_PORT : 0);
+      this[kFastOpen] = fastOpenQueue(options.fastOpen, backlog);
       if (options.host) this.#lookupAndListen(port, options.host as string, backlog, flags);
       else this._listen2(null, port, 4, backlog, undefined, flags);
       return this;
@@ -207,6 +215,7 @@ export class ServerImpl extends EventEmitter {
 
 /** What listening needs of a server: ours has it, and so has every server of Node's that is put on a stack. */
 export interface Listening extends EventEmitter {
+  [kFastOpen]?: number | undefined;
   allowHalfOpen: boolean;
   pauseOnConnect: boolean;
   noDelay: boolean;
@@ -225,6 +234,15 @@ export interface Listening extends EventEmitter {
   unref(): unknown;
 }
 
+/** How many connections may exchange data before their handshake is over. */
+function fastOpenQueue(value: unknown, backlog: number): number {
+  if (value === undefined || value === false) return 0;
+  if (value === true) return backlog;
+  if (typeof value !== 'number') throw invalidArgType('options.fastOpen', ['boolean', 'number'], value);
+  validateInt32(value, 'options.fastOpen', 0, 65535);
+  return value;
+}
+
 /** Gives `server` a listener on the stack of `net`; `listening` or `error` follow on the next tick. */
 export function listenOn(
   server: Listening,
@@ -239,7 +257,16 @@ export function listenOn(
   const family = address ? addressType : 6;
   const ipv6Only = (flags & IPV6_ONLY) !== 0;
   const reusePort = (flags & REUSE_PORT) !== 0;
-  const handle = ServerHandle.listen(net.reactor, place, port, backlog || DEFAULT_BACKLOG, ipv6Only, reusePort);
+  const queue = server[kFastOpen] ?? 0;
+  const handle = ServerHandle.listen(
+    net.reactor,
+    place,
+    port,
+    backlog || DEFAULT_BACKLOG,
+    ipv6Only,
+    reusePort,
+    queue,
+  );
   if (typeof handle === 'number') {
     const error = uvExceptionWithHostPort(handle, 'listen', place, port);
     if (listenChannel?.hasSubscribers) listenChannel.error.publish({ server, error });

@@ -26,6 +26,8 @@ import {
   kBytesRead,
   kBytesWritten,
   kCongestion,
+  kEarlyWrite,
+  kFastOpen,
   kHandle,
   kKeepAlive,
   kKeepAliveInitialDelay,
@@ -86,6 +88,8 @@ export class SocketImpl extends Duplex implements HandleOwner {
   declare [kBytesRead]: number;
   declare [kBytesWritten]: number;
   declare [kNoDelay]: boolean;
+  declare [kFastOpen]: boolean | undefined;
+  declare [kEarlyWrite]: (() => void) | null | undefined;
   declare [kKeepAlive]: boolean;
   declare [kKeepAliveInitialDelay]: number;
   declare [kKeepAliveProbes]: KeepAliveOptions | undefined;
@@ -406,12 +410,12 @@ export class SocketImpl extends Duplex implements HandleOwner {
   }
 
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
-    if (this.connecting) this.#whenConnected(chunk, encoding, callback, () => this._write(chunk, encoding, callback));
+    if (this.#waits()) this.#whenConnected(chunk, encoding, callback, () => this._write(chunk, encoding, callback));
     else this.#send([bytes(chunk, encoding)], callback);
   }
 
   override _writev(chunks: Gathered, callback: WriteCallback): void {
-    if (this.connecting) {
+    if (this.#waits()) {
       this.#whenConnected(chunks, '', callback, () => this._writev(chunks, callback));
     } else {
       this.#send(
@@ -572,11 +576,20 @@ export class SocketImpl extends Duplex implements HandleOwner {
     this._pendingData = data;
     this._pendingEncoding = encoding;
     const onClose = (): void => callback(closedBeforeConnection());
-    this.once('connect', () => {
+    const go = (): void => {
+      this[kEarlyWrite] = null;
+      this.off('connect', go);
       this.off('close', onClose);
       write();
-    });
+    };
+    if (this[kFastOpen]) this[kEarlyWrite] = go;
+    this.once('connect', go);
     this.once('close', onClose);
+  }
+
+  /** Whether a write has to wait for the connection; with Fast Open only until it has begun. */
+  #waits(): boolean {
+    return this.connecting && !(this[kFastOpen] && this._handle && this._handle.id !== -1);
   }
 
   #send(chunks: Uint8Array[], callback: WriteCallback): void {

@@ -17,6 +17,10 @@ export const kKeepAliveInitialDelay = Symbol('usernet.keepAliveInitialDelay');
 export const kCongestion = Symbol('usernet.congestion');
 export const kUserTimeout = Symbol('usernet.userTimeout');
 export const kTypeOfService = Symbol('usernet.typeOfService');
+/** Of a socket: whether it asks for Fast Open. Of a server: how many connections may use it at a time. */
+export const kFastOpen = Symbol('usernet.fastOpen');
+/** A write that goes as soon as the connection has begun. */
+export const kEarlyWrite = Symbol('usernet.earlyWrite');
 export const kBlockList = Symbol('usernet.blockList');
 export const kReplaceHandle = Symbol('usernet.replaceHandle');
 export const kAfterConnect = Symbol('usernet.afterConnect');

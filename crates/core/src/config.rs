@@ -258,12 +258,33 @@ impl EcnPolicy {
         })
     }
 
+    /// Its name: `off`, `classic`, `passive`, `accurate`, `accurate-classic`, `accurate-passive`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Classic => "classic",
+            Self::Passive => "passive",
+            Self::Accurate => "accurate",
+            Self::AccurateClassic => "accurate-classic",
+            Self::AccuratePassive => "accurate-passive",
+        }
+    }
+
     pub(crate) fn accepts_classic(self) -> bool {
         self != Self::Off
     }
 
     pub(crate) fn accepts_accurate(self) -> bool {
         matches!(self, Self::Accurate | Self::AccurateClassic | Self::AccuratePassive)
+    }
+}
+
+impl std::str::FromStr for EcnPolicy {
+    type Err = ();
+
+    /// By the names of [`as_str`](Self::as_str).
+    fn from_str(name: &str) -> Result<Self, ()> {
+        (0..=5).filter_map(Self::from_number).find(|policy| policy.as_str() == name).ok_or(())
     }
 }
 

@@ -94,13 +94,13 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
         method!("removeRoute", |js, stack, [to]| remove_route(js, stack, to)),
         method!("neighbors", |js, stack, []| Ok(OrNull(Some(convert::neighbors(js, stack)?)))),
         method!("addresses", |js, stack, []| Ok(OrNull(Some(convert::addresses(js, stack)?)))),
-        method!("listen", |js, stack, [address, port, backlog, only]| {
-            listen(js, stack, address, port, backlog, only)
+        method!("listen", |js, stack, [address, port, backlog, only, fast_open]| {
+            listen(js, stack, [address, port, backlog, only, fast_open])
         }),
         method!("listenerAddress", |js, stack, [id]| listener_address(js, stack, id)),
         method!("closeListener", |js, stack, [id]| close_listener(stack, js.to_f64(id, "id")?)),
-        method!("connect", |js, stack, [address, port, local_address, local_port]| {
-            connect(js, stack, [address, port, local_address, local_port])
+        method!("connect", |js, stack, [address, port, local_address, local_port, fast_open]| {
+            connect(js, stack, [address, port, local_address, local_port, fast_open])
         }),
         method!("write", |js, stack, [id, data]| write(js, stack, id, data)),
         method!("writev", |js, stack, [id, chunks]| writev(js, stack, id, chunks)),
@@ -270,14 +270,14 @@ fn remove_route(js: Js<'_>, stack: &Stack, to: Value<'_>) -> Result<i32> {
     Ok(if removed == Some(true) { 0 } else { Errno::ESRCH.number() })
 }
 
-fn listen(
-    js: Js<'_>,
-    stack: &Stack,
-    address: Value<'_>,
-    port_value: Value<'_>,
-    backlog: Value<'_>,
-    only: Value<'_>,
-) -> Result<f64> {
+/// Whether an optional argument was given.
+fn is_given(js: Js<'_>, value: Value<'_>) -> Result<bool> {
+    Ok(js.type_of(value)? != sys::ValueType::napi_undefined)
+}
+
+fn listen(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<f64> {
+    let [address, port_value, backlog, only, fast_open] = args;
+    let fast_open = if is_given(js, fast_open)? { js.to_f64(fast_open, "fastOpen")? } else { 0.0 };
     let address = js.to_string(address, "address")?;
     let backlog = js.to_f64(backlog, "backlog")?;
     let only = js.to_bool(only, "ipv6Only")?;
@@ -292,9 +292,16 @@ fn listen(
     };
     // As the kernel does it: at least one, at most 65,535. NaN becomes 1.
     let backlog = backlog.clamp(1.0, 65_535.0) as usize;
-    let options = ListenOptions { address, port, backlog: backlog.max(1), options: None };
+    let backlog = backlog.max(1);
+    let queue = fast_open.clamp(0.0, 65_535.0) as u32;
     // The handle before the lock is let go: from then on events may name the listener.
     let made = stack.with_core(|core| {
+        let options = (queue > 0).then(|| {
+            let mut options = core.default_socket_options().clone();
+            options.fast_open.queue = queue;
+            options
+        });
+        let options = ListenOptions { address, port, backlog, options };
         core.tcp_listen(options).map(|id| stack.pump().add_listener(id)).map_err(Errno::from)
     });
     stack.update_hold();
@@ -326,8 +333,9 @@ fn close_listener(stack: &Stack, number: f64) -> Result<i32> {
     Ok(closed.unwrap_or(Errno::EBADF.number()))
 }
 
-fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 4]) -> Result<f64> {
-    let [address, port_value, local_address, local_port] = args;
+fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<f64> {
+    let [address, port_value, local_address, local_port, fast_open] = args;
+    let fast_open = is_given(js, fast_open)? && js.to_bool(fast_open, "fastOpen")?;
     let address = js.to_string(address, "address")?;
     let local_address = js.to_string(local_address, "localAddress")?;
     let port_number = port(js, port_value, "port")?;
@@ -342,14 +350,18 @@ fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 4]) -> Result<f64> {
             Err(_) => return invalid,
         },
     };
-    let options = ConnectOptions {
-        remote: SocketAddr::new(address, port),
-        local_addr,
-        local_port: (local_port != 0).then_some(local_port),
-        options: None,
-    };
     let made = stack.with_core(|core| {
         let now = core.now();
+        let options = ConnectOptions {
+            remote: SocketAddr::new(address, port),
+            local_addr,
+            local_port: (local_port != 0).then_some(local_port),
+            options: fast_open.then(|| {
+                let mut options = core.default_socket_options().clone();
+                options.fast_open.connect = true;
+                options
+            }),
+        };
         let made = core.tcp_connect(now, options);
         made.map(|id| stack.pump().add_socket(id)).map_err(Errno::from)
     });

@@ -175,6 +175,11 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     if let Some(on) = bool(js, options, c"pacing")? {
         config.socket.pacing = on;
     }
+    if let Some(name) = string(js, options, c"ecn")? {
+        config.socket.ecn = name
+            .parse()
+            .map_err(|()| Failure::Value(format!("options.ecn: no policy is called '{name}'.")))?;
+    }
     Ok(config)
 }
 

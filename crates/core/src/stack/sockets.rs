@@ -133,6 +133,11 @@ impl Stack {
         options.map_or_else(|| Arc::clone(&self.default_options), Arc::new)
     }
 
+    /// The options of sockets that bring none.
+    pub fn default_socket_options(&self) -> &SocketOptions {
+        &self.default_options
+    }
+
     /// Makes a listener.
     ///
     /// # Errors
