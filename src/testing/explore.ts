@@ -71,6 +71,7 @@ const NEUTRAL: LinkSettings = {
   loss: 0,
   duplicate: 0,
   reorder: 0,
+  mark: 0,
   corrupt: 0,
   jitter: 0,
   delay: 0,

@@ -27,7 +27,10 @@ export interface LinkSettings {
   rate?: number;
   /** Bytes that wait for the rate at most. Default 262,144. */
   queue?: number;
-  /** How the queue is kept short: what does not fit is dropped, or CoDel drops earlier (RFC 8289). Default drop-tail. */
+  /**
+   * How the queue is kept short: what does not fit is dropped, or CoDel drops earlier, and marks what is ECN-capable instead
+   * (RFC 8289, RFC 3168). Default drop-tail.
+   */
   discipline?: 'drop-tail' | 'codel';
   /** Probability that a packet is lost, 0-1, or loss in bursts. Default 0. */
   loss?: number | BurstLoss;
@@ -37,6 +40,8 @@ export interface LinkSettings {
   reorder?: number;
   /** How long such a packet is held back at most, ms. Default 10. */
   reorderBy?: number;
+  /** Probability that an ECN-capable packet is marked as having met congestion (RFC 3168), 0-1. Default 0. */
+  mark?: number;
   /** Probability that one bit of a packet is flipped, 0-1. Default 0. */
   corrupt?: number;
   /** Largest IP packet that fits, bytes, 68-65,535; larger ones are dropped. Default 1,500. */
@@ -59,6 +64,8 @@ export interface LinkStats {
   duplicated: number;
   reordered: number;
   corrupted: number;
+  /** Marked as having met congestion. */
+  marked: number;
 }
 
 /** A node of a network, as links and rules know it. */
@@ -68,7 +75,7 @@ export interface NodeRef {
   readonly node: number;
 }
 
-const CHANCES = ['duplicate', 'reorder', 'corrupt'] as const;
+const CHANCES = ['duplicate', 'reorder', 'mark', 'corrupt'] as const;
 const TIMES = ['delay', 'jitter', 'reorderBy'] as const;
 const KNOWN = new Set<string>([
   ...CHANCES,

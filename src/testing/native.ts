@@ -14,6 +14,7 @@ export interface NativeLinkSettings {
   duplicate?: number;
   reorder?: number;
   reorderBy?: number;
+  mark?: number;
   corrupt?: number;
   mtu?: number;
 }

@@ -132,6 +132,7 @@ pub(crate) fn change_link(js: Js<'_>, object: Value<'_>, config: &mut LinkConfig
     for (name, field) in [
         (c"duplicate", &mut config.duplicate),
         (c"reorder", &mut config.reorder),
+        (c"mark", &mut config.mark),
         (c"corrupt", &mut config.corrupt),
     ] {
         if let Some(chance) = number(js, object, name, CHANCE)? {
@@ -180,6 +181,7 @@ fn link_object<'s>(js: Js<'s>, config: &LinkConfig) -> Result<Value<'s>> {
         (c"duplicate", config.duplicate),
         (c"reorder", config.reorder),
         (c"reorderBy", ms(config.reorder_by)),
+        (c"mark", config.mark),
         (c"corrupt", config.corrupt),
         (c"mtu", f64::from(config.mtu)),
     ];
@@ -250,6 +252,7 @@ pub(crate) fn link_stats<'s>(js: Js<'s>, stats: &LinkStats) -> Result<Value<'s>>
         (c"duplicated", stats.duplicated),
         (c"reordered", stats.reordered),
         (c"corrupted", stats.corrupted),
+        (c"marked", stats.marked),
     ] {
         js.set(object, name, js.number(value as f64)?)?;
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use usernet_core::{Duration, Instant};
 
 use crate::packet::Frame;
+use crate::rewrite;
 
 /// Settings of CoDel (RFC 8289 §4.2, §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +14,13 @@ pub struct CoDel {
     pub target: Duration,
     /// How long it may have more than that before packets are dropped; in the order of the longest round-trip time.
     pub interval: Duration,
+    /// Whether ECN-capable packets are marked instead of dropped (RFC 8289 §4.2's "dropped" may be either; RFC 7567 §4.2.1).
+    pub ecn: bool,
 }
 
 impl Default for CoDel {
     fn default() -> Self {
-        Self { target: Duration::from_millis(5), interval: Duration::from_millis(100) }
+        Self { target: Duration::from_millis(5), interval: Duration::from_millis(100), ecn: true }
     }
 }
 
@@ -29,6 +32,8 @@ pub(crate) struct State {
     count: u32,
     last_count: u32,
     dropping: bool,
+    /// Packets marked in the place of being dropped.
+    pub(crate) marked: u64,
 }
 
 impl State {
@@ -47,8 +52,12 @@ impl State {
                 self.dropping = false;
             }
             while self.dropping && now >= self.drop_next {
-                dropped.extend(frame.take());
                 self.count += 1;
+                if self.mark(settings, &mut frame) {
+                    self.drop_next = control_law(settings, self.drop_next, self.count);
+                    break;
+                }
+                dropped.extend(frame.take());
                 (frame, ok_to_drop) = self.take(settings, now, mtu, queue);
                 if ok_to_drop {
                     self.drop_next = control_law(settings, self.drop_next, self.count);
@@ -57,8 +66,10 @@ impl State {
                 }
             }
         } else if ok_to_drop {
-            dropped.extend(frame.take());
-            (frame, _) = self.take(settings, now, mtu, queue);
+            if !self.mark(settings, &mut frame) {
+                dropped.extend(frame.take());
+                (frame, _) = self.take(settings, now, mtu, queue);
+            }
             self.dropping = true;
             // RFC 8289 §5.4: when the last dropping state is recent, go on at the rate it had found.
             let delta = self.count - self.last_count;
@@ -68,6 +79,14 @@ impl State {
             self.last_count = self.count;
         }
         frame
+    }
+
+    /// Marks a packet in the place of dropping it, if it is ECN-capable.
+    fn mark(&mut self, settings: CoDel, frame: &mut Option<Frame>) -> bool {
+        let marked = settings.ecn
+            && frame.as_mut().is_some_and(|frame| rewrite::mark_congestion(&mut frame.bytes));
+        self.marked += u64::from(marked);
+        marked
     }
 
     fn take(

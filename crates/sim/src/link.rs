@@ -5,6 +5,7 @@ use usernet_core::{Duration, Instant};
 pub use crate::codel::CoDel;
 use crate::codel::{self, Queue};
 use crate::packet::{DropReason, Frame};
+use crate::rewrite;
 use crate::rng::{Purpose, Rng};
 use crate::{Error, NodeId};
 
@@ -67,6 +68,8 @@ pub struct LinkConfig {
     pub reorder: f64,
     /// How long such a packet is held back at most; the time is drawn evenly between zero and this.
     pub reorder_by: Duration,
+    /// Probability that an ECN-capable packet is marked as having met congestion (RFC 3168 §5), 0-1.
+    pub mark: f64,
     /// Probability that one bit of a packet, at any place, is flipped, 0-1.
     pub corrupt: f64,
     /// Largest IP packet that fits, bytes, 68-65535; larger ones are dropped. A host takes the MTU of its interface from
@@ -88,6 +91,7 @@ impl Default for LinkConfig {
             duplicate: 0.0,
             reorder: 0.0,
             reorder_by: Duration::from_millis(10),
+            mark: 0.0,
             corrupt: 0.0,
             mtu: 1500,
         }
@@ -103,6 +107,7 @@ impl LinkConfig {
         let mut chances = vec![
             ("duplicate", self.duplicate),
             ("reorder", self.reorder),
+            ("mark", self.mark),
             ("corrupt", self.corrupt),
         ];
         match self.loss {
@@ -152,6 +157,8 @@ pub struct LinkStats {
     pub reordered: u64,
     /// Packets with a flipped bit.
     pub corrupted: u64,
+    /// Packets marked as having met congestion.
+    pub marked: u64,
 }
 
 /// A link: two nodes, two directions.
@@ -273,7 +280,9 @@ impl Pipe {
             Discipline::DropTail => self.queue.pop(),
             Discipline::CoDel(settings) => {
                 let mtu = usize::from(self.config.mtu);
-                self.codel.dequeue(settings, now, mtu, &mut self.queue, dropped)
+                let next = self.codel.dequeue(settings, now, mtu, &mut self.queue, dropped);
+                self.stats.marked += std::mem::take(&mut self.codel.marked);
+                next
             }
         };
         (sent, next.map(|frame| self.start(now, frame)))
@@ -293,6 +302,13 @@ impl Pipe {
         if self.draw_loss() {
             fate.lost = true;
             return fate;
+        }
+        // Drawn only where it can happen: the sequence of the other draws stays what it was.
+        if self.config.mark > 0.0
+            && self.rng.chance(self.config.mark)
+            && rewrite::mark_congestion(&mut frame.bytes)
+        {
+            self.stats.marked += 1;
         }
         if self.rng.chance(self.config.corrupt) && !frame.bytes.is_empty() {
             let bit = self.rng.below(frame.bytes.len() as u64 * 8);

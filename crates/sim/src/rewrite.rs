@@ -54,6 +54,21 @@ fn fix_ipv4_header(bytes: &mut [u8]) {
     bytes[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Marks a packet as having met congestion (RFC 3168 §5); false when it is not ECN-capable, or is marked already.
+pub(crate) fn mark_congestion(bytes: &mut [u8]) -> bool {
+    let Some(&first) = bytes.first() else { return false };
+    // The two bits lie in the second byte: alone at its end over IPv4, in its middle over IPv6.
+    let shift = if first >> 4 == 6 { 4 } else { 0 };
+    match bytes.get(1).map(|byte| byte >> shift & 0b11) {
+        Some(0b01 | 0b10) => {
+            bytes[1] |= 0b11 << shift;
+            fix_ipv4_header(bytes);
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Takes one off the TTL or hop limit of a valid packet; false when there was none left to take (RFC 1812 §5.3.1,
 /// RFC 8200 §3).
 pub(crate) fn decrement_hop_limit(bytes: &mut [u8]) -> bool {

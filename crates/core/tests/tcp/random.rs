@@ -4,6 +4,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use usernet_core::EcnPolicy;
 use usernet_wire::tcp::Flags;
 
 use crate::support::{Family, Isn, LinkConfig, Pair, PairConfig, Segment, Tester};
@@ -30,9 +31,10 @@ fn isns() -> impl Strategy<Value = Isn> {
 
 prop_compose! {
     fn links()(
-        loss in 0u32..150, duplicate in 0u32..100, reorder in 0u32..200, delay in 0u64..60, jitter in 1u64..40,
+        loss in 0u32..150, duplicate in 0u32..100, reorder in 0u32..200, mark in 0u32..200, delay in 0u64..60,
+        jitter in 1u64..40,
     ) -> LinkConfig {
-        LinkConfig { loss, duplicate, reorder, delay_ms: delay, jitter_ms: jitter }
+        LinkConfig { loss, duplicate, reorder, mark, delay_ms: delay, jitter_ms: jitter }
     }
 }
 
@@ -41,12 +43,18 @@ prop_compose! {
         seed: u64, family in families(), link in links(), bytes in (0u32..120_000, 0u32..120_000),
         recv_buffer in prop_oneof![2048usize..8192, 8192usize..65_536, Just(1usize << 20)],
         send_buffer in prop_oneof![2048usize..8192, Just(1usize << 20)],
-        switches in any::<[bool; 6]>(), stalls in 0u32..5,
+        switches in any::<[bool; 7]>(), stalls in 0u32..5, ecn in (0u8..6, 0u8..6),
     ) -> PairConfig {
-        let [timestamps, sack, window_scaling, nagle, delayed_ack, offload] = switches;
+        let [timestamps, sack, window_scaling, nagle, delayed_ack, offload, fast_open] = switches;
+        let mut link = link;
+        if fast_open {
+            // A SYN that comes twice may open twice (RFC 7413 §2.1).
+            link.duplicate = 0;
+        }
         PairConfig {
             seed, family, link, bytes: [bytes.0, bytes.1], recv_buffer, send_buffer,
             timestamps, sack, window_scaling, nagle, delayed_ack, offload, stalls,
+            fast_open, ecn: [ecn.0, ecn.1],
         }
     }
 }
@@ -227,11 +235,14 @@ fn act(tester: &mut Tester, action: &Action, limit: usize) -> Result<(), String>
     tester.bounded(limit)
 }
 
-const STARTS: [&str; 4] = [
+const STARTS: [&str; 6] = [
     "@server <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>",
-    "@client <mss 536>",
+    "connect\n> SEWA 0:0(0)\n< S. 0:0(0) ack 1 win 65535 <mss 536>\n> . 1:1(0)",
     "@server <mss 1460,sackOK,nop,wscale 2>\nset nagle off",
-    "@client <mss 1460,sackOK>\nwrite 30000\ndiscard",
+    "connect\n> SEWA 0:0(0)\n< SE. 0:0(0) ack 1 win 65535 <mss 1460,sackOK>\n> . 1:1(0)\nwrite 30000\ndiscard",
+    // With data before the handshake is over, and with AccECN.
+    "listen 80\n< S 0:100(100) win 65535 <mss 1460,FO COOKIE>\n> S. 0:0(0)\naccept\nwrite 5000\ndiscard",
+    "connect\n> SEWA 0:0(0)\n< SW. 0:0(0) ack 1 win 65535 <mss 1460,sackOK>\n> W. 1:1(0)\nwrite 30000\ndiscard",
 ];
 
 proptest! {
@@ -246,6 +257,8 @@ proptest! {
         let mut tester = Tester::new(family, isn, start % 2 == 1);
         let buffer = if small { 4096 } else { 1 << 20 };
         tester.config.socket.recv_buffer = buffer.into();
+        tester.config.socket.fast_open.queue = 4;
+        tester.config.socket.ecn = EcnPolicy::Accurate;
         tester.run(STARTS[start]);
         tester.peer().lawless = true;
         for action in &actions {

@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use usernet_core::{
-    Config, ConnectOptions, Instant, InterfaceConfig, InterfaceId, ListenAddress, ListenOptions,
-    ListenerId, Medium, Offload, RecvError, RxFrame, Secrets, Shutdown, SocketId, Stack,
-    TxChecksum,
+    Config, ConnectOptions, EcnPolicy, Instant, InterfaceConfig, InterfaceId, ListenAddress,
+    ListenOptions, ListenerId, Medium, Offload, RecvError, RxFrame, Secrets, Shutdown, SocketId,
+    Stack, TxChecksum,
 };
 use usernet_wire::ip;
 use usernet_wire::tcp::{self, Flags};
 
 use super::segment::{Family, bytes_at};
 
-/// How bad the link is; the first three are parts of 1000.
+/// How bad the link is; the first four are parts of 1000.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkConfig {
     pub(crate) loss: u32,
     pub(crate) duplicate: u32,
     pub(crate) reorder: u32,
+    /// Of the ECN-capable packets, those that are marked.
+    pub(crate) mark: u32,
     pub(crate) delay_ms: u64,
     /// By how much a reordered packet is late.
     pub(crate) jitter_ms: u64,
@@ -39,6 +41,10 @@ pub(crate) struct PairConfig {
     pub(crate) window_scaling: bool,
     pub(crate) nagle: bool,
     pub(crate) delayed_ack: bool,
+    /// Linux's number for each end's ECN policy.
+    pub(crate) ecn: [u8; 2],
+    /// Whether data goes on the SYN, without cookies.
+    pub(crate) fast_open: bool,
     /// Whether the devices complete checksums and cut segments.
     pub(crate) offload: bool,
     /// How often each reader pauses for seconds.
@@ -114,6 +120,13 @@ impl Pair {
         socket.syn_retries = 50;
         socket.synack_retries = 50;
         socket.rto_max = Duration::from_secs(5);
+        socket.ecn = EcnPolicy::from_number(pair.ecn[usize::from(n)]).expect("0 to 5");
+        if pair.fast_open {
+            socket.fast_open.queue = 16;
+            socket.fast_open.connect = true;
+            socket.fast_open.connect_without_cookie = true;
+            socket.fast_open.accept_without_cookie = true;
+        }
         if !pair.delayed_ack {
             socket.delayed_ack = Duration::ZERO;
         }
@@ -262,6 +275,10 @@ impl Pair {
     fn put(&mut self, to: usize, frame: &Frame) {
         let link = self.config.link;
         let lost = self.chance(link.loss);
+        let mut frame = frame.clone();
+        if self.chance(link.mark) {
+            mark_congestion(&mut frame.bytes);
+        }
         let copies = if lost { 0 } else { 1 + u32::from(self.chance(link.duplicate)) };
         for _ in 0..copies {
             let mut delay = link.delay_ms * 1000;
@@ -315,6 +332,21 @@ impl Pair {
     }
 }
 
+/// What a router does that marks (RFC 3168 §5).
+fn mark_congestion(bytes: &mut [u8]) {
+    let shift = if bytes[0] >> 4 == 6 { 4 } else { 0 };
+    if bytes[1] >> shift & 3 == 0 {
+        return;
+    }
+    bytes[1] |= 3 << shift;
+    if shift == 0 {
+        let len = usize::from(bytes[0] & 0x0f) * 4;
+        bytes[10..12].fill(0);
+        let sum = usernet_wire::checksum::checksum(&bytes[..len]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
 /// What a device does that completes checksums: the field holds the sum of the pseudo-header.
 fn complete_checksum(bytes: &mut [u8], checksum: TxChecksum) {
     let start = usize::from(checksum.start);
@@ -337,6 +369,10 @@ fn cut(frame: &Frame) -> Result<Vec<Frame>, String> {
         repr.seq += i as u32 * u32::from(frame.size);
         if i < last {
             repr.flags -= Flags::FIN | Flags::PSH;
+        }
+        if i > 0 {
+            // RFC 3168's CWR is the first one's alone.
+            repr.flags -= Flags::CWR;
         }
         let mut header = vec![0; repr.header_len()];
         repr.emit(&mut header);
