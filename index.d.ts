@@ -149,6 +149,12 @@ export interface ListenOptions {
   host?: string | undefined;
   /** Connections that may wait to be accepted. Default 511. */
   backlog?: number | undefined;
+  /**
+   * TCP Fast Open (RFC 7413): whether clients that have a cookie of this stack's may send data on their SYN, and how many of
+   * them at a time before their handshake is over; `true` is as many as `backlog`. Such data may arrive twice, so it suits
+   * requests that can be repeated. Default false.
+   */
+  fastOpen?: number | boolean | undefined;
   /** Without meaning here: a stack belongs to one thread, there is nobody to share with. */
   exclusive?: boolean | undefined;
   /** Whether `::` leaves IPv4 alone. */
@@ -184,6 +190,12 @@ export interface ServerConstructor {
 export type ConnectOptions = SocketOptions & realNet.TcpSocketConnectOpts & {
   /** Idle time, ms, after which `timeout` is emitted. */
   timeout?: number;
+  /**
+   * TCP Fast Open (RFC 7413): asks the server for a cookie, and once there is one, lets the first write go out on the SYN:
+   * what is written in the same turn as `connect`, or within 10 ms. A server may get such data twice, so it suits requests
+   * that can be repeated. Has no effect where several addresses of a name are tried in turn. Default false.
+   */
+  fastOpen?: boolean;
 };
 /** `connect` and `createConnection`. */
 export interface Connect {
@@ -481,6 +493,15 @@ export interface BufferSize {
   /** What it grows to at most. */
   max?: number;
 }
+declare const ECN_POLICIES: readonly [
+  "off",
+  "classic",
+  "passive",
+  "accurate",
+  "accurate-classic",
+  "accurate-passive"
+];
+type EcnPolicy = (typeof ECN_POLICIES)[number];
 /** What `createStack()` takes. */
 export interface StackOptions {
   /** The interfaces it begins with. Default none. */
@@ -539,6 +560,12 @@ export interface StackOptions {
   udpFlowIdle?: number;
   /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
   dns?: DnsOptions;
+  /**
+   * Explicit congestion notification, as Linux's `tcp_ecn`: `off`; `classic` (1) asks for RFC 3168 and agrees to it;
+   * `passive` (2) agrees when asked; `accurate` (3) asks for AccECN (RFC 9768) and agrees to both; `accurate-classic` (4)
+   * asks for RFC 3168 and agrees to both; `accurate-passive` (5) agrees to both. Default `passive`.
+   */
+  ecn?: EcnPolicy;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
   /** The congestion control of sockets that choose none. Default `cubic`. */

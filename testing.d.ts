@@ -290,7 +290,7 @@ declare class SocketHandle extends AsyncResource implements SocketSink {
   /** Whether the connection came about (and may be over by now). */
   get connected(): boolean;
   /** Begins to connect; `done` is called with 0 or a negative errno. Returns 0 or the errno of an immediate failure. */
-  connect(address: string, port: number, localAddress: string | undefined, localPort: number | undefined, done: (errno: number) => void): number;
+  connect(address: string, port: number, localAddress: string | undefined, localPort: number | undefined, done: (errno: number) => void, fastOpen?: boolean): number;
   readStart(): number;
   readStop(): number;
   /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
@@ -332,7 +332,7 @@ declare class ServerHandle extends AsyncResource implements ListenerSink {
   onconnection: ((this: ServerHandle, errno: number, handle: SocketHandle) => void) | null;
   private constructor();
   /** Listens, or returns the negative errno of why not. With `reusePort`, beside others that do so too. */
-  static listen(reactor: Reactor, address: string, port: number, backlog: number, ipv6Only: boolean, reusePort?: boolean): ServerHandle | number;
+  static listen(reactor: Reactor, address: string, port: number, backlog: number, ipv6Only: boolean, reusePort?: boolean, fastOpen?: number): ServerHandle | number;
   get fd(): number;
   getAsyncId(): number;
   getsockname(out: AddressOut): number;
@@ -414,6 +414,8 @@ declare const kKeepAliveInitialDelay: unique symbol;
 declare const kCongestion: unique symbol;
 declare const kUserTimeout: unique symbol;
 declare const kTypeOfService: unique symbol;
+declare const kFastOpen: unique symbol;
+declare const kEarlyWrite: unique symbol;
 declare const kBlockList: unique symbol;
 declare const kUsernetSocket: unique symbol;
 interface ServerOptions extends realNet.ServerOpts {
@@ -446,6 +448,7 @@ declare class ServerImpl extends EventEmitter {
   _listeningId: number;
   _connectionKey: string;
   _usingWorkers: boolean;
+  [kFastOpen]: number | undefined;
   constructor(options?: ServerOptions | ConnectionListener, connectionListener?: ConnectionListener);
   get listening(): boolean;
   /** Begins to listen; the forms are those of `net.Server.listen`, but for pipes, descriptors and handles. */
@@ -462,6 +465,7 @@ declare class ServerImpl extends EventEmitter {
   [EventEmitter.captureRejectionSymbol](error: Error, event: string | symbol, ...args: unknown[]): void;
 }
 interface Listening extends EventEmitter {
+  [kFastOpen]?: number | undefined;
   allowHalfOpen: boolean;
   pauseOnConnect: boolean;
   noDelay: boolean;
@@ -498,6 +502,8 @@ declare class SocketImpl extends Duplex implements HandleOwner {
   [kBytesRead]: number;
   [kBytesWritten]: number;
   [kNoDelay]: boolean;
+  [kFastOpen]: boolean | undefined;
+  [kEarlyWrite]: (() => void) | null | undefined;
   [kKeepAlive]: boolean;
   [kKeepAliveInitialDelay]: number;
   [kKeepAliveProbes]: KeepAliveOptions | undefined;
@@ -654,6 +660,12 @@ interface ServerConstructor {
 type ConnectOptions = SocketOptions & realNet.TcpSocketConnectOpts & {
   /** Idle time, ms, after which `timeout` is emitted. */
   timeout?: number;
+  /**
+   * TCP Fast Open (RFC 7413): asks the server for a cookie, and once there is one, lets the first write go out on the SYN:
+   * what is written in the same turn as `connect`, or within 10 ms. A server may get such data twice, so it suits requests
+   * that can be repeated. Has no effect where several addresses of a name are tried in turn. Default false.
+   */
+  fastOpen?: boolean;
 };
 interface Connect {
   (options: ConnectOptions, connectionListener?: () => void): Socket;
@@ -792,6 +804,15 @@ interface BufferSize {
   /** What it grows to at most. */
   max?: number;
 }
+declare const ECN_POLICIES: readonly [
+  "off",
+  "classic",
+  "passive",
+  "accurate",
+  "accurate-classic",
+  "accurate-passive"
+];
+type EcnPolicy = (typeof ECN_POLICIES)[number];
 interface StackOptions {
   /** The interfaces it begins with. Default none. */
   interfaces?: InterfaceOptions[];
@@ -849,6 +870,12 @@ interface StackOptions {
   udpFlowIdle?: number;
   /** Names: servers that the stack asks, and hosts it knows. With either, names that its sockets use are looked up so. */
   dns?: DnsOptions;
+  /**
+   * Explicit congestion notification, as Linux's `tcp_ecn`: `off`; `classic` (1) asks for RFC 3168 and agrees to it;
+   * `passive` (2) agrees when asked; `accurate` (3) asks for AccECN (RFC 9768) and agrees to both; `accurate-classic` (4)
+   * asks for RFC 3168 and agrees to both; `accurate-passive` (5) agrees to both. Default `passive`.
+   */
+  ecn?: EcnPolicy;
   /** Whether to emit the events of the trace: state changes, retransmissions, congestion. Default false. */
   trace?: boolean;
   /** The congestion control of sockets that choose none. Default `cubic`. */
@@ -1130,6 +1157,7 @@ interface NativeStackOptions {
   mtuProbing?: string;
   timeWait?: number;
   maxConnections?: number;
+  ecn?: string;
   forwarding?: boolean;
   maxFlows?: number;
   flowTimeout?: number;
@@ -1221,12 +1249,18 @@ interface NativeStreams {
     name: string;
     cidr: string;
   }>;
-  /** address '::' listens on both families unless ipv6Only. Returns the listener's id. */
-  listen(address: string, port: number, backlog: number, ipv6Only: boolean): number;
+  /**
+   * address '::' listens on both families unless ipv6Only. fastOpen is the most connections that exchange data before their
+   * handshake is over (RFC 7413), 0 unless given. Returns the listener's id.
+   */
+  listen(address: string, port: number, backlog: number, ipv6Only: boolean, fastOpen?: number): number;
   listenerAddress(id: number): NativeAddress | null;
   closeListener(id: number): number;
-  /** Returns the socket's id; Connect or Error follows. localAddress '' and localPort 0 leave the choice to the stack. */
-  connect(address: string, port: number, localAddress: string, localPort: number): number;
+  /**
+   * Returns the socket's id; Connect or Error follows. localAddress '' and localPort 0 leave the choice to the stack. With
+   * fastOpen what is written at once goes out on the SYN, where the server gave a cookie before.
+   */
+  connect(address: string, port: number, localAddress: string, localPort: number, fastOpen?: boolean): number;
   /** Copies into the send queue as much as fits; returns the bytes taken. Less than all: Writable follows. */
   write(id: number, data: Uint8Array): number;
   writev(id: number, chunks: Uint8Array[]): number;

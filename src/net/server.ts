@@ -258,15 +258,7 @@ export function listenOn(
   const ipv6Only = (flags & IPV6_ONLY) !== 0;
   const reusePort = (flags & REUSE_PORT) !== 0;
   const queue = server[kFastOpen] ?? 0;
-  const handle = ServerHandle.listen(
-    net.reactor,
-    place,
-    port,
-    backlog || DEFAULT_BACKLOG,
-    ipv6Only,
-    reusePort,
-    queue,
-  );
+  const handle = ServerHandle.listen(net.reactor, place, port, backlog || DEFAULT_BACKLOG, ipv6Only, reusePort, queue);
   if (typeof handle === 'number') {
     const error = uvExceptionWithHostPort(handle, 'listen', place, port);
     if (listenChannel?.hasSubscribers) listenChannel.error.publish({ server, error });
