@@ -335,7 +335,7 @@ impl Pair {
 /// What a router does that marks (RFC 3168 §5).
 fn mark_congestion(bytes: &mut [u8]) {
     let shift = if bytes[0] >> 4 == 6 { 4 } else { 0 };
-    if bytes[1] >> shift & 3 == 0 {
+    if (bytes[1] >> shift).is_multiple_of(4) {
         return;
     }
     bytes[1] |= 3 << shift;
