@@ -1576,6 +1576,12 @@ interface PingOptions extends ProbeOptions {
   /** TTL or hop limit, 1-255. Default 64. */
   ttl?: number;
 }
+interface TracerouteOptions extends ProbeOptions {
+  /** Most hops to look at, 1-255. Default 30. */
+  maxHops?: number;
+  /** Requests a hop, 1-10. Default 3. */
+  probes?: number;
+}
 interface PingReply {
   /** Sequence number, from 0. */
   seq: number;
@@ -1619,6 +1625,100 @@ interface PingStatistics {
   time: number;
   /** Every outcome, in the order of the requests. */
   replies: PingReply[];
+}
+interface TracerouteHop {
+  /** How many hops away, from 1. */
+  ttl: number;
+  /** Who answered first, if anybody. */
+  address: string | null;
+  probes: PingReply[];
+}
+interface TraceroutePath {
+  host: string;
+  address: string;
+  /** Whether the host itself answered. */
+  reached: boolean;
+  hops: TracerouteHop[];
+}
+declare const PROTOCOLS: {
+  icmp: number;
+  igmp: number;
+  ipip: number;
+  tcp: number;
+  udp: number;
+  gre: number;
+  esp: number;
+  icmpv6: number;
+  ospf: number;
+  sctp: number;
+};
+interface RawOptions {
+  /** The protocol: its number, 0-255, or one of these names. */
+  protocol: number | keyof typeof PROTOCOLS;
+  /** Of IPv4 or IPv6. Default: 6 for `icmpv6`, else 4. */
+  family?: 4 | 6;
+  /** The name of the only interface it sends and receives through. Default: any. */
+  interface?: string;
+  /** TTL or hop limit of what it sends, 1-255. Default 64. */
+  ttl?: number;
+  /** Bytes of the receive buffer, bookkeeping included; packets that do not fit are dropped and counted. Default 212,992. */
+  recvBufferSize?: number;
+  /**
+   * Where in what is sent over IPv6 the stack fills in a checksum, bytes (RFC 3542 section 3.1). For ICMPv6 it always
+   * does.
+   */
+  checksumOffset?: number;
+}
+interface RawPacketInfo {
+  /** Source address. */
+  address: string;
+  family: "IPv4" | "IPv6";
+  /** Destination address. */
+  destination: string;
+  /** The name of the interface it came through. */
+  interface: string;
+  /** TTL or hop limit that it arrived with. */
+  ttl: number;
+  /** DSCP and ECN bits that it arrived with. */
+  trafficClass: number;
+  /** Bytes of what follows the IP header. */
+  size: number;
+}
+interface RawSocketEvents {
+  /** A packet of the protocol, without its IP header; the stack has handled it as if the socket were not there. */
+  message: [
+    packet: Buffer,
+    info: RawPacketInfo
+  ];
+  /** There is room in the send buffer after a send failed with EAGAIN. */
+  drain: [
+  ];
+  close: [
+  ];
+}
+declare class RawSocket extends TypedEventEmitter<RawSocketEvents> {
+  #private;
+  readonly protocol: number;
+  readonly family: 4 | 6;
+  /** Whether `close()` was called, or the stack closed. */
+  get closed(): boolean;
+  /** Packets dropped because the receive buffer was full. */
+  get drops(): number;
+  /**
+   * Sends what follows the IP header; what exceeds the path's MTU goes in fragments. Throws with `code`: `EAGAIN` when the
+   * send buffer is full (`drain` follows), `EMSGSIZE`, `ENETUNREACH`, ...
+   */
+  send(packet: Uint8Array, address: string, options?: {
+    source?: string;
+  }): void;
+  /** Lets go of it; what was sent is still transmitted. Idempotent. */
+  close(): void;
+  /** As `close()`, for `using`. */
+  [Symbol.dispose](): void;
+  /** Makes it keep the process alive, as it does from the beginning. */
+  ref(): this;
+  /** Lets the process end although it is open. */
+  unref(): this;
 }
 /** A socket or server that is open. */
 export interface Leak {
@@ -1678,6 +1778,10 @@ export declare class Host extends TypedEventEmitter<HostEvents> {
   get tls(): Tls;
   /** Sends echo requests to an address or a name, and gives their statistics. */
   ping(host: string, options?: PingOptions): Promise<PingStatistics>;
+  /** Finds the routers on the way to a host, by echo requests with few hops to live. */
+  traceroute(host: string, options?: TracerouteOptions): Promise<TraceroutePath>;
+  /** Opens a raw socket on its present stack: it receives the packets of one IP protocol, and sends such packets. */
+  raw(options: RawOptions): RawSocket;
   /** An agent for `node:http` and `node:https` whose connections are on this host. */
   agent(options?: http.AgentOptions & https.AgentOptions): StackAgent;
   /** A dispatcher for undici and `fetch` whose connections are on this host. Needs the package undici. */

@@ -47,3 +47,25 @@ test('ping counts in virtual ms; a refusal comes back', async () => {
   });
   await network.close();
 });
+
+test('traceroute names the routers, a raw socket sees the requests', async () => {
+  const network = createNetwork({ seed: 7 });
+  const [client, server] = [network.host('client'), network.host('server')];
+  const routers = [network.router('a'), network.router('b')] as const;
+  network.link(client, routers[0], { delay: 10 });
+  network.link(routers[0], routers[1], { delay: 20 });
+  network.link(routers[1], server, { delay: 5 });
+  await network.run(async () => {
+    const seen: number[] = [];
+    const raw = server.raw({ protocol: 'icmp' });
+    raw.on('message', (packet: Buffer) => seen.push(packet[0] as number));
+    const way = await client.traceroute('server', { probes: 1 });
+    expect(way).toMatchObject({ reached: true, address: server.address });
+    const rtts = way.hops.map(({ probes }) => probes[0]?.rtt);
+    expect(rtts).toEqual([20, 60, 70]);
+    expect(way.hops.map(({ address }) => address).at(-1)).toBe(server.address);
+    expect(seen).toEqual([8]);
+    raw.close();
+  });
+  await network.close();
+});

@@ -15,7 +15,15 @@ import type { NativeBinding, NativeStack, NativeStats } from '../native';
 import { bindNet, type Net } from '../net/bind';
 import { NetContext } from '../net/context';
 import type { StackOptions } from '../options';
-import { type PingOptions, type PingStatistics, ping } from '../ping';
+import {
+  type PingOptions,
+  type PingStatistics,
+  ping,
+  type TracerouteOptions,
+  type TraceroutePath,
+  traceroute,
+} from '../ping';
+import type { RawOptions, RawSocket } from '../raw';
 import type { Reactor } from '../reactor';
 import { kReactor, Stack } from '../stack';
 import type { Driver } from './driver';
@@ -170,6 +178,16 @@ export class Host extends TypedEventEmitter<HostEvents> {
   /** Sends echo requests to an address or a name, and gives their statistics. */
   ping(host: string, options?: PingOptions): Promise<PingStatistics> {
     return ping(this.#netContext, host, options);
+  }
+
+  /** Finds the routers on the way to a host, by echo requests with few hops to live. */
+  traceroute(host: string, options?: TracerouteOptions): Promise<TraceroutePath> {
+    return traceroute(this.#netContext, host, options);
+  }
+
+  /** Opens a raw socket on its present stack: it receives the packets of one IP protocol, and sends such packets. */
+  raw(options: RawOptions): RawSocket {
+    return this.#stack.raw(options);
   }
 
   /** An agent for `node:http` and `node:https` whose connections are on this host. */

@@ -18,9 +18,14 @@ pub(crate) enum Reason {
 
 /// The error about `packet`, from a router with that address; `None` where there must not be one.
 pub(crate) fn error(router: IpAddr, packet: &[u8], ip: &Packet, reason: Reason) -> Option<Vec<u8>> {
-    // RFC 1122 §3.2.2: none about an ICMP error (nor, to be simple, about any ICMP), and none about a later fragment.
-    let is_icmp = matches!(ip.protocol, Protocol::ICMP | Protocol::ICMPV6);
-    if is_icmp || ip.fragment.is_some_and(|f| f.offset != 0) {
+    // RFC 1122 §3.2.2, RFC 4443 §2.4 (e): none about an ICMP error, and none about a later fragment.
+    let kind = packet.get(ip.payload_offset).copied();
+    let is_error = match ip.protocol {
+        Protocol::ICMP => kind.is_none_or(|kind| matches!(kind, 3 | 4 | 5 | 11 | 12)),
+        Protocol::ICMPV6 => kind.is_none_or(|kind| kind < 128),
+        _ => false,
+    };
+    if is_error || ip.fragment.is_some_and(|f| f.offset != 0) {
         return None;
     }
     let (protocol, message) = match (router, ip.src) {
