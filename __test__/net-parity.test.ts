@@ -483,6 +483,33 @@ describe.each(testedNets())('$name', ({ net, close }) => {
       await closed(server);
     });
 
+    test('half-open writes after the peer is gone are EPIPE', async () => {
+      const server = net.createServer((socket) => socket.on('error', () => undefined).destroy());
+      const socket = net.connect({ port: await listening(server), host: '127.0.0.1', allowHalfOpen: true }).resume();
+      await once(socket, 'end');
+      const failure = once(socket, 'error') as Promise<[NodeJS.ErrnoException]>;
+      const writes = setInterval(() => socket.write('x'), 5);
+      const [error] = await failure;
+      clearInterval(writes);
+      expect([error.code, error.syscall]).toEqual(['EPIPE', 'write']);
+      await closed(server);
+    });
+
+    test("'error' comes before 'close', also of sockets that the promise of another's 'close' makes", async () => {
+      const log: string[] = [];
+      const gone = (socket: Socket): Promise<void> => {
+        record(socket, ['error', 'close'], log);
+        return new Promise((resolve) => socket.once('close', () => resolve()));
+      };
+      await gone(net.connect({ port: 9, host: '127.0.0.1' }));
+      for (let round = 0; round < 3; round++) {
+        await gone(
+          net.connect({ port: 9, host: 'name', lookup: (_name, _options, done) => done(new Error('no'), '') }),
+        );
+      }
+      expect(log.map((entry) => entry.split(' ')[0])).toEqual(Array(4).fill(['error', 'close']).flat());
+    });
+
     test('resetAndDestroy: ECONNRESET for the reader', async () => {
       const server = net.createServer();
       const [socket, peer] = await pair(server, (port) => net.connect(port, '127.0.0.1'));

@@ -138,6 +138,8 @@ export class Reactor {
   #count = 0;
   #rung = false;
   #deferred: Deferred[] = [];
+  // How often something was put off.
+  #deferrals = 0;
   #immediate = false;
   #continuing = false;
   #slabIndex = -1;
@@ -217,6 +219,7 @@ export class Reactor {
    */
   defer(resource: AsyncResource, callback: () => void): void {
     this.#deferred.push({ resource, callback });
+    this.#deferrals++;
     this.#wantTurn();
   }
 
@@ -351,12 +354,15 @@ export class Reactor {
   #continue(): void {
     if (this.#continuing) return;
     this.#continuing = true;
-    queueMicrotask(() =>
+    queueMicrotask(() => {
+      const deferrals = this.#deferrals;
       process.nextTick(() => {
         this.#continuing = false;
-        root.runInAsyncScope(this.#pump, this);
-      }),
-    );
+        // Put off in a tick between: there may be ticks behind this one that come first, as an 'error' before its 'close'.
+        if (this.#deferrals === deferrals) root.runInAsyncScope(this.#pump, this);
+        else this.#continue();
+      });
+    });
   }
 
   #refill(): boolean {

@@ -8,6 +8,7 @@ import { PortGroup } from './port-group';
 
 const ECONNABORTED = errnoOf('ECONNABORTED');
 const ECONNREFUSED = errnoOf('ECONNREFUSED');
+const ECONNRESET = errnoOf('ECONNRESET');
 
 const LOOPBACK = new Map([
   ['0.0.0.0', '127.0.0.1'],
@@ -342,13 +343,15 @@ export class SocketHandle extends AsyncResource implements SocketSink {
       this.#connected(errno);
       return;
     }
-    this.#error = errno;
+    // After the peer's FIN a RST is a pipe that broke, to be heard by writes only: Linux's rule for CLOSE_WAIT.
+    const ended = this.#ended || this.#held.includes('end');
+    this.#error = ended && errno === ECONNRESET ? EPIPE : errno;
     this.#reactor.unlinger(this.#id);
     if (this.reading && this.#held.length === 0 && !this.#ended) {
       this.#gone = true;
       this.#update();
       this.owner?.onHandleError(this.#takeError());
-    } else if (!this.#ended) {
+    } else if (!ended) {
       // A kernel's socket that nobody reads keeps its error for the next call.
       this.#held.push(errno);
       this.#update();
