@@ -73,6 +73,12 @@ export interface Server extends realNet.Server {
 
 type ConnectionListener = (socket: Socket) => void;
 
+/** The address to listen on: a link-local one needs a zone, so any other comes before it. */
+function listenable(all: dns.LookupAddress[]): [address: string, family: number | undefined] {
+  const one = all.find(({ address }) => !/^fe[89ab]/i.test(address)) ?? all[0];
+  return [one?.address ?? '', one?.family];
+}
+
 /** The implementation of `Server`. */
 export class ServerImpl extends EventEmitter {
   /** The `net` this server belongs to; on the prototype of each stack's own constructor. */
@@ -149,11 +155,19 @@ export class ServerImpl extends EventEmitter {
     const listeningId = this._listeningId;
     // `dns.lookup` is looked up now, so that what a program or a test put in its place is used.
     const lookup = this[kNet].lookup ?? dns.lookup;
-    lookup(host, {}, (error, address, family) => {
+    const found = (error: Error | null, address: string | dns.LookupAddress[], family?: number): void => {
       if (listeningId !== this._listeningId) return;
-      if (error) this.emit('error', error);
-      else this._listen2(address, port, address ? family : 4, backlog, undefined, flags);
-    });
+      if (error) {
+        this.emit('error', error);
+        return;
+      }
+      const [one, addressType] = Array.isArray(address) ? listenable(address) : [address, family];
+      this._listen2(one, port, one ? (addressType ?? 4) : 4, backlog, undefined, flags);
+    };
+    // As the Node that runs asks: what is in its place may look at how.
+    if (this[kNet].lookup !== undefined) lookup(host, {}, found);
+    else if (NODE_MAJOR >= 22) lookup(host, { all: true }, found);
+    else (lookup as (host: string, callback: typeof found) => void)(host, found);
   }
 
   address(): realNet.AddressInfo | null {
