@@ -2021,6 +2021,27 @@ export interface MatcherResult {
   message: () => string;
 }
 /**
+ * What `matchers` add to `expect`, for its types:
+ *
+ *     declare global {
+ *       namespace jest {
+ *         interface Matchers<R> extends NetworkMatchers<R> {}
+ *       }
+ *     }
+ *
+ * and in Vitest `declare module 'vitest' { interface Assertion<T> extends NetworkMatchers<T> {} }`.
+ */
+export interface NetworkMatchers<R = unknown> {
+  /** A segment with data, SYN or FIN was sent again. */
+  toHaveRetransmitted(filter?: ConnectionFilter): R;
+  /** A RST was sent, either way. */
+  toHaveSentReset(filter?: ConnectionFilter): R;
+  /** A connection reached ESTABLISHED. */
+  toHaveEstablished(filter?: ConnectionFilter): R;
+  /** Sockets or servers are open. */
+  toHaveLeaks(): R;
+}
+/**
  * Matchers for Jest (and Vitest): `expect.extend(matchers)`, then `expect(network).toHaveRetransmitted({ client })`,
  * `.not.toHaveSentReset()`, `.toHaveEstablished({ server, port })`, `.not.toHaveLeaks()`.
  */

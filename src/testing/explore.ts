@@ -66,17 +66,8 @@ export class ExploreFailure extends Error {
   }
 }
 
-/** The settings that can be taken out of a plan, and what they are then. */
-const NEUTRAL: LinkSettings = {
-  loss: 0,
-  duplicate: 0,
-  reorder: 0,
-  mark: 0,
-  corrupt: 0,
-  jitter: 0,
-  delay: 0,
-  rate: undefined,
-};
+/** How often the length of a fault is halved. */
+const HALVINGS = 8;
 
 /** The plan of a seed: settings of links from good to very bad; every second one has faults besides. */
 export function faultPlan(seed: number): FaultPlan {
@@ -153,10 +144,26 @@ async function shrink(
     await consider({ ...best.plan, faults: best.plan.faults.filter((other) => other !== fault) });
   }
   for (const way of ['there', 'back'] as const) {
-    for (const name of Object.keys(NEUTRAL) as Array<keyof LinkSettings>) {
-      const settings = best.plan[way];
-      if (settings[name] === undefined || settings[name] === NEUTRAL[name]) continue;
-      await consider({ ...best.plan, [way]: { ...settings, [name]: NEUTRAL[name] } });
+    for (const name of Object.keys(best.plan[way]) as Array<keyof LinkSettings>) {
+      const { [name]: _, ...others } = best.plan[way];
+      await consider({ ...best.plan, [way]: others });
+    }
+  }
+  for (let i = 0; i < best.plan.faults.length; i++) {
+    const change = (fault: Fault): Promise<void> => {
+      return consider({ ...best.plan, faults: best.plan.faults.with(i, fault) });
+    };
+    for (const name of Object.keys(best.plan.faults[i]?.settings ?? {}) as Array<keyof LinkSettings>) {
+      const fault = best.plan.faults[i] as Fault;
+      const { [name]: _, ...settings } = fault.settings as LinkSettings;
+      await change({ ...fault, settings });
+    }
+    for (let round = 0; round < HALVINGS; round++) {
+      const fault = best.plan.faults[i] as Fault;
+      if (fault.duration === undefined || fault.duration < 2) break;
+      const before = best;
+      await change({ ...fault, duration: Math.round(fault.duration / 2) });
+      if (best === before) break;
     }
   }
   return best;

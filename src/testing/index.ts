@@ -10,6 +10,7 @@ export {
   type ConnectionFilter,
   type MatcherResult,
   matchers,
+  type NetworkMatchers,
 } from './assertions';
 export type { Capture, CaptureOptions } from './capture';
 export type { MockTimers } from './clock';
