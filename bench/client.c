@@ -29,6 +29,12 @@ static double now(void) {
   return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+// The socket's close sends a RST.
+static void end_with_reset(int fd) {
+  struct linger reset = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
 static void fail(const char *what) {
   perror(what);
   exit(1);
@@ -155,8 +161,7 @@ static void connections(double seconds) {
     for (int i = 0; i < n; i++) {
       int fd = events[i].data.fd;
       if (read(fd, buffer, 16) != 1) fail("connect: no byte");
-      struct linger reset = {.l_onoff = 1, .l_linger = 0};
-      setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      end_with_reset(fd);
       close(fd);
       count++;
       struct epoll_event event = {.events = EPOLLIN, .data.fd = open_socket(4, 1)};
@@ -168,7 +173,8 @@ static void connections(double seconds) {
 
 // Opens connections, says so, and holds them until its standard input ends.
 static void idle(int connections) {
-  for (int i = 0; i < connections; i++) open_socket(3, 0);
+  // No TIME-WAIT: the next round needs the ports.
+  for (int i = 0; i < connections; i++) end_with_reset(open_socket(3, 0));
   printf("{\"value\":%d}\n", connections);
   fflush(stdout);
   while (read(0, buffer, 1) > 0);

@@ -122,11 +122,12 @@ async function idle(_measure, side) {
     options.idle,
     '0',
   ]);
-  await once(child.stdout, 'data');
+  const ended = result();
+  // A client that fails says nothing: its end rejects.
+  await Promise.race([once(child.stdout, 'data'), ended]);
   // What its accepting left behind is collected first.
   await usage(side);
   const after = await usage(side);
-  const ended = result();
   child.stdin.end();
   await ended;
   return { value: (after.rss - before.rss) / Number(options.idle) };
