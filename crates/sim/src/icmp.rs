@@ -21,8 +21,8 @@ pub(crate) fn error(router: IpAddr, packet: &[u8], ip: &Packet, reason: Reason) 
     // RFC 1122 §3.2.2, RFC 4443 §2.4 (e): none about an ICMP error, and none about a later fragment.
     let kind = packet.get(ip.payload_offset).copied();
     let is_error = match ip.protocol {
-        Protocol::ICMP => kind.is_none_or(|kind| matches!(kind, 3 | 4 | 5 | 11 | 12)),
-        Protocol::ICMPV6 => kind.is_none_or(|kind| kind < 128),
+        Protocol::ICMP => kind.is_none_or(icmpv4::is_error),
+        Protocol::ICMPV6 => kind.is_none_or(icmpv6::is_error),
         _ => false,
     };
     if is_error || ip.fragment.is_some_and(|f| f.offset != 0) {
