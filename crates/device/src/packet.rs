@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::open_error::OpenError;
-use crate::tun::{interface_index, interface_mtu, is_frames_fault};
+use crate::tun::{interface_index, interface_mtu, is_frames_fault, write_frame};
 use crate::vnet::{self, VNET_LEN};
 
 /// Largest frame the kernel hands over with offload on.
@@ -154,28 +154,8 @@ impl Device for PacketSocket {
     fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
         // What cannot be expressed is lost, as with a TUN.
         let Some(header) = vnet::build(frame) else { return Ok(()) };
-        let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 4];
-        let pieces = [&header[..], frame.pieces[0], frame.pieces[1], frame.pieces[2]];
-        let mut count = 0;
-        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
-            parts[count] =
-                libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
-            count += 1;
-        }
-        loop {
-            // SAFETY: the first `count` parts point to live slices of their length; `writev` only reads them.
-            let n = unsafe { libc::writev(self.fd.as_raw_fd(), parts.as_ptr(), count as c_int) };
-            if n >= 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
-                Some(libc::EINTR) => {}
-                code if is_frames_fault(code) => return Ok(()),
-                _ => return Err(error),
-            }
-        }
+        let [first, second, third] = frame.pieces;
+        write_frame(&self.fd, [&header, first, second, third]).map(|_| ())
     }
 
     fn fd(&self) -> Option<RawFd> {

@@ -355,35 +355,11 @@ impl Device for Tun {
         }
         prefix[prefix_len - self.vnet_len..prefix_len].copy_from_slice(&header[..self.vnet_len]);
 
-        let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 4];
-        let pieces = [&prefix[..prefix_len], frame.pieces[0], frame.pieces[1], frame.pieces[2]];
-        let mut count = 0;
-        for piece in pieces {
-            if !piece.is_empty() {
-                parts[count] = libc::iovec {
-                    iov_base: piece.as_ptr().cast_mut().cast(),
-                    iov_len: piece.len(),
-                };
-                count += 1;
-            }
+        let [first, second, third] = frame.pieces;
+        if !write_frame(&self.fd, [&prefix[..prefix_len], first, second, third])? {
+            self.counters.0.tx_refused.fetch_add(1, Ordering::Relaxed);
         }
-        loop {
-            // SAFETY: the first `count` parts point to live slices of their length; `writev` only reads them.
-            let n = unsafe { libc::writev(self.fd.as_raw_fd(), parts.as_ptr(), count as c_int) };
-            if n >= 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
-                Some(libc::EINTR) => {}
-                code if is_frames_fault(code) => {
-                    self.counters.0.tx_refused.fetch_add(1, Ordering::Relaxed);
-                    return Ok(());
-                }
-                _ => return Err(error),
-            }
-        }
+        Ok(())
     }
 
     fn fd(&self) -> Option<RawFd> {
@@ -391,6 +367,31 @@ impl Device for Tun {
     }
 
     fn set_waker(&mut self, _waker: Arc<dyn Wake>) {}
+}
+
+/// Writes a frame from its pieces, with one system call; whether the kernel took it rather than found fault with it.
+pub(crate) fn write_frame(fd: &OwnedFd, pieces: [&[u8]; 4]) -> io::Result<bool> {
+    let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 4];
+    let mut count = 0;
+    for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+        parts[count] =
+            libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
+        count += 1;
+    }
+    loop {
+        // SAFETY: the first `count` parts point to live slices of their length; `writev` only reads them.
+        let n = unsafe { libc::writev(fd.as_raw_fd(), parts.as_ptr(), count as c_int) };
+        if n >= 0 {
+            return Ok(true);
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
+            Some(libc::EINTR) => {}
+            code if is_frames_fault(code) => return Ok(false),
+            _ => return Err(error),
+        }
+    }
 }
 
 /// Whether an error of one read or write leaves the device usable: the frame was bad (`EINVAL`, `EMSGSIZE`, `E2BIG`,
