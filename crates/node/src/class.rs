@@ -370,7 +370,7 @@ fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<f64> {
 }
 
 /// The number of what was made, or the error; `EBADF` on a closed stack.
-fn handle_number(made: Option<std::result::Result<Handle, Errno>>) -> f64 {
+pub(crate) fn handle_number(made: Option<std::result::Result<Handle, Errno>>) -> f64 {
     match made {
         Some(Ok(handle)) => handle.to_number(),
         Some(Err(error)) => f64::from(error.number()),

@@ -10,7 +10,7 @@ use usernet_core::{
     RawOptions, Reject, UdpId, UdpOptions, UdpSettings,
 };
 
-use crate::class::method;
+use crate::class::{handle_number, method};
 use crate::convert;
 use crate::errno::Errno;
 use crate::js::{Js, OrNull, Result, Value};
@@ -280,11 +280,7 @@ fn udp_bind(
         core.udp_bind(options).map(|id| stack.datagrams().add_udp(id)).map_err(Errno::from)
     });
     stack.update_hold();
-    Ok(match made {
-        Some(Ok(handle)) => handle.to_number(),
-        Some(Err(error)) => f64::from(error.number()),
-        None => f64::from(bad()),
-    })
+    Ok(handle_number(made))
 }
 
 /// The destination of a datagram: none of a connected socket, for which the address is no string.
@@ -457,11 +453,7 @@ fn raw_open(js: Js<'_>, stack: &Stack, args: [Value<'_>; 6]) -> Result<f64> {
         core.raw_open(options).map(|id| stack.datagrams().add_raw(id)).map_err(Errno::from)
     });
     stack.update_hold();
-    Ok(match made {
-        Some(Ok(handle)) => handle.to_number(),
-        Some(Err(error)) => f64::from(error.number()),
-        None => f64::from(bad()),
-    })
+    Ok(handle_number(made))
 }
 
 fn raw_send(
@@ -505,11 +497,7 @@ fn ping(js: Js<'_>, stack: &Stack, args: [Value<'_>; 7]) -> Result<f64> {
         made.map(|id| stack.datagrams().add_ping(id)).map_err(Errno::from)
     });
     stack.update_hold();
-    Ok(match made {
-        Some(Ok(handle)) => handle.to_number(),
-        Some(Err(error)) => f64::from(error.number()),
-        None => f64::from(bad()),
-    })
+    Ok(handle_number(made))
 }
 
 /// The core's key of a flow, from the halves that its record had.
@@ -534,11 +522,7 @@ fn flow_accept(js: Js<'_>, stack: &Stack, index: Value<'_>, version: Value<'_>) 
     stack.update_hold();
     // The datagrams that waited are there already: no event tells of them.
     stack.ring();
-    Ok(match made {
-        Some(Ok(handle)) => handle.to_number(),
-        Some(Err(error)) => f64::from(error.number()),
-        None => f64::from(bad()),
-    })
+    Ok(handle_number(made))
 }
 
 /// `{ dropped, more, frames: [{ outgoing, time, length, data }] }`.
