@@ -1,5 +1,6 @@
 // One question to one server: over UDP from a port of its own, and over TCP where the answer was cut.
 import { randomInt } from 'node:crypto';
+import type { EventEmitter } from 'node:events';
 import { isIPv6 } from 'node:net';
 import type { Dgram } from '../dgram/bind';
 import type { Net } from '../net/bind';
@@ -49,8 +50,37 @@ export async function ask(on: Transport, question: Question, counters: Counters)
   return answer.truncated ? askTcp(on, question, counters) : answer;
 }
 
+/**
+ * Ends a question when its time is over, when it is cancelled, and at an error of its socket. Returns what else ends it:
+ * lets go of the socket, then settles. Null when it was cancelled before, and has been rejected.
+ */
+function bounded(
+  socket: EventEmitter,
+  { timeout, signal }: Question,
+  reject: (error: Error) => void,
+  close: () => void,
+): ((settle: () => void) => void) | null {
+  const end = (settle: () => void): void => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', cancel);
+    socket.removeAllListeners();
+    socket.on('error', () => {});
+    close();
+    settle();
+  };
+  const cancel = (): void => end(() => reject(failure('ECANCELLED')));
+  const timer = setTimeout(() => end(() => reject(failure('ETIMEOUT'))), timeout);
+  if (signal.aborted) {
+    cancel();
+    return null;
+  }
+  signal.addEventListener('abort', cancel);
+  socket.on('error', (error: NodeJS.ErrnoException) => end(() => reject(failure(error.code ?? 'EBADRESP'))));
+  return end;
+}
+
 function askUdp(on: Transport, question: Question, counters: Counters, edns: boolean): Promise<Answer> {
-  const { name, type, server, timeout, signal } = question;
+  const { name, type, server } = question;
   const id = randomInt(0x10000);
   const query = encodeQuery(id, name, type, edns);
   counters.udp++;
@@ -59,19 +89,8 @@ function askUdp(on: Transport, question: Question, counters: Counters, edns: boo
     // datagrams come in, and ICMP errors about ours.
     const socket = on.dgram.createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
     let lies = 0;
-    const end = (settle: () => void): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', cancel);
-      socket.removeAllListeners();
-      socket.on('error', () => {});
-      socket.close();
-      settle();
-    };
-    const cancel = (): void => end(() => reject(failure('ECANCELLED')));
-    const timer = setTimeout(() => end(() => reject(failure('ETIMEOUT'))), timeout);
-    if (signal.aborted) return cancel();
-    signal.addEventListener('abort', cancel);
-    socket.on('error', (error: NodeJS.ErrnoException) => end(() => reject(failure(error.code ?? 'EBADRESP'))));
+    const end = bounded(socket, question, reject, () => socket.close());
+    if (end === null) return;
     socket.on('message', (data) => {
       const answer = decodeAnswer(data, id, name, type);
       if (answer !== null) {
@@ -92,26 +111,15 @@ function askUdp(on: Transport, question: Question, counters: Counters, edns: boo
 }
 
 function askTcp(on: Transport, question: Question, counters: Counters): Promise<Answer> {
-  const { name, type, server, timeout, signal } = question;
+  const { name, type, server } = question;
   const id = randomInt(0x10000);
   const query = encodeQuery(id, name, type, true);
   counters.tcp++;
   return new Promise((resolve, reject) => {
     const socket = on.net.connect({ host: server.address, port: server.port });
     let received = Buffer.alloc(0);
-    const end = (settle: () => void): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', cancel);
-      socket.removeAllListeners();
-      socket.on('error', () => {});
-      socket.destroy();
-      settle();
-    };
-    const cancel = (): void => end(() => reject(failure('ECANCELLED')));
-    const timer = setTimeout(() => end(() => reject(failure('ETIMEOUT'))), timeout);
-    if (signal.aborted) return cancel();
-    signal.addEventListener('abort', cancel);
-    socket.on('error', (error: NodeJS.ErrnoException) => end(() => reject(failure(error.code ?? 'EBADRESP'))));
+    const end = bounded(socket, question, reject, () => socket.destroy());
+    if (end === null) return;
     socket.on('close', () => end(() => reject(failure('EBADRESP'))));
     socket.on('data', (chunk: Buffer) => {
       // RFC 1035 section 4.2.2: two bytes of length, then the message: 64 KiB at most.
