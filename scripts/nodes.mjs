@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import { root, run, say } from './support.mjs';
+import { npmInstall, root, run, say } from './support.mjs';
 
 /** Majors beside the one that runs the tests; the package supports all of them. */
 const MAJORS = [20, 22, 24];
@@ -24,10 +24,8 @@ export function ensureNodes() {
   return others.filter((major) => {
     if (existsSync(binaryOf(major, name))) return false;
     say(`the tests across Node versions need Node ${major}: installing ${name}@${major} into target/nodes`);
-    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
     const prefix = path.join(root, 'target', 'nodes', String(major));
-    const args = ['install', '--prefix', prefix, '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
-    const code = run(npm, [...args, `${name}@${major}`], { shell: process.platform === 'win32' });
+    const code = npmInstall(run, '--prefix', prefix, `${name}@${major}`);
     return code !== 0 || !existsSync(binaryOf(major, name));
   });
 }

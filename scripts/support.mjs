@@ -79,11 +79,15 @@ export function ensureNodeModules() {
   // The contents decide: a checkout gives the lock a new time without changing it.
   if (existsSync(marker) && sameVersions(lock, marker)) return;
   say('node_modules is missing or out of date: installing what package-lock.json lists');
-  const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   // Not `npm ci`: it refuses a lock from which a registry mirror left out optional packages of other platforms.
-  must(npm, ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
-    shell: process.platform === 'win32',
-  });
+  npmInstall(must);
+}
+
+/** Runs `npm install` without saving anything, by `how`: `run` or `must`. */
+export function npmInstall(how, ...args) {
+  const windows = process.platform === 'win32';
+  const quiet = ['--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
+  return how(windows ? 'npm.cmd' : 'npm', ['install', ...quiet, ...args], { shell: windows });
 }
 
 /** Whether everything installed has the version that the lock names, and nothing mandatory is missing. */
