@@ -15,6 +15,7 @@ import {
 } from '../src/dhcp/message';
 import { Pool } from '../src/dhcp/server-machine';
 import { createLink, createStack, type Stack } from '../src/index';
+import { until } from './support/stacks';
 
 const options = {
   server: '198.18.0.1',
@@ -373,7 +374,7 @@ describe('on two stacks', () => {
     await closed;
     expect(host.interfaces.find(({ name }) => name === 'un0')?.addresses).toEqual([]);
     expect([host.routes(), host.dns.getServers()]).toEqual([[], []]);
-    while (dhcp.leases.length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until('the lease is released', () => dhcp.leases.length === 0);
     const again = await host.dhcpClient({ interface: 'un0', route: false, dns: false });
     expect(again.lease?.address).toBe('198.18.0.100');
     expect([host.routes(), host.dns.getServers()]).toEqual([[], []]);

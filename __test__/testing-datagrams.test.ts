@@ -1,7 +1,17 @@
 // UDP and ping between the hosts of a network in virtual time.
 
 import { once } from 'node:events';
-import { createNetwork } from '../src/testing';
+import { createNetwork, type Host, type Network } from '../src/testing';
+
+/** A client, two routers and a server in a row, 35 ms apart. */
+function twoRouters(network: Network): { client: Host; server: Host } {
+  const [client, server] = [network.host('client'), network.host('server')];
+  const routers = [network.router('a'), network.router('b')] as const;
+  network.link(client, routers[0], { delay: 10 });
+  network.link(routers[0], routers[1], { delay: 20 });
+  network.link(routers[1], server, { delay: 5 });
+  return { client, server };
+}
 
 test('datagrams take the time the links take, and some are lost', async () => {
   const network = createNetwork({ seed: 5 });
@@ -28,11 +38,7 @@ test('datagrams take the time the links take, and some are lost', async () => {
 
 test('ping counts in virtual ms; a refusal comes back', async () => {
   const network = createNetwork({ seed: 6 });
-  const [client, server] = [network.host('client'), network.host('server')];
-  const routers = [network.router('a'), network.router('b')] as const;
-  network.link(client, routers[0], { delay: 10 });
-  network.link(routers[0], routers[1], { delay: 20 });
-  network.link(routers[1], server, { delay: 5 });
+  const { client, server } = twoRouters(network);
   await network.run(async () => {
     const began = Date.now();
     const result = await client.ping('server', { count: 10 });
@@ -50,11 +56,7 @@ test('ping counts in virtual ms; a refusal comes back', async () => {
 
 test('traceroute names the routers, a raw socket sees the requests', async () => {
   const network = createNetwork({ seed: 7 });
-  const [client, server] = [network.host('client'), network.host('server')];
-  const routers = [network.router('a'), network.router('b')] as const;
-  network.link(client, routers[0], { delay: 10 });
-  network.link(routers[0], routers[1], { delay: 20 });
-  network.link(routers[1], server, { delay: 5 });
+  const { client, server } = twoRouters(network);
   await network.run(async () => {
     const seen: number[] = [];
     const raw = server.raw({ protocol: 'icmp' });

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { transparentProxy } from '../../examples/transparent-proxy';
 import { createStack, type DatagramSocket, type PingOptions, type Stack, tun } from '../../src/index';
 import { serveCalls } from './rpc';
+import { until } from './stacks';
 
 let router: Stack | null = null;
 let sandbox: Stack | null = null;
@@ -39,9 +40,8 @@ async function start(): Promise<void> {
     ],
   });
   // unshare has its own namespace once its name is sleep's.
-  while (execFileSync('ps', ['-o', 'comm=', '-p', String(far.pid)], { encoding: 'utf8' }).trim() !== 'sleep') {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  const command = (): string => execFileSync('ps', ['-o', 'comm=', '-p', String(far?.pid)], { encoding: 'utf8' });
+  await until('unshare has become sleep', () => command().trim() === 'sleep');
   ip('link', 'set', 'un1', 'netns', String(far.pid));
   ip('address', 'add', '198.18.0.1/24', 'dev', 'un0');
   ip('address', 'add', 'fd00::1/64', 'dev', 'un0', 'nodad');
