@@ -57,6 +57,22 @@ export function errnoException(errno: number, syscall: string, remedy?: string):
   return error;
 }
 
+/**
+ * `errnoException` for what happened to a socket rather than in a call: no line of the program led to it, and finding and
+ * printing the frames of our own costs more than the rest of a connection that is reset. Its stack is its first line.
+ */
+export function errnoEvent(errno: number, syscall: string): SystemError {
+  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
+  // Without the property V8 takes no frames anyway; frozen intrinsics keep theirs.
+  if (!limit?.writable) return errnoException(errno, syscall);
+  Error.stackTraceLimit = 0;
+  try {
+    return errnoException(errno, syscall);
+  } finally {
+    Error.stackTraceLimit = limit.value;
+  }
+}
+
 /** `${address}:${port}`, or the address alone where there is no port. */
 function place(address: string | null | undefined, port: number | null | undefined): string {
   if (port && port > 0) return ` ${address}:${port}`;
