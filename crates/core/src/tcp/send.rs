@@ -407,7 +407,7 @@ impl Sender {
     fn next_new(&mut self, now: Instant, fin: Fin, nagle: bool, max: u32) -> Option<Outgoing> {
         let unsent = self.unsent();
         let fin_due = fin == Fin::Queued && !self.fin_sent();
-        if unsent == 0 && !fin_due {
+        if (unsent == 0 && !fin_due) || self.board.is_full() {
             return None;
         }
         // RFC 5681 §4.1: a window that was not used for an RTO says nothing of the path now.
