@@ -134,7 +134,7 @@ impl Stack {
             Protocol::ICMPV6 if packet.dst.is_ipv6() => {
                 self.icmp_input(now, interface, packet, frame, delivery);
             }
-            Protocol::IGMP if packet.dst.is_ipv4() && self.link(interface).is_some() => {
+            Protocol::IGMP if packet.dst.is_ipv4() => {
                 self.igmp_input(now, interface, packet, &frame);
             }
             _ if taken => {}

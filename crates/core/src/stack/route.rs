@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Stack;
+use super::groups::{Listeners, Memberships};
 use super::link::Link;
 use crate::error::InterfaceError;
 use crate::event::SocketId;
@@ -25,15 +26,23 @@ const MIN_MTU_V6: u16 = 1280;
 pub(super) struct Interface {
     pub(super) config: InterfaceConfig,
     pub(super) loopback: bool,
-    /// The multicast groups that were joined, and how often.
-    pub(super) groups: BTreeMap<IpAddr, usize>,
+    /// The multicast groups that are listened to, and by whom.
+    pub(super) groups: BTreeMap<IpAddr, Listeners>,
+    /// What multicast routers are told of them.
+    pub(super) memberships: Memberships,
     /// Of an Ethernet interface.
     pub(super) link: Option<Box<Link>>,
 }
 
 impl Interface {
     fn new(config: InterfaceConfig, loopback: bool) -> Self {
-        Self { config, loopback, groups: BTreeMap::new(), link: None }
+        Self {
+            config,
+            loopback,
+            groups: BTreeMap::new(),
+            memberships: Memberships::default(),
+            link: None,
+        }
     }
 
     fn has(&self, addr: IpAddr) -> bool {

@@ -12,5 +12,6 @@ mod neighbor;
 mod ping;
 mod raw;
 mod reassembly;
+mod sources;
 mod support;
 mod udp;
