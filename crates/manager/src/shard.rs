@@ -81,6 +81,8 @@ pub struct ShardGuard<'a> {
     /// `None` only while dropping or waiting.
     inner: Option<MutexGuard<'a, Inner>>,
     was_panicking: bool,
+    /// Whether this is the thread of the loop that drives.
+    on_loop: bool,
 }
 
 /// The configuration of an interface over a device: its name, MTU and abilities as the device has them.
@@ -155,6 +157,16 @@ impl Shard {
     /// Do not use or drop sockets of the blocking API while holding it: they take the same lock.
     pub fn lock(&self) -> ShardGuard<'_> {
         self.shared.guard()
+    }
+
+    /// [`lock`](Self::lock) on the thread of the event loop that drives. A loop whose callbacks make many calls is slow to
+    /// come again: when frames have had to wait for half of what the packet thread bears, the guard receives a bounded
+    /// number of them when it is dropped, so that the packet thread need not step in, for whose lock the next call would
+    /// wait. The doorbell rings for what comes of it.
+    pub fn lock_on_loop(&self) -> ShardGuard<'_> {
+        let mut guard = self.shared.guard();
+        guard.on_loop = true;
+        guard
     }
 
     /// Adds a device as an interface; what `config` leaves to the device (mtu, offload) the caller has copied there
@@ -405,7 +417,7 @@ impl Shared {
 
     fn guard(&self) -> ShardGuard<'_> {
         let inner = Some(self.lock_inner());
-        ShardGuard { shared: self, inner, was_panicking: std::thread::panicking() }
+        ShardGuard { shared: self, inner, was_panicking: std::thread::panicking(), on_loop: false }
     }
 
     /// Tells whom it concerns; the lock is not held.
@@ -586,12 +598,17 @@ impl ShardGuard<'_> {
     fn settle(&mut self) -> Told {
         let mut told = Told::default();
         let now = self.now();
-        let shared = self.shared;
+        let (shared, on_loop) = (self.shared, self.on_loop);
         let inner = self.inner_mut();
         if inner.state != State::Running {
             return told;
         }
-        let more = inner.transmit(now, BUDGET);
+        let mut more = inner.transmit(now, BUDGET);
+        if on_loop && shared.standby.is_due(now) {
+            shared.standby.drove(now);
+            let (sends_left, frames_left) = inner.turn_on_loop(now, BUDGET);
+            more |= sends_left || (frames_left && !shared.standby.call());
+        }
         inner.tell(&mut told);
         inner.called = true;
         let wake = more

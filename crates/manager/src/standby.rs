@@ -70,6 +70,12 @@ impl Standby {
         (nanos > 0).then(|| Instant::ZERO + Duration::from_nanos(nanos))
     }
 
+    /// Whether a loop drives, and should again now, wherever its thread is, before the packet thread takes over.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let since = self.last().map_or(Duration::MAX, |last| now.since(last));
+        (PATIENCE / 2..ATTENTIVE).contains(&since)
+    }
+
     /// Whether the packet thread should stand by, if it took over at `took_over` last.
     pub(crate) fn wanted(&self, now: Instant, took_over: Instant) -> bool {
         self.last().is_some_and(|last| last > took_over && now.since(last) < ATTENTIVE)
@@ -154,6 +160,20 @@ mod tests {
         assert_eq!(standby.look(at(2000)), Look::Now);
         assert!(!standby.wanted(at(2000 + 100_000), Instant::ZERO));
         assert_eq!(standby.look(at(2000 + 100_000)), Look::Over);
+    }
+
+    #[test]
+    fn a_loop_that_is_late_is_due_before_the_thread_takes_over() {
+        let standby = Standby::default();
+        assert!(!standby.is_due(at(10)), "no loop ever drove");
+        standby.drove(at(1000));
+        for (now, due) in
+            [(1000, false), (1499, false), (1500, true), (5000, true), (101_000, false)]
+        {
+            assert_eq!(standby.is_due(at(now)), due, "{now}");
+        }
+        standby.gone();
+        assert!(!standby.is_due(at(1500)));
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Backend {
     /// Calls `f` with the core; not when its host has crashed.
     pub(crate) fn with_core<R>(&self, f: impl FnOnce(&mut Core<'_>) -> R) -> Option<R> {
         match self {
-            Self::Shard(shard) => Some(f(&mut Core::Shard(shard.lock()))),
+            Self::Shard(shard) => Some(f(&mut Core::Shard(shard.lock_on_loop()))),
             Self::Sim(Host { sim, node, life }) => sim.with(|network| {
                 if network.life(*node) != *life {
                     return None;
