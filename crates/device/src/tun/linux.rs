@@ -97,7 +97,7 @@ impl Tun {
         let mut netlink =
             Netlink::open().map_err(failed("netlink", "open a routing socket for the settings"))?;
         let index = interface_index(&name).map_err(failed("ioctl", "get the index"))?;
-        let mtu = configure(&mut netlink, &name, index, options, mac)?;
+        let mtu = configure(&mut netlink, &name, kind, index, options, mac)?;
         Ok(Self {
             info: info(name, kind, mtu, offload, vnet),
             fd,
@@ -509,6 +509,7 @@ fn attach(fd: BorrowedFd<'_>, wanted: &str, kind: Kind, flags: c_int) -> Result<
 fn configure(
     netlink: &mut Netlink,
     name: &str,
+    kind: Kind,
     index: u32,
     options: &TunOptions,
     mac: Option<[u8; 6]>,
@@ -530,7 +531,10 @@ fn configure(
     }
     // Both make things better and neither is needed; without the permission, or without IPv6, they are left.
     let _ = netlink.set_queue_len(index, options.queue_len);
-    let _ = netlink.quiet_ipv6(index);
+    // On Ethernet the kernel's side is a neighbour as others are: without a link-local address it could be no router.
+    if kind == Kind::Tun {
+        let _ = netlink.quiet_ipv6(index);
+    }
     if options.up && !interface_is_up(name).unwrap_or(false) {
         netlink.set_up(index, true).map_err(|e| failed("take up".into(), &e))?;
     }
