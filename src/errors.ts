@@ -35,6 +35,7 @@ export function errnoOf(name: string): number {
   return ERRNO_BY_NAME.get(name) ?? -(os.constants.errno as unknown as Record<string, number>)[name]!;
 }
 
+export const EAGAIN = errnoOf('EAGAIN');
 export const EBADF = errnoOf('EBADF');
 export const EPIPE = errnoOf('EPIPE');
 export const EINVAL = errnoOf('EINVAL');

@@ -13,7 +13,7 @@ use usernet_core::{
     Config, Instant, InterfaceConfig, InterfaceError, InterfaceId, IpCidr, MacAddr, Medium,
     Offload, Secrets, Stack,
 };
-use usernet_device::{Device, DeviceInfo, Wake};
+use usernet_device::{Device, DeviceInfo, OpenError, Wake};
 
 use crate::inner::{BUDGET, Inner, ShardStats, State, Told, Waiter};
 use crate::park::Parker;
@@ -63,6 +63,38 @@ struct Shared {
     epoch: Clock,
     doorbell: RwLock<Option<Doorbell>>,
 }
+
+/// Why an interface cannot be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeError {
+    /// The stack refuses.
+    Interface(InterfaceError),
+    /// The device does, or the system.
+    Device(OpenError),
+}
+
+impl From<InterfaceError> for ChangeError {
+    fn from(error: InterfaceError) -> Self {
+        Self::Interface(error)
+    }
+}
+
+impl From<OpenError> for ChangeError {
+    fn from(error: OpenError) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl std::fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Interface(error) => error.fmt(f),
+            Self::Device(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}
 
 /// What a turn on an event loop left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -220,6 +252,34 @@ impl Shard {
         drop(guard);
         drop(device);
         removed
+    }
+
+    /// Changes the largest packet of an interface and, where it has one that can be set (TUN, TAP), of its device.
+    ///
+    /// # Errors
+    /// [`ChangeError::Interface`] as [`Stack::set_mtu`], [`ChangeError::Device`] when the device cannot carry it or the system
+    /// does not permit it. Nothing is changed then.
+    pub fn set_mtu(&self, id: InterfaceId, mtu: u16) -> Result<(), ChangeError> {
+        let mut guard = self.lock();
+        guard.check_mtu(id, mtu)?;
+        let set = guard.inner_mut().change_device(id, |device| device.set_mtu(mtu));
+        set.ok_or(InterfaceError::NoSuchInterface)??;
+        let now = self.now();
+        Ok(guard.set_mtu(now, id, mtu)?)
+    }
+
+    /// Takes the link of an interface down or up, and with it its device, where it has a state of its own (TUN, TAP). See
+    /// [`Stack::set_link`].
+    ///
+    /// # Errors
+    /// [`ChangeError::Interface`] for none of the stack's, [`ChangeError::Device`] when the system does not permit it.
+    pub fn set_link(&self, id: InterfaceId, up: bool) -> Result<(), ChangeError> {
+        let mut guard = self.lock();
+        let set = guard.inner_mut().change_device(id, |device| device.set_up(up));
+        set.ok_or(InterfaceError::NoSuchInterface)??;
+        guard.inner_mut().set_down(id, !up);
+        let now = self.now();
+        Ok(guard.set_link(now, id, up)?)
     }
 
     /// Gives the events to `doorbell` instead of the blocking API: it is called (on any thread, the lock not held, must

@@ -49,6 +49,32 @@ pub(crate) fn addresses<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }
 
+/// The interfaces: `[{ interface, name, mtu, up, mac? }]`.
+pub(crate) fn interfaces<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let interfaces = stack.interfaces.borrow();
+    let links = stack.with_core(|core| {
+        let loopback = core.loopback().map(|id| (0, "lo", id));
+        let others = interfaces.iter().map(|i| (i.number, i.name.as_str(), i.id));
+        let all = loopback.into_iter().chain(others);
+        let link = |(number, name, id)| {
+            Some((number, name, core.interface_link(id)?, core.interface_mac(id)))
+        };
+        all.filter_map(link).collect::<Vec<_>>()
+    });
+    let items = links.into_iter().flatten().map(|(number, name, (mtu, up), mac)| {
+        let object = js.object()?;
+        js.set(object, c"interface", js.number(f64::from(number))?)?;
+        js.set(object, c"name", js.string(name)?)?;
+        js.set(object, c"mtu", js.number(f64::from(mtu))?)?;
+        js.set(object, c"up", js.bool(up)?)?;
+        if let Some(mac) = mac {
+            js.set(object, c"mac", js.string(&mac.to_string())?)?;
+        }
+        Ok(object)
+    });
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
 /// The stack's routes: `{ to, via, interface }`; `via` is null for what is on the link.
 pub(crate) fn routes<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     let routes = stack.with_core(|core| core.routes().to_vec()).unwrap_or_default();

@@ -26,6 +26,7 @@ use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::event_loop::{Drive, EventLoop};
 use crate::js::{Failure, Js, Reference, Result, Value, check};
+use crate::port::PortNews;
 use crate::pump::{Kind, Pump, RECORD_SIZE, Records, Stop};
 use crate::sim::{Backend, Core};
 use crate::slabs::Slabs;
@@ -67,6 +68,8 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     /// What goes through its device, for who watches it.
     pub(crate) watched: Option<Arc<Watched>>,
+    /// Of a frame port: what its program is to be told.
+    port_news: Option<Arc<PortNews>>,
 }
 
 /// A stack.
@@ -370,10 +373,11 @@ impl Stack {
         id: InterfaceId,
         name: String,
         watched: Option<Arc<Watched>>,
+        port_news: Option<Arc<PortNews>>,
     ) -> u32 {
         let number = self.last_interface.get() + 1;
         self.last_interface.set(number);
-        self.interfaces.borrow_mut().push(Interface { number, id, name, watched });
+        self.interfaces.borrow_mut().push(Interface { number, id, name, watched, port_news });
         number
     }
 
@@ -497,9 +501,15 @@ impl Stack {
         self.pump.borrow().sockets() == 0 && self.datagrams.borrow().len() == 0
     }
 
-    /// Says which interfaces have frames for who watches them.
+    /// Says which interfaces have frames for who watches them, and which frame ports have frames or room for their program.
     fn report_frames(&self, records: &mut Records<'_>) {
         for interface in &*self.interfaces.borrow() {
+            if let Some(news) = &interface.port_news
+                && records.make_room(1)
+                && news.take()
+            {
+                records.put([Kind::Port as i32, interface.number as i32, 0, 0, 0, 0]);
+            }
             let Some(watched) = &interface.watched else { continue };
             if records.make_room(1) && watched.take_news() {
                 records.put([Kind::Frames as i32, interface.number as i32, 0, 0, 0, 0]);

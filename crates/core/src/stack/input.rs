@@ -36,6 +36,10 @@ impl Stack {
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
         self.stats.frames_in += 1;
+        if self.interfaces.get(interface).is_some_and(|i| !i.up) {
+            self.stats.link_in_filtered += 1;
+            return;
+        }
         match self.link(interface).map(|link| link.mac) {
             Some(mac) => self.ethernet_input(now, interface, mac, frame),
             None => self.ip_input(now, interface, frame, Arrival::ToUs),

@@ -29,7 +29,7 @@ stats! {
     frames_out,
     /// Ethernet frames that were malformed, and ARP packets.
     link_in_errors,
-    /// Ethernet frames for other stations, of other protocols, or our own come back.
+    /// Ethernet frames for other stations, of other protocols, or our own come back; any, while the interface is down.
     link_in_filtered,
     /// ARP packets received.
     arp_in_msgs,

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check};
+use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check, check_mtu};
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::netlink::Netlink;
 use crate::open_error::OpenError;
@@ -367,6 +367,25 @@ impl Device for Tun {
     }
 
     fn set_waker(&mut self, _waker: Arc<dyn Wake>) {}
+
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        check_mtu(mtu)?;
+        let (index, name) = (self.index, self.info.name.clone());
+        self.netlink()?.set_mtu(index, mtu.into()).map_err(|e| {
+            OpenError::from_io(
+                &e,
+                "netlink",
+                format!("cannot set MTU {mtu} of '{name}': {e}{}", config_remedy(&e)),
+            )
+        })?;
+        let vnet = self.vnet_len > 0;
+        self.info = info(name, self.kind, mtu, self.info.offload, vnet);
+        Ok(())
+    }
+
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        Self::set_up(self, up)
+    }
 }
 
 /// Writes a frame from its pieces, with one system call; whether the kernel took it rather than found fault with it.
