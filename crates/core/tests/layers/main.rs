@@ -9,6 +9,7 @@ mod hostile;
 mod hostile_ethernet;
 mod lan;
 mod neighbor;
+mod oracle;
 mod ping;
 mod raw;
 mod reassembly;
