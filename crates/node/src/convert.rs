@@ -123,7 +123,7 @@ pub(crate) fn neighbors<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
 /// Counters: the protocols', those of the devices, and who drove.
 pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats, shard: &ShardStats) -> Result<Value<'s>> {
     let object = js.object()?;
-    for (name, value) in stats.iter() {
+    for (name, value) in stats.iter().chain(stats.nstat()) {
         js.set_key(object, js.string(name)?, js.number(value as f64)?)?;
     }
     numbers(

@@ -612,6 +612,7 @@ impl Stack {
                 // What is counted up stays as it was; of what there is at a time nothing is left.
                 (stats.connections, stats.time_wait) = (0, 0);
                 (stats.listeners, stats.receive_memory) = (0, 0);
+                stats.tcp_curr_estab = 0;
                 stats
             });
             *self.last_stats.borrow_mut() = closed.ok();

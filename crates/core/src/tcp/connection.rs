@@ -447,6 +447,9 @@ impl Connection {
             }
             _ => {}
         }
+        let counts =
+            |state| u64::from(matches!(state, StateName::Established | StateName::CloseWait));
+        ctx.stats.tcp_curr_estab = ctx.stats.tcp_curr_estab + counts(to) - counts(from);
         if from == StateName::TimeWait {
             ctx.stats.time_wait -= 1;
         }
@@ -671,6 +674,7 @@ impl Connection {
             return false;
         }
         if self.rx.len() > 0 && self.state.acks().is_some() && !self.read_shut {
+            ctx.stats.tcp_abort_on_close += 1;
             return self.abort(ctx);
         }
         self.rx.clear();

@@ -250,7 +250,7 @@ impl Connection {
                 self.owner = Owner::Orphan;
                 self.transition(ctx, |_| State::Closed);
             } else {
-                self.fail(ctx, ConnectionError::TimedOut);
+                self.give_up(ctx);
             }
             return;
         }

@@ -176,10 +176,13 @@ impl AckSide {
     }
 
     /// Time has passed: a delayed acknowledgement that is due goes out with the next poll.
-    pub(super) fn on_timer(&mut self, now: Instant) {
-        if self.ack_due(now) {
+    /// Answers whether there is one.
+    pub(super) fn on_timer(&mut self, now: Instant) -> bool {
+        let over = matches!(self.due, AckDue::At(at) if at <= now);
+        if over {
             self.due = AckDue::Now;
         }
+        over
     }
 
     /// When a delayed acknowledgement is due.
@@ -429,6 +432,11 @@ impl Receiver {
         blocks.extend(self.dsack.take());
         blocks.extend(self.ooo.sack_blocks(max - blocks.len()));
         blocks
+    }
+
+    /// Whether the next SACK reports a duplicate, and then whether of what is acknowledged already.
+    pub(super) fn duplicate_due(&self) -> Option<bool> {
+        self.dsack.map(|(_, right)| right.le(self.acks.nxt))
     }
 
     /// A segment that lies wholly before RCV.NXT came: its data is reported as a duplicate (RFC 2883 §4).

@@ -152,6 +152,8 @@ pub(crate) struct Scoreboard {
     /// Whether congestion control looks at every lost segment, and those it has not seen; at most what is in flight.
     pub(crate) watch_losses: bool,
     losses: Vec<LostSegment>,
+    /// Since they were taken last: retransmissions found to be lost, and segments that arrived behind later ones.
+    news: (u32, u32),
     /// Entries looked at or changed so far.
     #[cfg(test)]
     work: u64,
@@ -201,6 +203,11 @@ impl Scoreboard {
     /// Takes a segment that was deemed lost since the last call, if losses are watched.
     pub(crate) fn take_losses(&mut self) -> Vec<LostSegment> {
         std::mem::take(&mut self.losses)
+    }
+
+    /// Retransmissions found to be lost, and segments that arrived behind later ones, since this was asked last.
+    pub(crate) fn take_news(&mut self) -> (u32, u32) {
+        std::mem::take(&mut self.news)
     }
 
     /// Counts a segment that is deemed lost from now on.
@@ -381,6 +388,7 @@ impl Scoreboard {
                     self.reordering = true;
                     self.reorder_span = self.reorder_span.max(fack.since(sent.seq));
                     self.reorder_seen = self.reorder_seen.saturating_add(1);
+                    self.news.1 += 1;
                 }
             }
             _ => self.fack = Some(end),
@@ -520,6 +528,7 @@ impl Scoreboard {
                 return (found, Some(at));
             }
             found = true;
+            self.news.0 += u32::from(segment.lost);
             let (seq, len, snapshot) = (segment.seq, segment.len, segment.snapshot);
             self.change(place, |segment| {
                 // If it was lost before, its retransmission was lost too.
@@ -563,7 +572,9 @@ impl Scoreboard {
 
     /// The timer ran out: everything the peer does not have is lost (RFC 6675 §5.1), what was sent again included. If the
     /// peer SACKed the very first byte without acknowledging it, it has reneged (RFC 2018 §8): its word counts no more.
-    pub(crate) fn mark_all_lost(&mut self) {
+    ///
+    /// Answers whether it has.
+    pub(crate) fn mark_all_lost(&mut self) -> bool {
         let reneged = self.segments.first_key_value().is_some_and(|(_, s)| s.sacked);
         if reneged {
             let held: Vec<Place> =
@@ -584,6 +595,7 @@ impl Scoreboard {
             });
             self.count_loss(seq, len, snapshot);
         }
+        reneged
     }
 
     /// Nothing is lost after all: what was not sent again is in flight still.

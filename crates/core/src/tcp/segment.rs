@@ -137,7 +137,7 @@ impl Connection {
             acked = result.acked;
             self.counters.bytes_acked += u64::from(acked);
             self.counters.dup_acks += u64::from(result.duplicate);
-            ctx.stats.tcp_undos += u64::from(result.undone);
+            snd.tally.settle(ctx.stats);
             recovery = result.recovery.map(|began| Trace::Recovery {
                 began,
                 cwnd: snd.cwnd(),
@@ -159,9 +159,12 @@ impl Connection {
                 let ahead = (header.seq + seg.payload.len() as u32).gt(rcv.acks.nxt);
                 if orphan && !seg.payload.is_empty() && ahead {
                     // Nobody will read it (RFC 9293 §3.10.4, RFC 2525 §2.17).
+                    ctx.stats.tcp_abort_on_data += 1;
                     self.transition(ctx, |_| State::Closed);
                     return Verdict::Reset;
                 }
+                let ahead_of_gap = header.seq.gt(rcv.acks.nxt) && !seg.payload.is_empty();
+                ctx.stats.tcp_ofo_queue += u64::from(ahead_of_gap);
                 let received = rcv.on_data(
                     ctx.now,
                     header.seq,
