@@ -59,6 +59,13 @@ export interface CwndEvent extends TraceBase {
   ssthresh: number;
 }
 
+/** The peer announced urgent data, or more of it (RFC 6093); it is read in line. */
+export interface UrgentEvent extends TraceBase {
+  type: 'urgent';
+  /** Bytes to read to get to its end. */
+  left: number;
+}
+
 /** A connection failed. */
 export interface FailureEvent extends TraceBase {
   type: 'error';
@@ -67,7 +74,14 @@ export interface FailureEvent extends TraceBase {
 }
 
 /** What a stack made with `trace: true` records. */
-export type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | FailureEvent;
+export type TraceEvent =
+  | StateEvent
+  | RetransmitEvent
+  | RecoveryEvent
+  | TimeoutEvent
+  | CwndEvent
+  | UrgentEvent
+  | FailureEvent;
 
 /** What may be done with an address of an interface (RFC 4862 section 2, RFC 4429 section 2.1). */
 export type AddressState = 'tentative' | 'optimistic' | 'preferred' | 'deprecated' | 'duplicate';
@@ -115,6 +129,7 @@ export interface StackEvents {
   recovery: [event: RecoveryEvent];
   timeout: [event: TimeoutEvent];
   cwnd: [event: CwndEvent];
+  urgent: [event: UrgentEvent];
   /** A connection failed: the trace's `error`, which is no error of the stack. */
   failure: [event: FailureEvent];
 }

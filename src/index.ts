@@ -46,6 +46,7 @@ export type {
   TraceBase,
   TraceEvent,
   TypedEmitter,
+  UrgentEvent,
 } from './events';
 export type { Flow, FlowHandler, TcpFlow, UdpFlow } from './flows';
 export {

@@ -626,6 +626,9 @@ function emitByType(stack: Stack, event: TraceEvent): void {
     case 'cwnd':
       stack.emit('cwnd', event);
       break;
+    case 'urgent':
+      stack.emit('urgent', event);
+      break;
     case 'error':
       stack.emit('failure', event);
       break;

@@ -41,6 +41,8 @@ bitflags! {
         const ERROR = 1 << 4;
         /// The connection is gone from the network (closed on both sides, TIME-WAIT included as gone, or aborted).
         const CLOSED = 1 << 5;
+        /// The peer announced urgent data, or more of it (RFC 9293 §3.8.5; see [`Info::urgent`](crate::tcp::Info)).
+        const URGENT = 1 << 6;
     }
 }
 
@@ -206,6 +208,11 @@ pub enum Trace {
         cwnd: u32,
         /// Slow start threshold, bytes.
         ssthresh: u32,
+    },
+    /// The peer announced urgent data, or more of it (RFC 9293 §3.8.5).
+    Urgent {
+        /// Bytes that the application has to read to get to its end.
+        left: u32,
     },
     /// The connection ended with an error.
     Error(ConnectionError),

@@ -157,6 +157,9 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
     if let Some(shift) = info.snd_wscale {
         js.set(object, c"snd_wscale", js.int(i32::from(shift))?)?;
     }
+    if let Some(left) = info.urgent {
+        numbers(js, object, &[(c"urgent", f64::from(left))])?;
+    }
     if let Some(shift) = info.rcv_wscale {
         js.set(object, c"rcv_wscale", js.int(i32::from(shift))?)?;
     }
@@ -207,6 +210,16 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
             (c"rcv_rtt", ms(info.rcv_rtt)),
             (c"delivered_ce", f64::from(info.delivered_ce)),
             (c"received_ce", f64::from(info.received_ce)),
+            (c"data_segs_out", info.data_segs_out as f64),
+            (c"data_segs_in", info.data_segs_in as f64),
+            (c"last_data_sent", ms(info.last_data_sent)),
+            (c"last_data_recv", ms(info.last_data_recv)),
+            (c"last_ack_recv", ms(info.last_ack_recv)),
+            (c"ato", ms(info.ato)),
+            (c"rcv_mss", f64::from(info.rcv_mss)),
+            (c"advmss", f64::from(info.advmss)),
+            (c"rcv_ooopack", info.rcv_ooopack as f64),
+            (c"dsack_dups", info.dsack_dups as f64),
         ],
     )?;
     Ok(object)
@@ -237,6 +250,7 @@ fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>>
         Trace::Recovery { .. } => "recovery",
         Trace::Timeout { .. } => "timeout",
         Trace::Cwnd { .. } => "cwnd",
+        Trace::Urgent { .. } => "urgent",
         Trace::Error(_) => "error",
         _ => "other",
     };
@@ -263,6 +277,7 @@ fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>>
         Trace::Cwnd { cwnd, ssthresh } => {
             numbers(js, object, &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))])?;
         }
+        Trace::Urgent { left } => numbers(js, object, &[(c"left", f64::from(left))])?,
         Trace::Error(error) => {
             js.set(object, c"code", js.string(Errno::from(error).name())?)?;
         }

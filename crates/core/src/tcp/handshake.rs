@@ -177,7 +177,10 @@ impl Connection {
             }
             same => same,
         });
-        self.counters.bytes_acked += u64::from(acked);
+        let counters = &mut self.counters;
+        (counters.last_data_sent, counters.last_data_recv) = (now, now);
+        counters.last_ack_recv = now;
+        counters.bytes_acked += u64::from(acked);
         if acked > 0 && self.is_flushed() {
             self.set_flushed();
         }

@@ -15,9 +15,11 @@
 //! | `rate`, `pacing` | how fast data is delivered, and how fast it is sent |
 //! | `info`, `chrono`, `tally` | what is shown of a connection, what it spends its time on, what the stack counts |
 //! | `pmtud` | the path's MTU, by ICMP and by probing |
-//! | `recv`, `recv_queue`, `assembler` | the receive side |
+//! | `recv`, `recv_queue`, `assembler`, `ack_timeout` | the receive side |
+//! | `urgent` | urgent data, both ways (RFC 6093) |
 //! | `buffers` | how much may be queued, and how that grows |
 
+mod ack_timeout;
 mod assembler;
 mod buffers;
 mod chrono;
@@ -42,6 +44,7 @@ mod send;
 mod send_buffer;
 mod state;
 mod tally;
+mod urgent;
 
 use std::fmt;
 

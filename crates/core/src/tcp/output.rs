@@ -157,7 +157,7 @@ impl Connection {
         let free = self.free(ctx);
         let buffer = self.recv_buffer(ctx.memory.receive);
         let nagle = self.options.nagle;
-        let tso = self.path.tso && !self.cwr_is_next();
+        let tso = self.path.tso && !self.cwr_is_next() && !self.is_urgent();
         let (mut snd, mut rcv) = self.state.sides()?;
         let mut sent = None;
         if let Snd::Active(snd, fin) = &mut snd {
@@ -220,6 +220,7 @@ impl Connection {
             header.options.sack = blocks;
         }
         header.flags.set(Flags::FIN, fin_sent);
+        self.point_to_urgent(&mut header);
         let ecn = self.mark_segment(&mut header, sent.as_ref().map(|(out, ..)| out));
         let Some((out, offset, mss)) = sent else {
             self.count_out(ctx, 1);
@@ -234,6 +235,10 @@ impl Connection {
         let segments = u64::from(out.len.div_ceil(mss).max(1));
         self.count_out(ctx, segments);
         self.counters.bytes_sent += u64::from(out.len);
+        if out.len > 0 {
+            self.counters.data_segs_out += segments;
+            self.counters.last_data_sent = ctx.now;
+        }
         if out.retransmit {
             self.counters.retrans += segments;
             self.counters.bytes_retrans += u64::from(out.len);
