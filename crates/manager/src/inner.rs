@@ -72,6 +72,8 @@ pub struct ShardStats {
     pub loop_turns: u64,
     /// Times the packet thread took over from an event loop that let frames wait.
     pub take_overs: u64,
+    /// Calls of an event loop whose sending waited for the end of its turn.
+    pub gathered: u64,
 }
 
 /// A frame that a device had no room for.

@@ -28,6 +28,9 @@ const LIVELY: Duration = Duration::from_secs(1);
 /// How long a nap is: no longer than the timers that calls arm, retransmission (200 ms) and delayed ACK (40 ms).
 const NAP: Duration = Duration::from_millis(40);
 
+/// How often [`BUDGET`] frames are sent at the end of a loop's turn before the packet thread is called to help.
+const FLUSH_ROUNDS: usize = 8;
+
 /// How often memory that bursts left is given back.
 const TRIM_EVERY: Duration = Duration::from_secs(1);
 
@@ -115,6 +118,8 @@ pub struct ShardGuard<'a> {
     was_panicking: bool,
     /// Whether this is the thread of the loop that drives.
     on_loop: bool,
+    /// Whether what this guard's calls want sent may wait for [`Shard::flush`].
+    may_wait: bool,
 }
 
 /// The configuration of an interface over a device: its name, MTU and abilities as the device has them.
@@ -199,6 +204,19 @@ impl Shard {
         let mut guard = self.shared.guard();
         guard.on_loop = true;
         guard
+    }
+
+    /// Sends what guards held back, see [`ShardGuard::may_wait`].
+    pub fn flush(&self) {
+        if !self.shared.standby.holds_back() {
+            return;
+        }
+        let mut guard = self.lock_on_loop();
+        let now = self.now();
+        if guard.inner().state == State::Running {
+            // What is left then, dropping the guard sees to.
+            let _ = (1..FLUSH_ROUNDS).all(|_| guard.inner_mut().transmit(now, BUDGET));
+        }
     }
 
     /// Adds a device as an interface; what `config` leaves to the device (mtu, offload) the caller has copied there
@@ -321,6 +339,7 @@ impl Shard {
         let now = self.now();
         shared.standby.drove(now);
         shared.standby.take_call();
+        shared.standby.clear_held_back();
         let inner = guard.inner_mut();
         if inner.state != State::Running {
             return LoopTurn::default();
@@ -477,7 +496,13 @@ impl Shared {
 
     fn guard(&self) -> ShardGuard<'_> {
         let inner = Some(self.lock_inner());
-        ShardGuard { shared: self, inner, was_panicking: std::thread::panicking(), on_loop: false }
+        ShardGuard {
+            shared: self,
+            inner,
+            was_panicking: std::thread::panicking(),
+            on_loop: false,
+            may_wait: false,
+        }
     }
 
     /// Tells whom it concerns; the lock is not held.
@@ -528,6 +553,7 @@ impl Shared {
             let stood_by = stands_by;
             stands_by = !inner.is_blocked() && self.standby.wanted(now, took_over);
             self.standby.set(stands_by);
+            self.standby.clear_held_back();
             let before = inner.stats.frames_in + inner.stats.frames_out;
             // A full turn at each change of roles: a device without a descriptor may have told the other one.
             let more = if stands_by && stood_by {
@@ -595,6 +621,7 @@ impl Shared {
                 Look::Now if self.standby.has_call() || sleep.is_readable() => {
                     return Next::TakeOver;
                 }
+                Look::Now if self.standby.holds_back() => return Next::Turn,
                 Look::Now => PATIENCE,
                 Look::Over => return Next::Turn,
             };
@@ -654,15 +681,29 @@ impl ShardGuard<'_> {
         self.inner_mut().forget_ring();
     }
 
+    /// What the calls made on this guard want sent may wait until [`Shard::flush`]: an event loop that handles many
+    /// sockets in a turn then sends in one go what they answer, while the peers' processors are awake. Half a millisecond
+    /// after the turn began calls send at once again, and should the loop not come to its flush, the packet thread sends
+    /// when it next looks, a millisecond later at most.
+    pub fn may_wait(&mut self) {
+        self.may_wait = self.on_loop;
+    }
+
     /// Transmits what calls produced, and wakes the packet thread if it has to know; whom to tell of the rest.
     fn settle(&mut self) -> Told {
         let mut told = Told::default();
         let now = self.now();
         let (shared, on_loop) = (self.shared, self.on_loop);
+        let waits = self.may_wait && shared.standby.hold_back(now);
         let inner = self.inner_mut();
         if inner.state != State::Running {
             return told;
         }
+        if waits {
+            inner.stats.gathered += 1;
+            return told;
+        }
+        shared.standby.clear_held_back();
         let mut more = inner.transmit(now, BUDGET);
         if on_loop && shared.standby.is_due(now) {
             shared.standby.drove(now);

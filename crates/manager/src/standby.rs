@@ -37,6 +37,8 @@ pub(crate) struct Standby {
     stands_by: AtomicBool,
     /// A device without a descriptor has something for the loop, which was rung for.
     called: AtomicBool,
+    /// What calls on the loop's thread want sent is held back until its turn is over.
+    holds_back: AtomicBool,
     /// Set once, by a loop that means to drive.
     ring: RwLock<Option<Ring>>,
 }
@@ -98,6 +100,27 @@ impl Standby {
         // SeqCst with the load in `wake`: a waker that finds it standing by has made its frame visible before, and one
         // that comes later wakes the thread.
         self.stands_by.store(stands_by, Ordering::SeqCst);
+    }
+
+    /// Holds back what the loop's calls want sent, if the packet thread is there to send it should the loop not come to it;
+    /// whether so.
+    pub(crate) fn hold_back(&self, now: Instant) -> bool {
+        let since = self.last().map_or(Duration::MAX, |last| now.since(last));
+        let may = self.stands_by.load(Ordering::Relaxed) && since < PATIENCE / 2;
+        if may {
+            self.holds_back.store(true, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// Whether something is held back. (Set and cleared under the shard's lock; looked at without it.)
+    pub(crate) fn holds_back(&self) -> bool {
+        self.holds_back.load(Ordering::Relaxed)
+    }
+
+    /// Everything is being sent.
+    pub(crate) fn clear_held_back(&self) {
+        self.holds_back.store(false, Ordering::Relaxed);
     }
 
     /// Whether a device called for the loop since the last time.
@@ -174,6 +197,19 @@ mod tests {
         }
         standby.gone();
         assert!(!standby.is_due(at(1500)));
+    }
+
+    #[test]
+    fn sending_is_held_back_early_in_a_turn_and_only_while_the_thread_stands_by() {
+        let standby = Standby::default();
+        standby.drove(at(1000));
+        assert!(!standby.hold_back(at(1100)) && !standby.holds_back(), "nobody would send it");
+        standby.set(true);
+        assert!(standby.hold_back(at(1499)) && standby.holds_back());
+        standby.clear_held_back();
+        assert!(!standby.hold_back(at(1500)) && !standby.holds_back(), "the turn takes long");
+        standby.gone();
+        assert!(!standby.hold_back(at(1100)));
     }
 
     #[test]

@@ -356,6 +356,9 @@ fn write(js: Js<'_>, stack: &Stack, id: Value<'_>, data: Value<'_>) -> Result<i3
     let data = &data[..data.len().min(MAX_WRITE)];
     Ok(with_socket(stack, number, |guard, id| {
         let now = guard.now();
+        if stack.gathers(data.len()) {
+            guard.may_wait();
+        }
         match guard.tcp_send(now, id, data, false) {
             Ok(taken) => taken as i32,
             Err(error) => Errno::from(error).number(),
@@ -374,6 +377,9 @@ fn writev(js: Js<'_>, stack: &Stack, id: Value<'_>, chunks: Value<'_>) -> Result
         .collect::<Result<smallvec::SmallVec<[&[u8]; 32]>>>()?;
     Ok(with_socket(stack, number, |guard, id| {
         let now = guard.now();
+        if stack.gathers(slices.iter().map(|slice| slice.len()).sum()) {
+            guard.may_wait();
+        }
         let mut total = 0;
         for (i, slice) in slices.iter().enumerate() {
             let slice = &slice[..slice.len().min(MAX_WRITE - total)];

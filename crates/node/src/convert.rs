@@ -135,6 +135,7 @@ pub(crate) fn stats<'s>(js: Js<'s>, stats: &Stats, shard: &ShardStats) -> Result
             (c"devices_lost", shard.devices_lost as f64),
             (c"loop_turns", shard.loop_turns as f64),
             (c"take_overs", shard.take_overs as f64),
+            (c"gathered", shard.gathered as f64),
         ],
     )?;
     Ok(object)

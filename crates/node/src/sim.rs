@@ -116,6 +116,13 @@ impl Core<'_> {
         }
     }
 
+    /// See `ShardGuard::may_wait`.
+    pub(crate) fn may_wait(&mut self) {
+        if let Self::Shard(guard) = self {
+            guard.may_wait();
+        }
+    }
+
     /// See `ShardGuard::rearm_doorbell`.
     pub(crate) fn rearm_doorbell(&mut self) {
         if let Self::Shard(guard) = self {

@@ -36,6 +36,9 @@ use crate::watch::Watched;
 /// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
 const DRAIN_BYTES: usize = 1 << 20;
 
+/// Longer writes are sent at once: they are better worked off while JavaScript makes the next.
+const SMALL_WRITE: usize = 16 << 10;
+
 /// After so many drains in a row, or `DRAIN_BYTES` in them together, the next one waits for a turn of the loop: Node
 /// answers up to 1,000 rings of a threadsafe function before it looks at timers and descriptors again.
 const DRAINS_IN_A_ROW: u32 = 32;
@@ -93,6 +96,10 @@ pub(crate) struct Stack {
     in_a_row: Cell<(u32, usize)>,
     /// `setImmediate` was called and its callback has not come.
     deferred: Cell<bool>,
+    /// A turn on the loop reports more than one record: small writes until its end are sent together then.
+    gathers: Cell<bool>,
+    /// In a turn, see `turn`.
+    in_turn: Cell<bool>,
     /// The last drain left no socket: the next gives memory back.
     resting: Cell<bool>,
     /// The reference that the cleanup hook has; null when there is no hook.
@@ -168,6 +175,8 @@ impl Stack {
             held: Cell::new(false),
             in_a_row: Cell::new((0, 0)),
             deferred: Cell::new(false),
+            gathers: Cell::new(false),
+            in_turn: Cell::new(false),
             resting: Cell::new(false),
             hook: Cell::new(ptr::null()),
             last_stats: RefCell::new(None),
@@ -425,7 +434,18 @@ impl Stack {
             Some(objects) => js.deref(&objects.doorbell),
             None => None,
         };
-        doorbell.map_or(Ok(()), |doorbell| js.call(doorbell, &[]).map(drop))
+        doorbell.map_or(Ok(()), |doorbell| self.turn(|| js.call(doorbell, &[]).map(drop)))
+    }
+
+    /// A turn, in which JavaScript answers to what is reported: what it writes to several sockets is sent together.
+    fn turn<T>(&self, callback: impl FnOnce() -> T) -> T {
+        self.in_turn.set(true);
+        let outcome = callback();
+        self.in_turn.set(false);
+        if self.gathers.replace(false) {
+            self.with_shard(Shard::flush);
+        }
+        outcome
     }
 
     /// Whether the doorbell is to be called on the loop's next turn.
@@ -484,6 +504,7 @@ impl Stack {
         let mut left = DRAIN_BYTES.saturating_sub(bytes).max(1);
         let more = self.fill(js, &mut records, &mut left)?;
         let count = records.len() as i32;
+        self.gathers.set(self.in_turn.get() && (count > 1 || self.gathers.get()));
 
         self.update_hold();
         let idle = self.is_idle() && self.slabs.borrow().holds();
@@ -494,6 +515,11 @@ impl Stack {
             self.defer(js);
         }
         Ok(count)
+    }
+
+    /// Whether a write of so many bytes may wait for the end of the turn.
+    pub(crate) fn gathers(&self, bytes: usize) -> bool {
+        bytes <= SMALL_WRITE && self.gathers.get()
     }
 
     /// Whether there is no socket that could receive anything.
@@ -668,7 +694,7 @@ pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
         None => None,
     };
     if let Some(doorbell) = doorbell
-        && js.call_from_loop(doorbell).is_err()
+        && stack.turn(|| js.call_from_loop(doorbell)).is_err()
     {
         js.raise_uncaught();
     }
