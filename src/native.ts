@@ -48,25 +48,7 @@ export const enum RecordKind {
   Flow = 16,
   /** Watched frames wait: the id's first half is the interface. */
   Frames = 17,
-  /** A frame port has frames, or room again: likewise. */
-  Port = 18,
-  /** Of an interface (the id's first half): a = InterfaceNews, b = its AddressState. The address follows, if it is of one. */
-  Interface = 19,
 }
-
-/** What became of an interface. */
-export const enum InterfaceNews {
-  Lost = 0,
-  Up = 1,
-  Down = 2,
-  AddressAdded = 3,
-  AddressChanged = 4,
-  AddressRemoved = 5,
-  AddressContested = 6,
-}
-
-/** What may be done with an address, by number. */
-export const ADDRESS_STATES = ['tentative', 'optimistic', 'preferred', 'deprecated', 'duplicate'] as const;
 
 /** How a ping ended. */
 export const enum PingResult {
@@ -117,9 +99,7 @@ export interface NativeInterfaceOptions {
   addresses: string[]; // CIDR
   slaac?: boolean;
   duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
-  identifierKey?: Uint8Array; // 16 bytes
   capture?: string; // path
-  mac?: string;
   acceptAny?: boolean;
   device:
     | {
@@ -154,34 +134,13 @@ export interface NativeInterfaceOptions {
         mac?: string;
         impairment?: NativeImpairment;
       }
-    | { kind: 'link'; link: NativeLinkEnd }
-    | { kind: 'port'; port: NativePort; mac?: string | undefined; impairment?: NativeImpairment | undefined };
+    | { kind: 'link'; link: NativeLinkEnd };
 }
 
 /** One end of an in-process link; given to one stack, once. */
 export type NativeLinkEnd = object;
 
-/** The program's end of a frame port; its device is given to one stack, once. */
-export interface NativePort {
-  /** 0; -EAGAIN: no room (news tell of it again); -EMSGSIZE: empty or too long; -EPIPE: the stack let its end go. */
-  write(frame: Uint8Array): number;
-  /** Up to so many frames, oldest first; null once it is closed. */
-  take(most: number): Buffer[] | null;
-  hasRoom(): 0 | 1;
-  stats(): {
-    framesIn: number;
-    bytesIn: number;
-    framesOut: number;
-    bytesOut: number;
-    dropped: number;
-    invalid: number;
-    waiting: number;
-  } | null;
-  close(): void;
-}
-
 export interface NativeLinkOptions extends NativeImpairment {
-  medium?: 'ip' | 'ethernet';
   mtu?: number;
   capacity?: number; // frames each way
 }
@@ -223,6 +182,8 @@ export interface NativeStackOptions {
   congestion?: string;
   pacing?: boolean;
   drive?: 'auto' | 'loop' | 'thread';
+  /** Whether received bytes may be shown where they lie, in external buffers. Default: where the runtime allows them. */
+  externalBuffers?: boolean;
 }
 
 /** What can be set of a UDP socket; buffers in bytes, 1 and 0 for on and off. */
@@ -316,13 +277,6 @@ export interface NativeDatagrams {
   setInterface(id: number, name: 'hold' | 'acceptAny', on: boolean): number;
   addAddress(interfaceId: number, cidr: string): number;
   removeAddress(interfaceId: number, address: string): number;
-  /** Loopback among them, whose number is 0. */
-  interfaces(): Array<{ interface: number; name: string; mtu: number; up: boolean; mac?: string }>;
-  /** Throw where the system refuses, with its code and the remedy. */
-  setMtu(interfaceId: number, mtu: number): number;
-  setLink(interfaceId: number, up: boolean): number;
-  addNeighbor(interfaceId: number, address: string, mac: string): number;
-  removeNeighbor(interfaceId: number, address: string): number;
   routes(): Array<{ to: string; via: string | null; interface: number }>;
   /** Begins to queue frames for `takeFrames`, at most so many and so many bytes; 0 frames ends it. */
   watch(interfaceId: number, frames: number, bytes: number, snapLength: number): number;
@@ -385,7 +339,10 @@ export interface NativeStreams {
    * Called when the doorbell rang.
    */
   drain(): number;
-  /** The buffer that Data records name by index: a view on memory outside V8, recycled once nobody holds it. */
+  /**
+   * The buffer that Data records name by index: memory outside V8 mostly, used again once nobody holds it. A record's bytes
+   * are its receiver's to read and to write; what lies beside them is others', or changes.
+   */
   slab(index: number): Buffer;
   /** Takes what the trace recorded: typed event objects (see src/events.ts). */
   takeTrace(): object[];
@@ -406,11 +363,6 @@ export interface NativeBinding {
   createLink(options: NativeLinkOptions): [NativeLinkEnd, NativeLinkEnd];
 }
 
-/** The native module. */
-export interface NativeModule extends NativeBinding {
-  NativePort: new (options: { medium: 'ip' | 'ethernet'; mtu: number; capacity: number }) => NativePort;
-}
-
 /** The platform's name in napi-rs's scheme: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`. */
 export function platformName(): string {
   const { platform, arch } = process;
@@ -428,19 +380,19 @@ function isMusl(): boolean {
   return !('glibcVersionRuntime' in header);
 }
 
-let binding: NativeModule | null = null;
+let binding: NativeBinding | null = null;
 
 /**
  * The native module: beside the package as built from source, or from the platform's package. Throws
  * `ERR_BINDING_NOT_FOUND`, with the platform's name and the remedy, where there is none.
  */
-export function loadBinding(): NativeModule {
+export function loadBinding(): NativeBinding {
   if (binding !== null) return binding;
   const platform = platformName();
   const causes: unknown[] = [];
   for (const name of [path.join(__dirname, '..', `usernet.${platform}.node`), `usernet-${platform}`]) {
     try {
-      binding = require(name) as NativeModule;
+      binding = require(name) as NativeBinding;
       return binding;
     } catch (error) {
       causes.push(error);

@@ -4,7 +4,6 @@ import { Duplex, type DuplexOptions } from 'node:stream';
 import {
   closedBeforeConnection,
   ENOTCONN,
-  errnoEvent,
   errnoException,
   invalidArgValue,
   notAKernelSocket,
@@ -528,7 +527,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
 
   onHandleError(errno: number): void {
     this._unrefTimer();
-    this.destroy(errnoEvent(errno, 'read'));
+    this.destroy(errnoException(errno, 'read'));
   }
 
   onStackClose(): void {
@@ -606,7 +605,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
       if (this.destroyed) {
         callback(null);
       } else if (errno < 0) {
-        callback(errnoEvent(errno, 'write'));
+        callback(errnoException(errno, 'write'));
       } else {
         this._unrefTimer();
         this[kLastWriteQueueSize] = 0;

@@ -1,13 +1,15 @@
 //! Received bytes, held by reference: a view on the memory that the device read them into.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-/// Memory that received frames lie in. The driver owns it; views keep it alive.
+/// Memory that received frames lie in. The driver owns it; views keep it alive, and the driver can find its own again
+/// behind them, see [`Payload::into_parts`].
 ///
 /// A range handed to the core in a [`Payload`] must not change while any view on it lives.
-pub trait Storage: Send + Sync {
+pub trait Storage: Any + Send + Sync {
     /// The bytes at `range`.
     fn bytes(&self, range: Range<usize>) -> &[u8];
 
@@ -58,6 +60,17 @@ impl Payload {
         assert!(range.start <= range.end && range.end <= self.len as usize);
         self.start += range.start as u32;
         self.len = (range.end - range.start) as u32;
+    }
+
+    /// The memory that this view lies in.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The memory that this view lies in, and where in it.
+    pub fn into_parts(self) -> (Arc<dyn Storage>, Range<usize>) {
+        let start = self.start as usize;
+        (self.storage, start..start + self.len as usize)
     }
 
     /// How much memory this view keeps from being used again, bytes.

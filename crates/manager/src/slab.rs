@@ -2,12 +2,16 @@
 //! is copied once. The only unsafe code of the receive path is here.
 //!
 //! A slab fills from its start. What lies below its mark is frozen: any number of [`Payload`]s may view it, nothing
-//! writes it. What lies above belongs to the one [`Writer`]. A slab is used again only when its pool holds the last
-//! reference to it, which `Arc::get_mut` proves.
+//! writes it, but for who took a payload and may do with its bytes what he likes (see [`SharedSlab`]). What lies above
+//! belongs to the one [`Writer`]. A slab is used again only when its pool holds the last reference to it, which
+//! `Arc::get_mut` proves.
+//!
+//! Of those that are free the one that was filled last is used first: its memory is in the processor's caches still.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
-use std::collections::VecDeque;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -32,7 +36,8 @@ struct Slab {
 
 // SAFETY: shared access through `&Slab` reaches `memory` in two ways. `bytes` only reads, and only below `frozen`.
 // `Writer::spare` writes, only at or above `frozen`, and there is at most one writer (it is made from a `&mut Slab`,
-// see `Writer::new`, and lives no longer than its slab's turn). `frozen` only grows while the slab is shared, with
+// see `Writer::new`, and lives no longer than its slab's turn). Who took a payload (`SharedSlab::take`) may write its range,
+// which no payload that is left lies in. `frozen` only grows while the slab is shared, with
 // Release after the bytes below it were written and Acquire before they are read.
 unsafe impl Sync for Slab {}
 
@@ -52,12 +57,51 @@ impl Storage for Slab {
         assert!(range.start <= range.end && range.end <= frozen, "not a frozen range");
         let cells = &self.memory[range];
         // SAFETY: the range lies in the allocation (it was just sliced) and below `frozen`, where nothing writes while
-        // a reference to the slab lives; the Acquire above makes the bytes visible.
+        // a reference to the slab lives, but for ranges that were taken, in which no payload lies any more; the Acquire
+        // above makes the bytes visible.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<u8>(), cells.len()) }
     }
 
     fn capacity(&self) -> usize {
         self.memory.len()
+    }
+}
+
+/// A receive slab for who takes payloads out of the stack without copying them: it names the memory, and keeps it from
+/// being used again.
+///
+/// Only the ranges of payloads that were taken ([`of`](Self::of)) are their taker's, to read and to write; the rest of the
+/// memory is the stack's, which reads and writes it on other threads.
+#[derive(Clone)]
+pub struct SharedSlab(Arc<Slab>);
+
+impl SharedSlab {
+    /// The slab that a payload lies in, if it does.
+    pub fn of(payload: &Payload) -> Option<Self> {
+        let storage: Arc<dyn Any + Send + Sync> = Arc::<dyn Storage>::clone(payload.storage());
+        storage.downcast::<Slab>().ok().map(Self)
+    }
+
+    /// Where a payload lies in its slab. The range is its taker's from here on.
+    pub fn take(payload: Payload) -> Range<usize> {
+        payload.into_parts().1
+    }
+
+    /// Where the slab's memory begins. It stays there as long as a clone of this lives; nothing that has the same beginning
+    /// meanwhile is another slab.
+    pub fn start(&self) -> NonNull<u8> {
+        NonNull::from(&*self.0.memory).cast()
+    }
+
+    /// Bytes of the slab.
+    pub fn capacity(&self) -> usize {
+        self.0.memory.len()
+    }
+}
+
+impl std::fmt::Debug for SharedSlab {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SharedSlab").field(&self.start()).finish()
     }
 }
 
@@ -75,6 +119,14 @@ impl Writer {
                 Ok(Self { slab })
             }
             None => Err(slab),
+        }
+    }
+
+    /// Starts afresh when nothing refers to the slab, so that little memory, which the caches hold, serves what is copied
+    /// out at once.
+    fn rewind(&mut self) {
+        if let Some(unique) = Arc::get_mut(&mut self.slab) {
+            *unique.frozen.get_mut() = 0;
         }
     }
 
@@ -123,11 +175,18 @@ pub(crate) fn owned(frame: Vec<u8>) -> Payload {
     Payload::new(Arc::new(Owned(frame)), 0..len)
 }
 
+/// A slab that was filled; free once its pool has the only reference.
+struct Full {
+    slab: Arc<Slab>,
+    /// It was free already when the pool was trimmed last.
+    idle: bool,
+}
+
 /// The slabs of a shard.
 pub(crate) struct Pool {
     current: Option<Writer>,
-    /// Slabs that were filled, oldest first; free once this is their only reference.
-    full: VecDeque<Arc<Slab>>,
+    /// Slabs that were filled, the one filled last at the end.
+    full: Vec<Full>,
     /// Where frames go when every slab is pinned, before they are copied out.
     overflow: Vec<u8>,
     /// Whether the last buffer that was given is `overflow`.
@@ -138,18 +197,15 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new() -> Self {
-        Self {
-            current: None,
-            full: VecDeque::new(),
-            overflow: Vec::new(),
-            overflowed: false,
-            copied: 0,
-        }
+        Self { current: None, full: Vec::new(), overflow: Vec::new(), overflowed: false, copied: 0 }
     }
 
     /// At least `len` bytes to receive into. [`take`](Self::take) what was received before asking again.
     pub(crate) fn buffer(&mut self, len: usize) -> &mut [u8] {
-        let room = self.current.as_ref().is_some_and(|w| w.slab.memory.len() - w.filled() >= len);
+        let room = self.current.as_mut().is_some_and(|writer| {
+            writer.rewind();
+            writer.slab.memory.len() - writer.filled() >= len
+        });
         if !room {
             self.rotate(len);
         }
@@ -179,19 +235,22 @@ impl Pool {
         }
     }
 
-    /// Retires the current slab and finds another with room for `len` bytes: one that nothing refers to any more, or a
-    /// new one, or none.
+    /// Retires the current slab and finds another with room for `len` bytes: one that nothing refers to any more, the one
+    /// filled last rather than others, or a new one, or none.
     fn rotate(&mut self, len: usize) {
-        self.full.extend(self.current.take().map(|writer| writer.slab));
-        for _ in 0..self.full.len() {
-            let Some(slab) = self.full.pop_front() else { break };
+        self.full.extend(self.current.take().map(|writer| Full { slab: writer.slab, idle: false }));
+        for at in (0..self.full.len()).rev() {
+            if Arc::strong_count(&self.full[at].slab) > 1 {
+                continue;
+            }
+            let Full { slab, idle } = self.full.remove(at);
             match Writer::new(slab) {
                 Ok(writer) if writer.slab.memory.len() >= len => {
                     self.current = Some(writer);
                     return;
                 }
                 Ok(_too_short) => {}
-                Err(pinned) => self.full.push_back(pinned),
+                Err(slab) => self.full.insert(at, Full { slab, idle }),
             }
         }
         if self.full.len() < MAX_SLABS {
@@ -199,15 +258,15 @@ impl Pool {
         }
     }
 
-    /// Gives free slabs beyond a few back to the system; whether there may be more to give back later.
+    /// Gives slabs back to the system that have been free since the last time, but for a few; whether there may be more to
+    /// give back later. (What is in use now and then is kept: fresh memory costs more than what is received into it.)
     pub(crate) fn trim(&mut self) -> bool {
         let mut free = 0;
-        self.full.retain(|slab| {
-            if Arc::strong_count(slab) > 1 {
-                return true;
-            }
-            free += 1;
-            free <= KEEP_FREE
+        self.full.retain_mut(|full| {
+            let is_free = Arc::strong_count(&full.slab) == 1;
+            let was_idle = std::mem::replace(&mut full.idle, is_free);
+            free += usize::from(is_free);
+            !(is_free && was_idle && free > KEEP_FREE)
         });
         self.overflow = Vec::new();
         self.wants_trim()
@@ -232,6 +291,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::VecDeque;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     fn receive(pool: &mut Pool, frame: &[u8]) -> Payload {
@@ -256,18 +316,66 @@ mod tests {
         let part = first.slice(3..5);
         drop(first);
         let place = part.as_ptr();
+        let mut last = part.clone();
         for i in 0..5000u32 {
-            let view = receive(&mut pool, &[i as u8; 1000]);
-            assert!(!view.as_ptr_range().contains(&place));
+            // One view at a time is held, so that the slab fills.
+            last = receive(&mut pool, &[i as u8; 1000]);
+            assert!(!last.as_ptr_range().contains(&place));
         }
         assert_eq!(&part[..], &[7, 7]);
-        assert_eq!(pool.slabs(), 2, "the other slab is filled again and again");
-        drop(part);
-        let reused = (0..3000u32).any(|i| {
+        assert_eq!(pool.slabs(), 3, "the two others are filled again and again");
+        drop((part, last));
+        let held: Vec<_> = (0..3000u32).map(|i| receive(&mut pool, &[i as u8; 1000])).collect();
+        assert!(held.iter().any(|view| view.as_ptr_range().contains(&place)));
+        assert_eq!(pool.slabs(), 3);
+    }
+
+    #[test]
+    fn a_shared_slab_is_not_used_again_and_a_taken_range_may_be_written() {
+        let mut pool = Pool::new();
+        let first = receive(&mut pool, &[1; 1000]);
+        let second = receive(&mut pool, &[2; 1000]);
+        let shared = SharedSlab::of(&first).unwrap();
+        assert_eq!(shared.start(), SharedSlab::of(&second).unwrap().start());
+        assert!(SharedSlab::of(&owned(vec![0; 10])).is_none());
+        let range = SharedSlab::take(first);
+        assert_eq!((range.clone(), shared.capacity()), (0..1000, SLAB_LEN));
+        // SAFETY: the range was taken, nothing else refers to it.
+        unsafe { shared.start().add(range.start).write_bytes(9, range.len()) };
+        assert_eq!(&second[..], &[2; 1000]);
+        drop(second);
+        for i in 0..5000u32 {
             let view = receive(&mut pool, &[i as u8; 1000]);
-            view.as_ptr_range().contains(&place)
-        });
-        assert!(reused);
+            assert!(!view.as_ptr_range().contains(&shared.start().as_ptr().cast_const()));
+        }
+        // SAFETY: as above; it is only read.
+        assert_eq!(unsafe { shared.start().read() }, 9);
+        drop(shared);
+        assert!(pool.full.iter().all(|full| Arc::strong_count(&full.slab) == 1));
+    }
+
+    #[test]
+    fn what_is_copied_out_at_once_comes_to_the_same_memory() {
+        let mut pool = Pool::new();
+        let place = receive(&mut pool, &[1; 1000]).as_ptr();
+        for i in 0..5000u32 {
+            assert_eq!(receive(&mut pool, &[i as u8; 1000]).as_ptr(), place);
+        }
+        let held = receive(&mut pool, &[7; 1000]);
+        assert_ne!(receive(&mut pool, &[8; 1000]).as_ptr(), place);
+        assert_eq!((&held[..], pool.slabs()), (&[7; 1000][..], 1));
+    }
+
+    #[test]
+    fn the_slab_that_was_filled_last_is_used_first() {
+        let mut pool = Pool::new();
+        let views: Vec<_> = (0..5).map(|i| receive(&mut pool, &vec![i; SLAB_LEN - 10])).collect();
+        let places: Vec<_> = views.iter().map(|view| view.as_ptr()).collect();
+        let last = receive(&mut pool, &vec![0; SLAB_LEN - 10]);
+        drop(views);
+        let next = receive(&mut pool, &vec![0; SLAB_LEN - 10]);
+        assert_eq!((next.as_ptr(), pool.slabs()), (places[4], 6));
+        drop(last);
     }
 
     #[test]
@@ -294,6 +402,8 @@ mod tests {
         let view = receive(&mut pool, &[1; 10]);
         assert_eq!(pool.copied(), 3, "a slab is free again");
         assert_eq!(&view[..], &[1; 10]);
+        assert!(pool.trim(), "they were in use a moment ago");
+        assert_eq!(pool.slabs(), MAX_SLABS);
         assert!(!pool.trim());
         assert!(pool.slabs() <= KEEP_FREE + 1);
         assert_eq!(&view[..], &[1; 10]);

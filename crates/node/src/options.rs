@@ -183,6 +183,11 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     Ok(config)
 }
 
+/// `NativeStackOptions.externalBuffers`.
+pub(crate) fn external_buffers(js: Js<'_>, options: Value<'_>) -> Result<bool> {
+    Ok(bool(js, options, c"externalBuffers")?.unwrap_or(true))
+}
+
 /// `NativeStackOptions.drive`.
 pub(crate) fn drive(js: Js<'_>, options: Value<'_>) -> Result<Drive> {
     match string(js, options, c"drive")?.as_deref() {

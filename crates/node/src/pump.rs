@@ -9,7 +9,9 @@
 use std::collections::VecDeque;
 
 use bitflags::bitflags;
-use usernet_core::{ConnectionError, Event, ListenerId, NoSuchSocket, Ready, RecvError, SocketId};
+use usernet_core::{
+    ConnectionError, Event, ListenerId, NoSuchSocket, Payload, Ready, RecvError, SocketId,
+};
 
 use crate::errno::Errno;
 use crate::handles::{Handle, Table};
@@ -36,9 +38,6 @@ pub(crate) enum Kind {
     Ping = 15,
     Flow = 16,
     Frames = 17,
-    Port = 18,
-    /// Of an interface: its link, or one of its addresses (which follows).
-    Interface = 19,
 }
 
 /// Numbers a record (`RECORD_SIZE` in src/native.ts): kind, index, generation, a, b, c.
@@ -50,8 +49,15 @@ pub(crate) const MAX_CHUNK: usize = 65_536;
 /// Chunks up to this long are gathered in small slabs, so that what JavaScript keeps of them keeps little memory.
 pub(crate) const SMALL_CHUNK: usize = 4096;
 
+/// Pieces at least this long are not copied: JavaScript gets the memory that they were received into. Of shorter ones many
+/// go into one chunk.
+pub(crate) const SHARED_PIECE: usize = 16 << 10;
+
 /// Most bytes copied, and most sockets and listeners served, before the lock is let go: a few hundred microseconds.
 const HOLD_BYTES: usize = 256 << 10;
+
+/// What a byte that is not copied costs less than one that is.
+const UNCOPIED: usize = 16;
 const HOLD_TURNS: usize = 512;
 
 /// Most connections that a listener reports before others have their turn.
@@ -62,6 +68,14 @@ pub(crate) trait Tcp {
     fn poll_event(&mut self) -> Option<Event>;
     fn recv_queue(&self, id: SocketId) -> Result<usize, NoSuchSocket>;
     fn recv(&mut self, id: SocketId, buf: &mut [u8]) -> Result<usize, RecvError>;
+    /// Bytes that wait before the first piece that is `wanted`, at most `limit`.
+    fn before_piece(&self, id: SocketId, limit: usize, wanted: &dyn Fn(&Payload) -> bool) -> usize;
+    /// Takes the first received piece uncopied, if there is one that is `wanted`.
+    fn take_piece(
+        &mut self,
+        id: SocketId,
+        wanted: &mut dyn FnMut(&Payload) -> bool,
+    ) -> Option<Payload>;
     fn error(&self, id: SocketId) -> Option<ConnectionError>;
     fn accept(&mut self, id: ListenerId) -> Option<SocketId>;
     fn release(&mut self, id: SocketId);
@@ -76,12 +90,33 @@ pub(crate) enum Class {
     Bulk,
 }
 
-/// Where the pump copies received bytes to.
+/// Whether JavaScript sees the memory that a piece was received into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It does: the piece can be named.
+    Seen,
+    /// It can be shown to it first (`Stop::Show`).
+    ToShow,
+    /// It never will: the piece has to be copied.
+    Hidden,
+}
+
+/// Where received bytes are copied to.
 pub(crate) trait Memory {
     /// Room for a chunk of `len` bytes, or for a good part of it; none when a new slab has to be got first.
     fn spare(&mut self, class: Class, len: usize) -> Option<&mut [u8]>;
     /// Takes the first `len` bytes of what `spare` gave: their slab and offset.
     fn take(&mut self, class: Class, len: usize) -> (i32, i32);
+}
+
+/// What JavaScript sees of the memory that the device was read into, so that nothing need be copied.
+pub(crate) trait Show: Memory {
+    /// Whether the memory of a piece is of the kind that can be shown to JavaScript.
+    fn can_show(&self, piece: &Payload) -> bool;
+    /// Whether JavaScript sees the memory of a piece. `ToShow` remembers which that is.
+    fn sight(&mut self, piece: &Payload) -> Sight;
+    /// The slab and offset of a taken piece whose memory JavaScript sees.
+    fn name(&mut self, piece: Payload) -> (i32, i32);
 }
 
 /// Where records are written to.
@@ -194,8 +229,10 @@ pub(crate) enum Stop {
     Idle,
     /// No room for records.
     Full,
-    /// A slab of this class is needed, for this many bytes.
+    /// A slab of this class is needed.
     Memory(Class),
+    /// The memory that was asked for last is to be shown to JavaScript.
+    Show,
     /// Enough for one hold of the lock; there may be more.
     Hold,
 }
@@ -208,6 +245,21 @@ enum Turn {
     Again,
     /// It cannot go on: for want of room or memory.
     Stop(Stop),
+}
+
+/// What is left to do.
+struct Left<'a> {
+    /// In this hold of the lock, in bytes copied.
+    hold: usize,
+    /// In this drain, bytes.
+    bytes: &'a mut usize,
+}
+
+impl Left<'_> {
+    fn spend(&mut self, bytes: usize, hold: usize) {
+        *self.bytes = self.bytes.saturating_sub(bytes);
+        self.hold = self.hold.saturating_sub(hold);
+    }
 }
 
 /// Sockets, listeners, and who of them has something to report.
@@ -423,16 +475,15 @@ impl Pump {
             | Event::Raw(..)
             | Event::Ping(..)
             | Event::Flow(_)
-            | Event::Address(..)
-            | Event::Link(..) => {}
+            | Event::Address(..) => {}
         }
     }
 
-    /// Writes records, as much as one hold of the lock should do. `bytes` counts down what a drain may copy.
+    /// Writes records, as much as one hold of the lock should do. `bytes` counts down what a drain may report.
     pub(crate) fn run(
         &mut self,
         tcp: &mut impl Tcp,
-        memory: &mut impl Memory,
+        memory: &mut impl Show,
         records: &mut Records<'_>,
         bytes: &mut usize,
     ) -> Stop {
@@ -444,7 +495,7 @@ impl Pump {
             };
             self.note(tcp, event);
         }
-        let mut hold = HOLD_BYTES.min(*bytes);
+        let mut left = Left { hold: HOLD_BYTES, bytes };
         for _ in 0..HOLD_TURNS {
             if records.is_full() && self.has_work() {
                 return Stop::Full;
@@ -452,10 +503,7 @@ impl Pump {
             if let Some(handle) = self.acceptable.pop_front() {
                 self.accept(tcp, records, handle);
             } else if let Some(handle) = self.ready.pop_front() {
-                let before = hold;
-                let turn = self.turn(tcp, memory, records, &mut hold, handle);
-                *bytes -= before - hold;
-                match turn {
+                match self.turn(tcp, memory, records, &mut left, handle) {
                     Turn::Done => {
                         if let Some((_, socket)) = self.sockets.get(handle) {
                             socket.flags.remove(Flags::QUEUED);
@@ -467,7 +515,7 @@ impl Pump {
                         return stop;
                     }
                 }
-                if hold == 0 {
+                if left.hold == 0 || *left.bytes == 0 {
                     return Stop::Hold;
                 }
             } else if more_events {
@@ -517,9 +565,9 @@ impl Pump {
     fn turn(
         &mut self,
         tcp: &mut impl Tcp,
-        memory: &mut impl Memory,
+        memory: &mut impl Show,
         records: &mut Records<'_>,
-        hold: &mut usize,
+        left: &mut Left<'_>,
         handle: Handle,
     ) -> Turn {
         let Some((id, socket)) = self.sockets.get(handle) else { return Turn::Done };
@@ -544,34 +592,48 @@ impl Pump {
                 return Turn::Stop(Stop::Full);
             }
             let waiting = tcp.recv_queue(id).unwrap_or(0).min(MAX_CHUNK);
-            let class = if waiting <= SMALL_CHUNK { Class::Small } else { Class::Bulk };
-            // One byte at least: receiving into nothing would not tell the end of the stream.
-            let want = waiting.max(1);
-            let Some(spare) = memory.spare(class, want) else {
-                return Turn::Stop(Stop::Memory(class));
+            let share = if waiting < SHARED_PIECE {
+                Share::Copy(waiting)
+            } else {
+                share(tcp, memory, id, waiting)
             };
-            let len = spare.len().min(MAX_CHUNK);
-            match tcp.recv(id, &mut spare[..len.min(want)]) {
-                Ok(0) => {
-                    socket.flags.remove(Flags::READABLE);
-                    socket.flags |= Flags::ENDED;
-                    records.push(Kind::End, handle, [0; 3]);
-                }
-                Ok(len) => {
-                    let (slab, offset) = memory.take(class, len);
+            match share {
+                Share::Show => return Turn::Stop(Stop::Show),
+                Share::Piece(slab, offset, len) => {
                     records.push(Kind::Data, handle, [slab, offset, len as i32]);
-                    *hold = hold.saturating_sub(len);
-                    // What comes behind (more data, the end, nothing) is for the next turn.
+                    left.spend(len, len / UNCOPIED);
                     again = true;
                 }
-                Err(RecvError::WouldBlock) => socket.flags.remove(Flags::READABLE),
-                Err(RecvError::NoSuchSocket) => {
-                    socket.flags.remove(Flags::READABLE);
-                }
-                Err(RecvError::Connection(error)) => {
-                    socket.flags.remove(Flags::READABLE);
-                    socket.flags |= Flags::ERROR;
-                    socket.errno = Errno::from(error).number();
+                Share::Copy(waiting) => {
+                    let class = if waiting <= SMALL_CHUNK { Class::Small } else { Class::Bulk };
+                    // One byte at least: receiving into nothing would not tell the end of the stream.
+                    let want = waiting.max(1);
+                    let Some(spare) = memory.spare(class, want) else {
+                        return Turn::Stop(Stop::Memory(class));
+                    };
+                    let len = spare.len().min(MAX_CHUNK);
+                    match tcp.recv(id, &mut spare[..len.min(want)]) {
+                        Ok(0) => {
+                            socket.flags.remove(Flags::READABLE);
+                            socket.flags |= Flags::ENDED;
+                            records.push(Kind::End, handle, [0; 3]);
+                        }
+                        Ok(len) => {
+                            let (slab, offset) = memory.take(class, len);
+                            records.push(Kind::Data, handle, [slab, offset, len as i32]);
+                            left.spend(len, len);
+                            // What comes behind (more data, the end, nothing) is for the next turn.
+                            again = true;
+                        }
+                        Err(RecvError::WouldBlock | RecvError::NoSuchSocket) => {
+                            socket.flags.remove(Flags::READABLE);
+                        }
+                        Err(RecvError::Connection(error)) => {
+                            socket.flags.remove(Flags::READABLE);
+                            socket.flags |= Flags::ERROR;
+                            socket.errno = Errno::from(error).number();
+                        }
+                    }
                 }
             }
         }
@@ -613,6 +675,41 @@ impl Pump {
             tcp.release(id);
         }
         Turn::Done
+    }
+}
+
+/// How what was received first goes to JavaScript.
+enum Share {
+    /// Uncopied: slab, offset and length.
+    Piece(i32, i32, usize),
+    /// Uncopied, once JavaScript sees its memory.
+    Show,
+    /// So many bytes, copied.
+    Copy(usize),
+}
+
+/// Takes the first piece of what waits (`waiting` bytes), if JavaScript can have it uncopied.
+fn share(tcp: &mut impl Tcp, memory: &mut impl Show, id: SocketId, waiting: usize) -> Share {
+    // What is copied ends before a piece that need not be.
+    let before = tcp.before_piece(id, waiting, &|piece| {
+        (SHARED_PIECE..=MAX_CHUNK).contains(&piece.len()) && memory.can_show(piece)
+    });
+    if before > 0 {
+        return Share::Copy(before);
+    }
+    let mut sight = Sight::Hidden;
+    let taken = tcp.take_piece(id, &mut |piece| {
+        sight = memory.sight(piece);
+        sight == Sight::Seen
+    });
+    match (taken, sight) {
+        (Some(piece), _) => {
+            let len = piece.len();
+            let (slab, offset) = memory.name(piece);
+            Share::Piece(slab, offset, len)
+        }
+        (None, Sight::ToShow) => Share::Show,
+        (None, _) => Share::Copy(waiting),
     }
 }
 

@@ -9,6 +9,8 @@ use super::*;
 #[derive(Default)]
 struct FakeSocket {
     queue: VecDeque<u8>,
+    /// A piece in the device's memory that comes after the queue.
+    piece: Option<Payload>,
     fin: bool,
     error: Option<ConnectionError>,
     released: bool,
@@ -48,11 +50,30 @@ impl Tcp for Fake {
     }
 
     fn recv_queue(&self, id: SocketId) -> Result<usize, NoSuchSocket> {
-        self.sockets.get(&id).map(|s| s.queue.len()).ok_or(NoSuchSocket)
+        let waiting = |s: &FakeSocket| s.queue.len() + s.piece.as_ref().map_or(0, |p| p.len());
+        self.sockets.get(&id).map(waiting).ok_or(NoSuchSocket)
+    }
+
+    fn before_piece(&self, id: SocketId, limit: usize, wanted: &dyn Fn(&Payload) -> bool) -> usize {
+        let Some(socket) = self.sockets.get(&id) else { return 0 };
+        let piece = socket.piece.as_ref().filter(|piece| !wanted(piece));
+        (socket.queue.len() + piece.map_or(0, |piece| piece.len())).min(limit)
+    }
+
+    fn take_piece(
+        &mut self,
+        id: SocketId,
+        wanted: &mut dyn FnMut(&Payload) -> bool,
+    ) -> Option<Payload> {
+        let socket = self.sockets.get_mut(&id)?;
+        if socket.queue.is_empty() { socket.piece.take_if(|piece| wanted(piece)) } else { None }
     }
 
     fn recv(&mut self, id: SocketId, buf: &mut [u8]) -> Result<usize, RecvError> {
         let socket = self.sockets.get_mut(&id).ok_or(RecvError::NoSuchSocket)?;
+        if let Some(piece) = socket.piece.take_if(|_| buf.len() > socket.queue.len()) {
+            socket.queue.extend(&piece[..]);
+        }
         if socket.queue.is_empty() {
             return match socket.error {
                 Some(error) => Err(error.into()),
@@ -80,8 +101,13 @@ impl Tcp for Fake {
     }
 }
 
-/// One slab of each class; a new one on request.
+/// One slab of each class; a new one on request. Pieces keep their memory, whose number is its first byte.
 struct Fakes {
+    /// Which memory can be shown, and is.
+    showable: bool,
+    shown: Vec<u8>,
+    to_show: Option<u8>,
+
     slabs: Vec<Vec<u8>>,
     small: Option<(usize, usize)>,
     bulk: Option<(usize, usize)>,
@@ -89,7 +115,14 @@ struct Fakes {
 
 impl Fakes {
     fn new() -> Self {
-        Self { slabs: Vec::new(), small: None, bulk: None }
+        Self {
+            showable: true,
+            shown: Vec::new(),
+            to_show: None,
+            slabs: Vec::new(),
+            small: None,
+            bulk: None,
+        }
     }
 
     fn provide(&mut self, class: Class) {
@@ -99,6 +132,27 @@ impl Fakes {
 
     fn current(&mut self, class: Class) -> &mut Option<(usize, usize)> {
         if class == Class::Small { &mut self.small } else { &mut self.bulk }
+    }
+}
+
+impl Show for Fakes {
+    fn can_show(&self, _piece: &Payload) -> bool {
+        true
+    }
+
+    fn sight(&mut self, piece: &Payload) -> Sight {
+        if self.shown.contains(&piece[0]) {
+            return Sight::Seen;
+        }
+        if !self.showable {
+            return Sight::Hidden;
+        }
+        self.to_show = Some(piece[0]);
+        Sight::ToShow
+    }
+
+    fn name(&mut self, piece: Payload) -> (i32, i32) {
+        (-i32::from(piece[0]), 0)
     }
 }
 
@@ -157,6 +211,7 @@ impl Bench {
             let stop = self.pump.run(&mut self.fake, &mut self.memory, &mut records, &mut bytes);
             match stop {
                 Stop::Memory(class) => self.memory.provide(class),
+                Stop::Show => self.memory.shown.extend(self.memory.to_show.take()),
                 Stop::Hold if bytes > 0 => {}
                 Stop::Hold | Stop::Full => break true,
                 Stop::Idle => break false,
@@ -279,6 +334,53 @@ fn read_stop_in_the_middle_stops_data_at_once() {
     b.pump.set_reading(number, true);
     assert_eq!(b.kinds(), [DATA, DATA, DATA]);
     assert_eq!(b.fake.socket(id).queue.len(), 0);
+}
+
+#[test]
+fn large_pieces_are_named_where_they_lie_and_what_is_before_them_is_copied() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.reading();
+    bench.fake.receive(id, &[1; 5000]);
+    bench.fake.socket(id).piece = Some(Payload::from(vec![7; 50_000]));
+    let (records, more) = bench.drain(10, 1 << 20);
+    assert!(!more);
+    assert_eq!(records.len(), 2);
+    assert_eq!((records[0][0], bench.bytes(&records[0])), (DATA, &[1; 5000][..]));
+    assert_eq!((records[1][0], &records[1][3..]), (DATA, &[-7, 0, 50_000][..]));
+    // Seen already, nothing has to be shown; what is reported besides does not wait for the end of the data.
+    bench.fake.socket(id).piece = Some(Payload::from(vec![7; 20_000]));
+    bench.fake.ready(id, Ready::READABLE | Ready::WRITABLE);
+    assert_eq!(bench.kinds(), [DATA, WRITABLE]);
+}
+
+#[test]
+fn pieces_that_are_short_or_cannot_be_shown_are_copied() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.reading();
+    bench.fake.socket(id).piece = Some(Payload::from(vec![7; SHARED_PIECE - 1]));
+    bench.fake.receive(id, &[2; 10]);
+    let (records, _) = bench.drain(10, 1 << 20);
+    assert_eq!((records.len(), records[0][5]), (1, SHARED_PIECE as i32 + 9));
+    assert!(records[0][3] >= 0);
+    bench.memory.showable = false;
+    bench.fake.receive(id, &[]);
+    bench.fake.socket(id).piece = Some(Payload::from(vec![8; 40_000]));
+    let (records, _) = bench.drain(10, 1 << 20);
+    assert_eq!((records.len(), bench.bytes(&records[0])), (1, &vec![8; 40_000][..]));
+}
+
+#[test]
+fn a_drain_reports_no_more_bytes_than_asked_for_copied_or_not() {
+    let mut bench = Bench::new();
+    let ids: Vec<_> = (0..10).map(|_| bench.reading().0).collect();
+    for id in &ids {
+        bench.fake.receive(*id, &[]);
+        bench.fake.socket(*id).piece = Some(Payload::from(vec![3; 60_000]));
+    }
+    let (records, more) = bench.drain(100, 150_000);
+    assert_eq!((records.len(), more), (3, true));
+    let (records, more) = bench.drain(100, 1 << 20);
+    assert_eq!((records.len(), more), (7, false));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The core as the pump sees it.
 
 use usernet_core::{
-    ConnectionError, Event, Instant, ListenerId, NoSuchSocket, RecvError, SocketId, Stack,
+    ConnectionError, Event, Instant, ListenerId, NoSuchSocket, Payload, RecvError, SocketId, Stack,
 };
 
 use crate::datagrams::Datagrams;
@@ -31,6 +31,18 @@ impl Tcp for Driver<'_> {
 
     fn recv(&mut self, id: SocketId, buf: &mut [u8]) -> Result<usize, RecvError> {
         self.stack.tcp_recv(self.now, id, buf)
+    }
+
+    fn before_piece(&self, id: SocketId, limit: usize, wanted: &dyn Fn(&Payload) -> bool) -> usize {
+        self.stack.tcp_recv_queue_before(id, limit, wanted).unwrap_or(0)
+    }
+
+    fn take_piece(
+        &mut self,
+        id: SocketId,
+        wanted: &mut dyn FnMut(&Payload) -> bool,
+    ) -> Option<Payload> {
+        self.stack.tcp_take_piece(self.now, id, wanted).ok().flatten()
     }
 
     fn error(&self, id: SocketId) -> Option<ConnectionError> {

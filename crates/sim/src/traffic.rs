@@ -211,8 +211,7 @@ impl Traffic {
                 | Event::Raw(..)
                 | Event::Ping(..)
                 | Event::Flow(_)
-                | Event::Address(..)
-                | Event::Link(..) => {}
+                | Event::Address(..) => {}
                 Event::Socket(socket, ready) => {
                     let key = (host, net.life(host), socket);
                     if let Some(&(index, end)) = self.sockets.get(&key) {

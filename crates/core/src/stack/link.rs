@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use usernet_wire::ethernet::{EtherType, HEADER_LEN, MacAddr, Repr};
 
 use super::autoconf::Assigned;
+use super::groups::Memberships;
 use super::input::Arrival;
 use super::neighbor::Neighbor;
 use super::output::Outgoing;
@@ -46,6 +47,8 @@ pub(super) struct Link {
     pub(super) mtu_v6: Option<u16>,
     /// Router solicitations sent.
     pub(super) solicitations: u8,
+    /// What multicast routers are told.
+    pub(super) memberships: Memberships,
 }
 
 impl Link {
@@ -64,6 +67,7 @@ impl Link {
             hop_limit: None,
             mtu_v6: None,
             solicitations: 0,
+            memberships: Memberships::default(),
         }
     }
 }

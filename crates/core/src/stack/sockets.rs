@@ -16,6 +16,7 @@ use crate::error::{
 };
 use crate::event::{ListenerId, PingId, SocketId, UdpId};
 use crate::interface::is_unicast;
+use crate::payload::Payload;
 use crate::tcp::{Connection, Ctx, Info, Owner, StateName, Tuple};
 use crate::time::Instant;
 
@@ -391,30 +392,6 @@ impl Stack {
             .unwrap_or(Err(SendError::NoSuchSocket))
     }
 
-    /// Queues bytes as [`tcp_send`](Self::tcp_send) does, and marks their end as the end of urgent data (RFC 9293 §3.8.5).
-    /// The peer reads them in line. RFC 6093 §5 advises new programs against it: middleboxes clear the mark.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub fn tcp_send_urgent(
-        &mut self,
-        now: Instant,
-        id: SocketId,
-        data: &[u8],
-    ) -> Result<usize, SendError> {
-        self.with_held(now, id, |conn, ctx| conn.send_urgent(ctx, data))
-            .unwrap_or(Err(SendError::NoSuchSocket))
-    }
-
-    /// Bytes to read before the end of the urgent data that the peer announced (RFC 9293 §3.8.5 MUST-33); `None` when
-    /// there is none. A mark that is new, or that moved on, is an event: [`Ready::URGENT`](crate::Ready).
-    ///
-    /// # Errors
-    /// [`NoSuchSocket`].
-    pub fn tcp_urgent(&self, id: SocketId) -> Result<Option<u32>, NoSuchSocket> {
-        Ok(self.held(id)?.urgent_left())
-    }
-
     /// Bytes that [`tcp_send`](Self::tcp_send) would take now.
     ///
     /// # Errors
@@ -462,6 +439,37 @@ impl Stack {
     ) -> Result<usize, RecvError> {
         self.with_held(now, id, |conn, ctx| conn.recv(ctx, buf))
             .unwrap_or(Err(RecvError::NoSuchSocket))
+    }
+
+    /// Bytes that wait before the first piece that lies in the driver's memory and of which `wanted` says so; all of them
+    /// when there is none, but no more than `limit`.
+    ///
+    /// # Errors
+    /// [`NoSuchSocket`].
+    pub fn tcp_recv_queue_before(
+        &self,
+        id: SocketId,
+        limit: usize,
+        wanted: impl Fn(&Payload) -> bool,
+    ) -> Result<usize, NoSuchSocket> {
+        Ok(self.held(id)?.before_piece(limit, wanted))
+    }
+
+    /// Takes the first received piece as it lies in the driver's memory, uncopied, if `wanted` says so of it. `None` when
+    /// it does not, and when what comes first is not in such memory (small pieces are gathered), which
+    /// [`tcp_recv`](Self::tcp_recv) copies.
+    ///
+    /// The stack keeps no other view on these bytes.
+    ///
+    /// # Errors
+    /// [`NoSuchSocket`].
+    pub fn tcp_take_piece(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        wanted: impl FnOnce(&Payload) -> bool,
+    ) -> Result<Option<Payload>, NoSuchSocket> {
+        self.with_held(now, id, |conn, ctx| conn.take_piece(ctx, wanted))
     }
 
     /// Copies received bytes without taking them.

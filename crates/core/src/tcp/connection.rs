@@ -19,7 +19,6 @@ use super::rtt::Rtt;
 use super::send::Fin;
 use super::send_buffer::SendBuffer;
 use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
-use super::urgent::Urgent;
 use crate::config::SocketOptions;
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::event::{ListenerId, Ready, SocketId, Trace, TraceEvent};
@@ -156,14 +155,6 @@ pub(crate) struct Counters {
     pub(super) bytes_retrans: u64,
     pub(super) segs_out: u64,
     pub(super) segs_in: u64,
-    pub(super) data_segs_out: u64,
-    pub(super) data_segs_in: u64,
-    pub(super) dsack_dups: u64,
-    pub(super) rcv_ooopack: u64,
-    /// When data of ours, data of the peer's, and an acknowledgement went or came last; the handshake counts.
-    pub(super) last_data_sent: Instant,
-    pub(super) last_data_recv: Instant,
-    pub(super) last_ack_recv: Instant,
     pub(super) retrans: u64,
     pub(super) timeouts: u64,
     pub(super) dup_acks: u64,
@@ -207,7 +198,6 @@ pub(crate) struct Connection {
     pub(super) probe_due: bool,
     pub(super) iss: SeqNumber,
     pub(super) ecn: Ecn,
-    pub(super) urgent: Urgent,
     /// See [`Info::syn_data`].
     pub(super) syn_data: bool,
     /// The Fast Open cookie that our SYN-ACK carries, and whether as the experimental option.
@@ -286,7 +276,6 @@ impl Connection {
             probe_due: false,
             iss: SeqNumber(0),
             ecn: Ecn::default(),
-            urgent: Urgent::default(),
             syn_data: false,
             cookie: None,
             half_open_of: None,
@@ -458,9 +447,6 @@ impl Connection {
             }
             _ => {}
         }
-        let counts =
-            |state| u64::from(matches!(state, StateName::Established | StateName::CloseWait));
-        ctx.stats.tcp_curr_estab = ctx.stats.tcp_curr_estab + counts(to) - counts(from);
         if from == StateName::TimeWait {
             ctx.stats.time_wait -= 1;
         }
@@ -609,9 +595,29 @@ impl Connection {
             return self.nothing_to_read();
         }
         let n = self.rx.read(buf);
+        self.was_read(ctx, n);
+        Ok(n)
+    }
+
+    /// Bytes before the first received piece that is `wanted`, at most `limit`.
+    pub(crate) fn before_piece(&self, limit: usize, wanted: impl Fn(&Payload) -> bool) -> usize {
+        self.rx.before_piece(limit, wanted)
+    }
+
+    /// Takes the first piece of what was received, if it is `wanted`.
+    pub(crate) fn take_piece(
+        &mut self,
+        ctx: &Ctx<'_>,
+        wanted: impl FnOnce(&Payload) -> bool,
+    ) -> Option<Payload> {
+        let piece = self.rx.take_piece(wanted)?;
+        self.was_read(ctx, piece.len());
+        Some(piece)
+    }
+
+    fn was_read(&mut self, ctx: &Ctx<'_>, n: usize) {
         self.tune_receive_buffer(ctx, n);
         self.update_window(ctx);
-        Ok(n)
     }
 
     /// Reads without taking.
@@ -685,7 +691,6 @@ impl Connection {
             return false;
         }
         if self.rx.len() > 0 && self.state.acks().is_some() && !self.read_shut {
-            ctx.stats.tcp_abort_on_close += 1;
             return self.abort(ctx);
         }
         self.rx.clear();

@@ -177,10 +177,7 @@ impl Connection {
             }
             same => same,
         });
-        let counters = &mut self.counters;
-        (counters.last_data_sent, counters.last_data_recv) = (now, now);
-        counters.last_ack_recv = now;
-        counters.bytes_acked += u64::from(acked);
+        self.counters.bytes_acked += u64::from(acked);
         if acked > 0 && self.is_flushed() {
             self.set_flushed();
         }
@@ -253,7 +250,7 @@ impl Connection {
                 self.owner = Owner::Orphan;
                 self.transition(ctx, |_| State::Closed);
             } else {
-                self.give_up(ctx);
+                self.fail(ctx, ConnectionError::TimedOut);
             }
             return;
         }

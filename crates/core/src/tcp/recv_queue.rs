@@ -82,6 +82,35 @@ impl RecvQueue {
         n
     }
 
+    /// Bytes before the first piece in the memory the device read into that is `wanted`, or `limit` when there are that
+    /// many or more.
+    pub(crate) fn before_piece(&self, limit: usize, wanted: impl Fn(&Payload) -> bool) -> usize {
+        let mut before = 0;
+        let mut head = self.head;
+        for chunk in &self.chunks {
+            match chunk {
+                _ if before >= limit => break,
+                Chunk::Shared(piece) if wanted(piece) => return before,
+                chunk => before += chunk.bytes().len() - std::mem::take(&mut head),
+            }
+        }
+        before.min(limit)
+    }
+
+    /// Takes the first piece, or what is left of it, if it lies in the memory the device read into and `wanted` says so of
+    /// it.
+    pub(crate) fn take_piece(&mut self, wanted: impl FnOnce(&Payload) -> bool) -> Option<Payload> {
+        let Chunk::Shared(piece) = self.chunks.front_mut()? else { return None };
+        // What was read of it is not needed any more.
+        piece.narrow(std::mem::take(&mut self.head)..piece.len());
+        if !wanted(piece) {
+            return None;
+        }
+        let piece = piece.clone();
+        self.consume(piece.len());
+        Some(piece)
+    }
+
     /// Throws everything away; how many bytes that were.
     pub(crate) fn clear(&mut self) -> usize {
         let n = self.len;
@@ -131,5 +160,30 @@ mod tests {
         }
         assert_eq!(out, model);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn pieces_are_taken_uncopied_in_order_with_what_is_read() {
+        let mut queue = RecvQueue::default();
+        let first = Payload::from(vec![1; 1000]);
+        let place = first.as_ptr();
+        queue.push(first);
+        queue.push(Payload::from(vec![2; 10]));
+        queue.push(Payload::from(vec![3; 600]));
+        assert_eq!(queue.read(&mut [0; 100]), 100);
+        assert_eq!(queue.before_piece(2000, |piece| piece.len() == 600), 910);
+        assert_eq!(queue.before_piece(905, |piece| piece.len() == 600), 905);
+        assert_eq!(queue.before_piece(2000, |_| false), 1510);
+        assert_eq!(queue.before_piece(2000, |_| true), 0);
+        assert!(queue.take_piece(|piece| piece.len() > 900).is_none());
+        assert_eq!((queue.len(), queue.read(&mut [0; 10])), (1510, 10), "it is as it was");
+        let piece = queue.take_piece(|piece| piece.len() == 890).unwrap();
+        assert_eq!((piece.as_ptr(), &piece[..]), (place.wrapping_add(110), &[1; 890][..]));
+        assert!(queue.take_piece(|_| true).is_none(), "gathered");
+        assert_eq!(queue.before_piece(1000, |_| true), 10);
+        assert_eq!((queue.len(), queue.read(&mut [0; 11])), (610, 11));
+        assert_eq!(queue.take_piece(|_| true).as_deref(), Some(&[3; 599][..]));
+        assert_eq!(queue.len(), 0);
+        assert!(queue.take_piece(|_| true).is_none());
     }
 }
