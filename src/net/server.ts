@@ -17,7 +17,7 @@ import { type CongestionControl, validateCongestion } from '../options';
 import { defaultHighWaterMark, type NetContext, NODE_MAJOR } from './context';
 import { type AddressOut, ServerHandle, type SocketHandle } from './handle';
 import { normalizeArgs } from './normalize-args';
-import type { SocketImpl } from './socket';
+import { AcceptedOptions, type SocketImpl } from './socket';
 import type { Socket } from './socket-types';
 import { kCongestion, kFastOpen, kKeepAlive, kKeepAliveInitialDelay, kNet, kNoDelay } from './symbols';
 import { toNumber, validateAbortSignal, validateInt32, validateNumber, validatePort } from './validators';
@@ -386,15 +386,8 @@ function onConnection(server: Listening, net: NetContext, errno: number, handle:
     handle.close();
     return;
   }
-  const socket = new net.Socket({
-    handle,
-    allowHalfOpen: server.allowHalfOpen,
-    pauseOnCreate: server.pauseOnConnect,
-    readable: true,
-    writable: true,
-    readableHighWaterMark: server.highWaterMark,
-    writableHighWaterMark: server.highWaterMark,
-  });
+  const { allowHalfOpen, pauseOnConnect, highWaterMark } = server;
+  const socket = new net.Socket(new AcceptedOptions(handle, allowHalfOpen, pauseOnConnect, highWaterMark));
   if (server.noDelay) {
     socket[kNoDelay] = true;
     handle.setNoDelay(true);

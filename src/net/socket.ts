@@ -635,8 +635,33 @@ for (const name of [
   Object.defineProperty(SocketImpl.prototype, name, { enumerable: true });
 }
 
+/**
+ * The options of a connection that a listener accepted. One class, and used as it is: copying options of the shapes that
+ * programs give costs more than the rest of an accepted socket's construction.
+ */
+export class AcceptedOptions {
+  readonly readable = true;
+  readonly writable = true;
+  readonly emitClose = false;
+  readonly autoDestroy = true;
+  readonly decodeStrings = false;
+  readonly readableHighWaterMark: number;
+  readonly writableHighWaterMark: number;
+
+  constructor(
+    readonly handle: SocketHandle,
+    readonly allowHalfOpen: boolean,
+    readonly pauseOnCreate: boolean,
+    highWaterMark: number,
+  ) {
+    this.readableHighWaterMark = highWaterMark;
+    this.writableHighWaterMark = highWaterMark;
+  }
+}
+
 /** What the Duplex underneath is made with. */
 export function streamOptions(options: SocketOptions | undefined): DuplexOptions {
+  if (options instanceof AcceptedOptions) return options;
   rejectObjectMode(options as Record<string, unknown> | undefined);
   const given = typeof options === 'object' ? options : undefined;
   return {
@@ -652,7 +677,8 @@ export function streamOptions(options: SocketOptions | undefined): DuplexOptions
 
 /** The rest of the constructor; apart from it so that `net.Socket.call(this)` of old can do the same. */
 export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
-  const options: PrivateOptions = typeof given === 'number' ? { fd: given } : { ...given };
+  const options: PrivateOptions =
+    given instanceof AcceptedOptions ? given : typeof given === 'number' ? { fd: given } : { ...given };
   if (options.keepAliveInitialDelay !== undefined) {
     validateNumber(options.keepAliveInitialDelay, 'options.keepAliveInitialDelay');
     if (options.keepAliveInitialDelay < 0) options.keepAliveInitialDelay = 0;
