@@ -381,6 +381,245 @@ export interface Lookup {
   }): Promise<LookupAddress[]>;
   (hostname: string, options?: LookupOptions | 0 | 4 | 6): Promise<LookupAddress>;
 }
+/** What every entry of the trace says. */
+export interface TraceBase {
+  /** When, in ms since the stack was made. */
+  at: number;
+  /** The connection's number in the stack; -1 for one JavaScript does not hold (not accepted yet, or let go). */
+  id: number;
+  /** The connection's own end, `192.0.2.1:80` or `[2001:db8::1]:80`. */
+  local: string;
+  /** Its other end. */
+  remote: string;
+}
+/** A connection went from one state (RFC 9293 section 3.3.2) to another. */
+export interface StateEvent extends TraceBase {
+  type: "state";
+  from: string;
+  to: string;
+}
+/** A segment was sent again. */
+export interface RetransmitEvent extends TraceBase {
+  type: "retransmit";
+  /** Its first sequence number. */
+  seq: number;
+  /** Its payload, bytes. */
+  length: number;
+  /** Whether the retransmission timer was why (RFC 6298 section 5.4), not duplicate acknowledgements. */
+  timeout: boolean;
+}
+/** Loss recovery began or ended (RFC 6582). */
+export interface RecoveryEvent extends TraceBase {
+  type: "recovery";
+  began: boolean;
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+/** The retransmission timer expired. */
+export interface TimeoutEvent extends TraceBase {
+  type: "timeout";
+  /** How often in a row. */
+  backoff: number;
+  /** The timer's new value, ms. */
+  rto: number;
+}
+/** The congestion window changed. */
+export interface CwndEvent extends TraceBase {
+  type: "cwnd";
+  /** Bytes. */
+  cwnd: number;
+  /** Bytes. */
+  ssthresh: number;
+}
+/** The peer announced urgent data, or more of it (RFC 6093); it is read in line. */
+export interface UrgentEvent extends TraceBase {
+  type: "urgent";
+  /** Bytes to read to get to its end. */
+  left: number;
+}
+/** A connection failed. */
+export interface FailureEvent extends TraceBase {
+  type: "error";
+  /** Such as `ECONNRESET`. */
+  code: string;
+}
+/** What a stack made with `trace: true` records. */
+export type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | UrgentEvent | FailureEvent;
+/** What may be done with an address of an interface (RFC 4862 section 2, RFC 4429 section 2.1). */
+export type AddressState = "tentative" | "optimistic" | "preferred" | "deprecated" | "duplicate";
+/** Something became of an address of an interface. Those that the interface was made with are not reported as added. */
+export interface AddressEvent {
+  /**
+   * `address-added`: it was added, or formed from a router's prefix; `address-removed`: by the program, or its lifetime ran
+   * out; `address-changed`: its state is another; `address-duplicate`: it turned out to be somebody else's while it was
+   * checked (RFC 4862 section 5.4.5, RFC 5227 section 2.1) and is not used; `address-conflict`: somebody else claims it,
+   * and it is defended (RFC 5227 section 2.4), reported at most every 10 s.
+   */
+  type: "address-added" | "address-removed" | "address-changed" | "address-duplicate" | "address-conflict";
+  /** The name of the interface. */
+  interface: string;
+  address: string;
+  /** What may be done with it now; not with `address-removed` and `address-conflict`. */
+  state?: AddressState;
+}
+/** Something became of an interface's link. */
+export interface LinkEvent {
+  /**
+   * `up` and `down`: as `setUp` and `setDown` had it; `lost`: its device failed (a TUN that was deleted, a virtual machine
+   * or a program that went away), and the interface is gone.
+   */
+  type: "up" | "down" | "lost";
+  /** The name of the interface. */
+  interface: string;
+}
+/** What a stack tells of its interfaces. */
+export type InterfaceEvent = AddressEvent | LinkEvent;
+/** The events of a stack. Those of the trace need `trace: true`. */
+export interface StackEvents {
+  /** The stack is closed, and so are its servers and sockets. */
+  close: [
+  ];
+  /** An interface or one of its addresses changed. At most 256 wait; of those of addresses further ones are lost. */
+  interface: [
+    event: InterfaceEvent
+  ];
+  /** Every event of the trace. */
+  trace: [
+    event: TraceEvent
+  ];
+  state: [
+    event: StateEvent
+  ];
+  retransmit: [
+    event: RetransmitEvent
+  ];
+  recovery: [
+    event: RecoveryEvent
+  ];
+  timeout: [
+    event: TimeoutEvent
+  ];
+  cwnd: [
+    event: CwndEvent
+  ];
+  urgent: [
+    event: UrgentEvent
+  ];
+  /** A connection failed: the trace's `error`, which is no error of the stack. */
+  failure: [
+    event: FailureEvent
+  ];
+}
+type Args<Events, Name> = Name extends keyof Events ? (Events[Name] extends unknown[] ? Events[Name] : never) : never;
+/** An `EventEmitter` that knows its events. */
+export interface TypedEmitter<Events> {
+  on<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  once<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  off<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  addListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  prependOnceListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
+  removeAllListeners(name?: keyof Events): this;
+  emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
+  listenerCount(name: keyof Events): number;
+  listeners(name: keyof Events): ((...args: never[]) => unknown)[];
+  rawListeners(name: keyof Events): ((...args: never[]) => unknown)[];
+  eventNames(): Array<string | symbol>;
+  setMaxListeners(count: number): this;
+  getMaxListeners(): number;
+}
+declare const TypedEventEmitter: new <Events>() => TypedEmitter<Events>;
+/** What `framePort()` takes. */
+export interface FramePortOptions {
+  /** What a frame begins with: an IP header, or Ethernet's. Default `ip`. */
+  medium?: Medium;
+  /** Largest packet, bytes, without Ethernet header. Default 1,500, at least 576; for IPv6 1,280. */
+  mtu?: number;
+  /** Ethernet: the stack's hardware address. Default: a random one. */
+  mac?: string;
+  /** Frames that wait each way. Default 512. */
+  capacity?: number;
+  /** What is done to the frames of each direction. */
+  impairment?: Impairment;
+}
+/** What has passed a frame port; in and out as the stack sees it. */
+export interface FramePortStats {
+  /** Frames the program handed in, and their bytes. */
+  framesIn: number;
+  bytesIn: number;
+  /** Frames the program got, and their bytes. */
+  framesOut: number;
+  bytesOut: number;
+  /** Frames that `write` did not take because there was no room. */
+  dropped: number;
+  /** Frames that `write` did not take because they were empty, or longer than the MTU and the Ethernet header. */
+  invalid: number;
+  /** Frames that wait for the program. */
+  waiting: number;
+}
+/** The events of a frame port. */
+export interface FramePortEvents {
+  /** The stack sends this. The memory is the program's to keep. */
+  frame: [
+    frame: Buffer
+  ];
+  /** There is room again after `write` gave false. */
+  drain: [
+  ];
+  /** It is closed: by `close()`, or because the interface was removed or the stack closed. */
+  close: [
+  ];
+}
+/**
+ * A device whose frames the program hands in and takes out itself. Made by `framePort()`. Belongs to one stack, once. Does
+ * not keep the process alive.
+ */
+export declare class FramePort extends TypedEventEmitter<FramePortEvents> {
+  #private;
+  readonly kind = "port";
+  /** What a frame begins with. */
+  readonly medium: Medium;
+  /** Largest packet, bytes, without Ethernet header. */
+  readonly mtu: number;
+  /** Ethernet: the stack's hardware address, where it was given. */
+  readonly mac: string | undefined;
+  /** Whether it is closed: nothing comes out any more, and `write` takes nothing. */
+  get closed(): boolean;
+  /**
+   * Hands a frame to the stack, which gets a copy. False where it was not taken: there is no room (`drain` tells when there
+   * is again), it is empty or too long, or the port is closed. Such a frame is lost unless it is written again, and
+   * counted. Whatever is in it, the stack checks it.
+   */
+  write(frame: Uint8Array | ArrayBufferLike): boolean;
+  /** Emits no `frame` until `resume()`. Frames wait then, and when `capacity` of them do, the stack waits. */
+  pause(): this;
+  /** Goes on after `pause()`. */
+  resume(): this;
+  /** Whether it is paused. */
+  isPaused(): boolean;
+  /** What has passed; the last there was once it is closed. */
+  stats(): FramePortStats;
+  /**
+   * Closes it. What was written before reaches the stack still; then the interface is gone from its stack, which emits
+   * `interface` with `lost`. Idempotent.
+   */
+  close(): void;
+  /** As `close()`, for `using`. */
+  [Symbol.dispose](): void;
+}
+/**
+ * A device whose frames the program hands in and takes out itself: a tunnel, a WebSocket, an emulated machine.
+ *
+ * @example
+ * const port = framePort({ medium: 'ethernet' });
+ * const stack = await createStack({ interfaces: [{ device: port, addresses: ['198.18.0.2/24'] }] });
+ * port.on('frame', (frame) => socket.send(frame));
+ * socket.on('message', (frame) => port.write(frame));
+ */
+export declare function framePort(options?: FramePortOptions): FramePort;
 /** A TUN interface of the operating system; made by `tun()`. */
 export interface TunDevice extends TunOptions {
   readonly kind: "tun";
@@ -390,7 +629,9 @@ export interface LinkDevice {
   readonly kind: "link";
 }
 /** Where an interface's packets come from and go to. */
-export type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice;
+export type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice | FramePort;
+/** What the frames of a device begin with: an IP header, or Ethernet's. */
+export type Medium = "ip" | "ethernet";
 /** What `tun()` takes. */
 export interface TunOptions {
   /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
@@ -416,6 +657,8 @@ export interface TunOptions {
 }
 /** What `createLink()` takes. */
 export interface LinkOptions extends Impairment {
+  /** What its frames begin with. Default `ip`; with `ethernet` its ends have hardware addresses, ARP and so on. */
+  medium?: Medium;
   /** Largest packet, bytes. Default 1,500, at least 576; for IPv6 1,280. */
   mtu?: number;
   /** Packets in flight each way before the next is lost (impaired) or waits. Default 512, impaired 65,536. */
@@ -458,15 +701,23 @@ export interface InterfaceOptions {
    */
   slaac?: boolean;
   /**
-   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them meanwhile (RFC 4429);
+   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them at once: IPv4 ones are
+   * announced, IPv6 ones are asked for meanwhile (RFC 4429), and one that turns out to be somebody else's is given up.
    * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
    */
   duplicateAddressDetection?: "optimistic" | "strict" | "off";
+  /**
+   * Ethernet: the key, 16 bytes, of the interface identifiers that IPv6 addresses are formed with (RFC 7217): the same key,
+   * hardware address and prefix give the same address again. Default: one of this stack's own, another each time.
+   */
+  identifierKey?: Uint8Array;
   /**
    * The path of a file, which is made anew, that gets what passes as pcapng, for Wireshark and tcpdump. It is complete
    * when the interface is removed or the stack closed.
    */
   capture?: string;
+  /** Ethernet: the stack's hardware address on it. Default: the device's `mac`, or a random one. */
+  mac?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
   /**
@@ -671,6 +922,31 @@ export interface SocketInfo {
   segs_out: number;
   /** Segments received. */
   segs_in: number;
+  /** Of those sent, segments with data. */
+  data_segs_out: number;
+  /** Of those received, segments with data. */
+  data_segs_in: number;
+  /** Time since data was sent last (`lastsnd`), ms; the handshake counts. */
+  last_data_sent: number;
+  /** Time since data came last (`lastrcv`), ms; the handshake counts. */
+  last_data_recv: number;
+  /** Time since an acknowledgement came last (`lastack`), ms. */
+  last_ack_recv: number;
+  /** How long an acknowledgement waits for company, as it adapts, ms; 0 before any data came. */
+  ato: number;
+  /** The largest segment that came lately, bytes. */
+  rcv_mss: number;
+  /** The MSS that this end announces, bytes. */
+  advmss: number;
+  /** Segments that arrived ahead of a gap. */
+  rcv_ooopack: number;
+  /** Segments that the peer says it got twice (D-SACK, RFC 2883). */
+  dsack_dups: number;
+  /**
+   * Bytes to read to get to the end of the peer's urgent data (RFC 6093); absent when there is none. Urgent data is read
+   * in line.
+   */
+  urgent?: number;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */
@@ -816,115 +1092,6 @@ interface DispatcherOptions {
 type Http = typeof http;
 type Https = typeof https;
 type Tls = typeof realTls;
-/** What every entry of the trace says. */
-export interface TraceBase {
-  /** When, in ms since the stack was made. */
-  at: number;
-  /** The connection's number in the stack; -1 for one JavaScript does not hold (not accepted yet, or let go). */
-  id: number;
-  /** The connection's own end, `192.0.2.1:80` or `[2001:db8::1]:80`. */
-  local: string;
-  /** Its other end. */
-  remote: string;
-}
-/** A connection went from one state (RFC 9293 section 3.3.2) to another. */
-export interface StateEvent extends TraceBase {
-  type: "state";
-  from: string;
-  to: string;
-}
-/** A segment was sent again. */
-export interface RetransmitEvent extends TraceBase {
-  type: "retransmit";
-  /** Its first sequence number. */
-  seq: number;
-  /** Its payload, bytes. */
-  length: number;
-  /** Whether the retransmission timer was why (RFC 6298 section 5.4), not duplicate acknowledgements. */
-  timeout: boolean;
-}
-/** Loss recovery began or ended (RFC 6582). */
-export interface RecoveryEvent extends TraceBase {
-  type: "recovery";
-  began: boolean;
-  /** Bytes. */
-  cwnd: number;
-  /** Bytes. */
-  ssthresh: number;
-}
-/** The retransmission timer expired. */
-export interface TimeoutEvent extends TraceBase {
-  type: "timeout";
-  /** How often in a row. */
-  backoff: number;
-  /** The timer's new value, ms. */
-  rto: number;
-}
-/** The congestion window changed. */
-export interface CwndEvent extends TraceBase {
-  type: "cwnd";
-  /** Bytes. */
-  cwnd: number;
-  /** Bytes. */
-  ssthresh: number;
-}
-/** A connection failed. */
-export interface FailureEvent extends TraceBase {
-  type: "error";
-  /** Such as `ECONNRESET`. */
-  code: string;
-}
-/** What a stack made with `trace: true` records. */
-export type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | FailureEvent;
-/** The events of a stack. Those of the trace need `trace: true`. */
-export interface StackEvents {
-  /** The stack is closed, and so are its servers and sockets. */
-  close: [
-  ];
-  /** Every event of the trace. */
-  trace: [
-    event: TraceEvent
-  ];
-  state: [
-    event: StateEvent
-  ];
-  retransmit: [
-    event: RetransmitEvent
-  ];
-  recovery: [
-    event: RecoveryEvent
-  ];
-  timeout: [
-    event: TimeoutEvent
-  ];
-  cwnd: [
-    event: CwndEvent
-  ];
-  /** A connection failed: the trace's `error`, which is no error of the stack. */
-  failure: [
-    event: FailureEvent
-  ];
-}
-type Args<Events, Name> = Name extends keyof Events ? (Events[Name] extends unknown[] ? Events[Name] : never) : never;
-/** An `EventEmitter` that knows its events. */
-export interface TypedEmitter<Events> {
-  on<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
-  once<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
-  off<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
-  addListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
-  removeListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
-  prependListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
-  prependOnceListener<Name extends keyof Events>(name: Name, listener: (...args: Args<Events, Name>) => void): this;
-  removeAllListeners(name?: keyof Events): this;
-  emit<Name extends keyof Events>(name: Name, ...args: Args<Events, Name>): boolean;
-  listenerCount(name: keyof Events): number;
-  listeners(name: keyof Events): ((...args: never[]) => unknown)[];
-  rawListeners(name: keyof Events): ((...args: never[]) => unknown)[];
-  eventNames(): Array<string | symbol>;
-  setMaxListeners(count: number): this;
-  getMaxListeners(): number;
-}
-declare const TypedEventEmitter: new <Events>() => TypedEmitter<Events>;
 /** What a server lets the client have. Times in seconds. */
 interface Lease {
   address: string;
@@ -1312,14 +1479,39 @@ export declare class Tap extends TypedEventEmitter<TapEvents> {
   /** As `close()`, for `using`. */
   [Symbol.dispose](): void;
 }
-/** An interface of a stack, as it was when it was asked for. */
+/** An interface of a stack; what it says of itself is as it was when it was asked for. */
 export declare class Interface {
   #private;
   readonly name: string;
   /** With the lengths of their prefixes. */
   readonly addresses: readonly string[];
+  /** Largest packet, bytes. */
+  get mtu(): number;
+  /** Its hardware address, if it is Ethernet. */
+  get mac(): string | undefined;
+  /** Whether its link is up. */
+  get up(): boolean;
   /** Watches the frames that pass its device. Loopback has none. */
   tap(options?: TapOptions): Tap;
+  /** As `stack.setMtu()`. */
+  setMtu(mtu: number): void;
+  /** As `stack.setUp()`. */
+  setUp(): void;
+  /** As `stack.setDown()`. */
+  setDown(): void;
+  /** As `stack.addAddress()`. */
+  addAddress(address: string): void;
+  /** As `stack.removeAddress()`. */
+  removeAddress(address: string): void;
+}
+/** A neighbour with a fixed hardware address. */
+export interface NeighborOptions {
+  /** The name of the Ethernet interface. */
+  interface: string;
+  /** Its address. */
+  address: string;
+  /** Its hardware address, such as `02:00:00:00:00:01`. */
+  mac: string;
 }
 /** A route of a stack. */
 export interface RouteEntry {
@@ -1368,8 +1560,23 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   attach<T extends realNet.Server>(server: T): T;
   /** Adds an interface. Rejects where its device cannot be had, with a `code` and the remedy. */
   addInterface(options: InterfaceOptions): Promise<Interface>;
-  /** Removes an interface, and with it its addresses and routes; connections over it find no way any more. */
+  /**
+   * Removes an interface, and with it its addresses and routes; connections over it find no way any more. One whose device
+   * failed is gone already.
+   */
   removeInterface(name: string): Promise<void>;
+  /**
+   * Sets the largest packet of an interface, bytes: at least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). That of
+   * a TUN or TAP is the system's interface's, too; other devices have a most of their own. Connections follow.
+   */
+  setMtu(interfaceName: string, mtu: number): void;
+  /** Takes the link of an interface up again: its addresses are checked and announced anew. */
+  setUp(interfaceName: string): void;
+  /**
+   * Takes the link of an interface down, with the system's interface where it is a TUN or TAP: nothing comes in or goes
+   * out, no route leads through it. Connections live on until they time out.
+   */
+  setDown(interfaceName: string): void;
   /** Adds an address with the length of its prefix to an interface. */
   addAddress(interfaceName: string, address: string): void;
   /**
@@ -1411,6 +1618,10 @@ export declare class Stack extends TypedEventEmitter<StackEvents> {
   onConnection(handler: FlowHandler | null): void;
   /** The neighbours on the links of Ethernet interfaces: who has which hardware address, and is it still there. */
   neighbors(): NativeNeighbor[];
+  /** Gives a neighbour on an Ethernet interface a fixed hardware address: it is not asked for, and nothing changes it. */
+  addNeighbor(options: NeighborOptions): void;
+  /** Forgets a neighbour, fixed or learnt. */
+  removeNeighbor(interfaceName: string, address: string): void;
   /** Adds a route. */
   addRoute(options: RouteOptions): void;
   /** Removes the route to a prefix; `default`: those of both families, as far as there are any. */

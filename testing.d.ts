@@ -57,15 +57,49 @@ interface CwndEvent extends TraceBase {
   /** Bytes. */
   ssthresh: number;
 }
+interface UrgentEvent extends TraceBase {
+  type: "urgent";
+  /** Bytes to read to get to its end. */
+  left: number;
+}
 interface FailureEvent extends TraceBase {
   type: "error";
   /** Such as `ECONNRESET`. */
   code: string;
 }
-type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | FailureEvent;
+type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | UrgentEvent | FailureEvent;
+type AddressState = "tentative" | "optimistic" | "preferred" | "deprecated" | "duplicate";
+interface AddressEvent {
+  /**
+   * `address-added`: it was added, or formed from a router's prefix; `address-removed`: by the program, or its lifetime ran
+   * out; `address-changed`: its state is another; `address-duplicate`: it turned out to be somebody else's while it was
+   * checked (RFC 4862 section 5.4.5, RFC 5227 section 2.1) and is not used; `address-conflict`: somebody else claims it,
+   * and it is defended (RFC 5227 section 2.4), reported at most every 10 s.
+   */
+  type: "address-added" | "address-removed" | "address-changed" | "address-duplicate" | "address-conflict";
+  /** The name of the interface. */
+  interface: string;
+  address: string;
+  /** What may be done with it now; not with `address-removed` and `address-conflict`. */
+  state?: AddressState;
+}
+interface LinkEvent {
+  /**
+   * `up` and `down`: as `setUp` and `setDown` had it; `lost`: its device failed (a TUN that was deleted, a virtual machine
+   * or a program that went away), and the interface is gone.
+   */
+  type: "up" | "down" | "lost";
+  /** The name of the interface. */
+  interface: string;
+}
+type InterfaceEvent = AddressEvent | LinkEvent;
 interface StackEvents {
   /** The stack is closed, and so are its servers and sockets. */
   close: [
+  ];
+  /** An interface or one of its addresses changed. At most 256 wait; of those of addresses further ones are lost. */
+  interface: [
+    event: InterfaceEvent
   ];
   /** Every event of the trace. */
   trace: [
@@ -85,6 +119,9 @@ interface StackEvents {
   ];
   cwnd: [
     event: CwndEvent
+  ];
+  urgent: [
+    event: UrgentEvent
   ];
   /** A connection failed: the trace's `error`, which is no error of the stack. */
   failure: [
@@ -203,6 +240,10 @@ declare class Reactor {
   onflow: ((index: number, version: number, udp: boolean, interfaceId: number, ends: RecordEnds) => void) | null;
   /** Called when frames of a watched interface wait. */
   onframes: ((interfaceId: number) => void) | null;
+  /** Called with what became of an interface. */
+  oninterface: ((interfaceId: number, news: InterfaceNews, state: number, ends: RecordEnds) => void) | null;
+  /** Called when a frame port has frames, or room again. */
+  onport: ((interfaceId: number) => void) | null;
   /** The names of interfaces by their numbers. */
   readonly interfaceNames: Map<number, string>;
   constructor(binding: NativeBinding, options: NativeStackOptions);
@@ -707,13 +748,73 @@ interface DnsOptions extends ResolverOptions {
   /** Names that need no server, as `/etc/hosts` has them. */
   hosts?: Record<string, string | string[]>;
 }
+interface FramePortStats {
+  /** Frames the program handed in, and their bytes. */
+  framesIn: number;
+  bytesIn: number;
+  /** Frames the program got, and their bytes. */
+  framesOut: number;
+  bytesOut: number;
+  /** Frames that `write` did not take because there was no room. */
+  dropped: number;
+  /** Frames that `write` did not take because they were empty, or longer than the MTU and the Ethernet header. */
+  invalid: number;
+  /** Frames that wait for the program. */
+  waiting: number;
+}
+interface FramePortEvents {
+  /** The stack sends this. The memory is the program's to keep. */
+  frame: [
+    frame: Buffer
+  ];
+  /** There is room again after `write` gave false. */
+  drain: [
+  ];
+  /** It is closed: by `close()`, or because the interface was removed or the stack closed. */
+  close: [
+  ];
+}
+declare class FramePort extends TypedEventEmitter<FramePortEvents> {
+  #private;
+  readonly kind = "port";
+  /** What a frame begins with. */
+  readonly medium: Medium;
+  /** Largest packet, bytes, without Ethernet header. */
+  readonly mtu: number;
+  /** Ethernet: the stack's hardware address, where it was given. */
+  readonly mac: string | undefined;
+  /** Whether it is closed: nothing comes out any more, and `write` takes nothing. */
+  get closed(): boolean;
+  /**
+   * Hands a frame to the stack, which gets a copy. False where it was not taken: there is no room (`drain` tells when there
+   * is again), it is empty or too long, or the port is closed. Such a frame is lost unless it is written again, and
+   * counted. Whatever is in it, the stack checks it.
+   */
+  write(frame: Uint8Array | ArrayBufferLike): boolean;
+  /** Emits no `frame` until `resume()`. Frames wait then, and when `capacity` of them do, the stack waits. */
+  pause(): this;
+  /** Goes on after `pause()`. */
+  resume(): this;
+  /** Whether it is paused. */
+  isPaused(): boolean;
+  /** What has passed; the last there was once it is closed. */
+  stats(): FramePortStats;
+  /**
+   * Closes it. What was written before reaches the stack still; then the interface is gone from its stack, which emits
+   * `interface` with `lost`. Idempotent.
+   */
+  close(): void;
+  /** As `close()`, for `using`. */
+  [Symbol.dispose](): void;
+}
 interface TunDevice extends TunOptions {
   readonly kind: "tun";
 }
 interface LinkDevice {
   readonly kind: "link";
 }
-type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice;
+type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice | FramePort;
+type Medium = "ip" | "ethernet";
 interface TunOptions {
   /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
   name?: string;
@@ -771,15 +872,23 @@ interface InterfaceOptions {
    */
   slaac?: boolean;
   /**
-   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them meanwhile (RFC 4429);
+   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them at once: IPv4 ones are
+   * announced, IPv6 ones are asked for meanwhile (RFC 4429), and one that turns out to be somebody else's is given up.
    * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
    */
   duplicateAddressDetection?: "optimistic" | "strict" | "off";
+  /**
+   * Ethernet: the key, 16 bytes, of the interface identifiers that IPv6 addresses are formed with (RFC 7217): the same key,
+   * hardware address and prefix give the same address again. Default: one of this stack's own, another each time.
+   */
+  identifierKey?: Uint8Array;
   /**
    * The path of a file, which is made anew, that gets what passes as pcapng, for Wireshark and tcpdump. It is complete
    * when the interface is removed or the stack closed.
    */
   capture?: string;
+  /** Ethernet: the stack's hardware address on it. Default: the device's `mac`, or a random one. */
+  mac?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
   /**
@@ -970,6 +1079,31 @@ interface SocketInfo {
   segs_out: number;
   /** Segments received. */
   segs_in: number;
+  /** Of those sent, segments with data. */
+  data_segs_out: number;
+  /** Of those received, segments with data. */
+  data_segs_in: number;
+  /** Time since data was sent last (`lastsnd`), ms; the handshake counts. */
+  last_data_sent: number;
+  /** Time since data came last (`lastrcv`), ms; the handshake counts. */
+  last_data_recv: number;
+  /** Time since an acknowledgement came last (`lastack`), ms. */
+  last_ack_recv: number;
+  /** How long an acknowledgement waits for company, as it adapts, ms; 0 before any data came. */
+  ato: number;
+  /** The largest segment that came lately, bytes. */
+  rcv_mss: number;
+  /** The MSS that this end announces, bytes. */
+  advmss: number;
+  /** Segments that arrived ahead of a gap. */
+  rcv_ooopack: number;
+  /** Segments that the peer says it got twice (D-SACK, RFC 2883). */
+  dsack_dups: number;
+  /**
+   * Bytes to read to get to the end of the peer's urgent data (RFC 6093); absent when there is none. Urgent data is read
+   * in line.
+   */
+  urgent?: number;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */
@@ -1052,7 +1186,20 @@ declare const enum RecordKind {
    * follow. */
   Flow = 16,
   /** Watched frames wait: the id's first half is the interface. */
-  Frames = 17
+  Frames = 17,
+  /** A frame port has frames, or room again: likewise. */
+  Port = 18,
+  /** Of an interface (the id's first half): a = InterfaceNews, b = its AddressState. The address follows, if it is of one. */
+  Interface = 19
+}
+declare const enum InterfaceNews {
+  Lost = 0,
+  Up = 1,
+  Down = 2,
+  AddressAdded = 3,
+  AddressChanged = 4,
+  AddressRemoved = 5,
+  AddressContested = 6
 }
 type NativeStats = Record<string, number>;
 type NativeInfo = SocketInfo;
@@ -1078,7 +1225,9 @@ interface NativeInterfaceOptions {
   addresses: string[];
   slaac?: boolean;
   duplicateAddressDetection?: "optimistic" | "strict" | "off";
+  identifierKey?: Uint8Array;
   capture?: string;
+  mac?: string;
   acceptAny?: boolean;
   device: {
     kind: "tun";
@@ -1116,10 +1265,33 @@ interface NativeInterfaceOptions {
   } | {
     kind: "link";
     link: NativeLinkEnd;
+  } | {
+    kind: "port";
+    port: NativePort;
+    mac?: string | undefined;
+    impairment?: NativeImpairment | undefined;
   };
 }
 type NativeLinkEnd = object;
+interface NativePort {
+  /** 0; -EAGAIN: no room (news tell of it again); -EMSGSIZE: empty or too long; -EPIPE: the stack let its end go. */
+  write(frame: Uint8Array): number;
+  /** Up to so many frames, oldest first; null once it is closed. */
+  take(most: number): Buffer[] | null;
+  hasRoom(): 0 | 1;
+  stats(): {
+    framesIn: number;
+    bytesIn: number;
+    framesOut: number;
+    bytesOut: number;
+    dropped: number;
+    invalid: number;
+    waiting: number;
+  } | null;
+  close(): void;
+}
 interface NativeLinkOptions extends NativeImpairment {
+  medium?: "ip" | "ethernet";
   mtu?: number;
   capacity?: number;
 }
@@ -1225,6 +1397,19 @@ interface NativeDatagrams {
   setInterface(id: number, name: "hold" | "acceptAny", on: boolean): number;
   addAddress(interfaceId: number, cidr: string): number;
   removeAddress(interfaceId: number, address: string): number;
+  /** Loopback among them, whose number is 0. */
+  interfaces(): Array<{
+    interface: number;
+    name: string;
+    mtu: number;
+    up: boolean;
+    mac?: string;
+  }>;
+  /** Throw where the system refuses, with its code and the remedy. */
+  setMtu(interfaceId: number, mtu: number): number;
+  setLink(interfaceId: number, up: boolean): number;
+  addNeighbor(interfaceId: number, address: string, mac: string): number;
+  removeNeighbor(interfaceId: number, address: string): number;
   routes(): Array<{
     to: string;
     via: string | null;

@@ -1,6 +1,7 @@
 // Congestion control by name, what `info()` shows of it, and the events of recovery, over links of virtual time.
 import { once } from 'node:events';
-import { createStack, type SocketInfo, type TraceEvent } from 'usernet';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createStack, type Socket, type SocketInfo, type TraceEvent } from 'usernet';
 import { createNetwork, type Host, type HostOptions, type LinkOptions, type Network } from 'usernet/testing';
 
 const open: Network[] = [];
@@ -169,4 +170,47 @@ test('the trace tells of states, retransmissions, recovery and windows, typed', 
     expect(now.cwnd !== before.cwnd || now.ssthresh !== before.ssthresh).toBe(true);
   }
   expect(Math.max(...windows.map(({ cwnd }) => cwnd))).toBeGreaterThan(14_600);
+});
+
+test('counters have the names of nstat, too', async () => {
+  const { network, client, server } = pair({ delay: 10, rate: 20e6, loss: 0.01 });
+  await network.run(async () => {
+    await upload(client, server, 1_000_000);
+  });
+  const stats = client.stats();
+  expect(stats.TcpRetransSegs).toBeGreaterThan(0);
+  expect(stats.TcpRetransSegs).toBe(stats.tcp_retrans_segs);
+  expect(stats.TcpExtTCPSackRecovery).toBeGreaterThan(0);
+  expect(stats.TcpActiveOpens).toBe(1);
+});
+
+test('urgent data is read in line, and its mark is told', async () => {
+  const { network, client, server } = pair({ delay: 10 }, { trace: true });
+  // Nothing here sends urgent data: the network marks it, and mends the checksum.
+  const mark = (packet: Buffer) => {
+    const tcp = packet.subarray((packet[0]! & 15) * 4);
+    tcp[13]! |= 0x20;
+    tcp.writeUInt16BE(5, 18);
+    let sum = (~tcp.readUInt16BE(16) & 0xffff) + 0x20 + 5;
+    sum = (sum & 0xffff) + (sum >> 16);
+    tcp.writeUInt16BE(~sum & 0xffff, 16);
+    return packet;
+  };
+  network.rule({ from: client, data: true, nth: 1 }, { alter: mark });
+  const events: number[] = [];
+  server.on('urgent', ({ left }) => events.push(left));
+  await network.run(async () => {
+    const listener = server.net.createServer({ pauseOnConnect: true }).listen(80);
+    const socket = client.net.connect(80, 'server');
+    const [peer] = (await once(listener, 'connection')) as [Socket];
+    socket.write('urgent data');
+    await sleep(100);
+    expect(peer.info()!.urgent).toBe(5);
+    const [data] = (await once(peer.resume(), 'data')) as [Buffer];
+    expect(data.toString()).toBe('urgent data');
+    expect(peer.info()!.urgent).toBeUndefined();
+    socket.destroy();
+    listener.close();
+  });
+  expect(events).toEqual([5]);
 });

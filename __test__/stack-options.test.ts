@@ -97,7 +97,7 @@ test.each<[string, () => StackOptions, string, string]>([
     'a device that is none',
     () => ({ interfaces: [{ device: 'un0' as never, addresses: [] }] }),
     'ERR_INVALID_ARG_VALUE',
-    "The property 'interface.device' must be made by tun(), tap(), packetSocket(), unixSocket() or createLink(). Received 'un0'",
+    "The property 'interface.device' must be made by tun(), tap(), packetSocket(), unixSocket(), framePort() or createLink(). Received 'un0'",
   ],
 ])('%s', async (_, options, code, message) => {
   expect(await failure(() => createStack(options()))).toEqual({ code, message });

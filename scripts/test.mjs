@@ -30,6 +30,9 @@ const programs = {
   ping: 'iputils-ping',
   arping: 'iputils-arping',
   ndisc6: 'ndisc6',
+  rdisc6: 'ndisc6',
+  radvd: 'radvd',
+  bridge: 'iproute2',
   unshare: 'util-linux',
   nsenter: 'util-linux',
   openssl: 'openssl',
@@ -46,6 +49,7 @@ const programs = {
   dig: 'bind9-dnsutils',
   dnsmasq: 'dnsmasq-base',
   udhcpc: 'udhcpc',
+  dhclient: 'isc-dhcp-client',
 };
 
 const [major, minor] = process.versions.node.split('.').map(Number);

@@ -64,8 +64,8 @@ export interface UnixSocketOptions {
  */
 export function tap(options: TapDeviceOptions = {}): TapDevice {
   checkTun(options);
-  mac(options.mac, 'options.mac');
-  mac(options.kernelMac, 'options.kernelMac');
+  checkMac(options.mac, 'options.mac');
+  checkMac(options.kernelMac, 'options.kernelMac');
   return { kind: 'tap', ...options };
 }
 
@@ -76,7 +76,7 @@ export function tap(options: TapDeviceOptions = {}): TapDevice {
 export function packetSocket(options: PacketSocketOptions): PacketDevice {
   object(options, 'options');
   interfaceName(options.interface, 'options.interface');
-  mac(options.mac, 'options.mac');
+  checkMac(options.mac, 'options.mac');
   checkImpairment(options.impairment);
   return { kind: 'packet', ...options };
 }
@@ -89,7 +89,7 @@ export function unixSocket(options: UnixSocketOptions): UnixDevice {
   if (!['connect', 'listen', 'local,remote'].includes(given.join())) {
     throw invalidArgValue('options', options, "must have either 'connect', or 'listen', or 'local' and 'remote'");
   }
-  mac(options.mac, 'options.mac');
+  checkMac(options.mac, 'options.mac');
   checkImpairment(options.impairment);
   return { kind: 'unix', ...options };
 }
@@ -115,7 +115,8 @@ export function checkTun(options: TunOptions): void {
   checkImpairment(impairment);
 }
 
-function mac(value: unknown, name: string): void {
+/** Throws unless `value`, where there is one, is the hardware address of a station. */
+export function checkMac(value: unknown, name: string): void {
   if (value === undefined) return;
   validateString(value, name);
   const bytes = /^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(value as string) ? (value as string).split(/[:-]/) : [];

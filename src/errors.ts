@@ -35,6 +35,7 @@ export function errnoOf(name: string): number {
   return ERRNO_BY_NAME.get(name) ?? -(os.constants.errno as unknown as Record<string, number>)[name]!;
 }
 
+export const EAGAIN = errnoOf('EAGAIN');
 export const EBADF = errnoOf('EBADF');
 export const EPIPE = errnoOf('EPIPE');
 export const EINVAL = errnoOf('EINVAL');
@@ -55,6 +56,22 @@ export function errnoException(errno: number, syscall: string, remedy?: string):
   error.code = code;
   error.syscall = syscall;
   return error;
+}
+
+/**
+ * `errnoException` for what happened to a socket rather than in a call: no line of the program led to it, and finding and
+ * printing the frames of our own costs more than the rest of a connection that is reset. Its stack is its first line.
+ */
+export function errnoEvent(errno: number, syscall: string): SystemError {
+  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
+  // Without the property V8 takes no frames anyway; frozen intrinsics keep theirs.
+  if (!limit?.writable) return errnoException(errno, syscall);
+  Error.stackTraceLimit = 0;
+  try {
+    return errnoException(errno, syscall);
+  } finally {
+    Error.stackTraceLimit = limit.value;
+  }
 }
 
 /** `${address}:${port}`, or the address alone where there is no port. */

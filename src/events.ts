@@ -59,6 +59,13 @@ export interface CwndEvent extends TraceBase {
   ssthresh: number;
 }
 
+/** The peer announced urgent data, or more of it (RFC 6093); it is read in line. */
+export interface UrgentEvent extends TraceBase {
+  type: 'urgent';
+  /** Bytes to read to get to its end. */
+  left: number;
+}
+
 /** A connection failed. */
 export interface FailureEvent extends TraceBase {
   type: 'error';
@@ -67,12 +74,54 @@ export interface FailureEvent extends TraceBase {
 }
 
 /** What a stack made with `trace: true` records. */
-export type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | FailureEvent;
+export type TraceEvent =
+  | StateEvent
+  | RetransmitEvent
+  | RecoveryEvent
+  | TimeoutEvent
+  | CwndEvent
+  | UrgentEvent
+  | FailureEvent;
+
+/** What may be done with an address of an interface (RFC 4862 section 2, RFC 4429 section 2.1). */
+export type AddressState = 'tentative' | 'optimistic' | 'preferred' | 'deprecated' | 'duplicate';
+
+/** Something became of an address of an interface. Those that the interface was made with are not reported as added. */
+export interface AddressEvent {
+  /**
+   * `address-added`: it was added, or formed from a router's prefix; `address-removed`: by the program, or its lifetime ran
+   * out; `address-changed`: its state is another; `address-duplicate`: it turned out to be somebody else's while it was
+   * checked (RFC 4862 section 5.4.5, RFC 5227 section 2.1) and is not used; `address-conflict`: somebody else claims it,
+   * and it is defended (RFC 5227 section 2.4), reported at most every 10 s.
+   */
+  type: 'address-added' | 'address-removed' | 'address-changed' | 'address-duplicate' | 'address-conflict';
+  /** The name of the interface. */
+  interface: string;
+  address: string;
+  /** What may be done with it now; not with `address-removed` and `address-conflict`. */
+  state?: AddressState;
+}
+
+/** Something became of an interface's link. */
+export interface LinkEvent {
+  /**
+   * `up` and `down`: as `setUp` and `setDown` had it; `lost`: its device failed (a TUN that was deleted, a virtual machine
+   * or a program that went away), and the interface is gone.
+   */
+  type: 'up' | 'down' | 'lost';
+  /** The name of the interface. */
+  interface: string;
+}
+
+/** What a stack tells of its interfaces. */
+export type InterfaceEvent = AddressEvent | LinkEvent;
 
 /** The events of a stack. Those of the trace need `trace: true`. */
 export interface StackEvents {
   /** The stack is closed, and so are its servers and sockets. */
   close: [];
+  /** An interface or one of its addresses changed. At most 256 wait; of those of addresses further ones are lost. */
+  interface: [event: InterfaceEvent];
   /** Every event of the trace. */
   trace: [event: TraceEvent];
   state: [event: StateEvent];
@@ -80,6 +129,7 @@ export interface StackEvents {
   recovery: [event: RecoveryEvent];
   timeout: [event: TimeoutEvent];
   cwnd: [event: CwndEvent];
+  urgent: [event: UrgentEvent];
   /** A connection failed: the trace's `error`, which is no error of the stack. */
   failure: [event: FailureEvent];
 }

@@ -32,8 +32,12 @@ export type { DnsError, ResolverOptions } from './dns/resolver';
 export type { DnsServer, DnsServerOptions, Zone, ZoneRecord } from './dns/server';
 export type { CodedError, SystemError } from './errors';
 export type {
+  AddressEvent,
+  AddressState,
   CwndEvent,
   FailureEvent,
+  InterfaceEvent,
+  LinkEvent,
   RecoveryEvent,
   RetransmitEvent,
   StackEvents,
@@ -42,8 +46,16 @@ export type {
   TraceBase,
   TraceEvent,
   TypedEmitter,
+  UrgentEvent,
 } from './events';
 export type { Flow, FlowHandler, TcpFlow, UdpFlow } from './flows';
+export {
+  type FramePort,
+  type FramePortEvents,
+  type FramePortOptions,
+  type FramePortStats,
+  framePort,
+} from './frame-port';
 export type { SocketInfo, TcpState } from './info';
 export type {
   NativeNeighbor as Neighbor,
@@ -71,6 +83,7 @@ export {
   type InterfaceOptions,
   type LinkDevice,
   type LinkOptions,
+  type Medium,
   type RouteOptions,
   type StackOptions,
   type TunDevice,
@@ -87,7 +100,7 @@ export type {
   TraceroutePath,
 } from './ping';
 export type { RawOptions, RawPacketInfo, RawSocket, RawSocketEvents } from './raw';
-export { createLink, createStack, type Interface, type RouteEntry, Stack } from './stack';
+export { createLink, createStack, type Interface, type NeighborOptions, type RouteEntry, Stack } from './stack';
 export type { Tap, TapEvents, TapFrame, TapOptions } from './tap';
 export { dgram, net };
 

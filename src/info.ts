@@ -91,6 +91,31 @@ export interface SocketInfo {
   segs_out: number;
   /** Segments received. */
   segs_in: number;
+  /** Of those sent, segments with data. */
+  data_segs_out: number;
+  /** Of those received, segments with data. */
+  data_segs_in: number;
+  /** Time since data was sent last (`lastsnd`), ms; the handshake counts. */
+  last_data_sent: number;
+  /** Time since data came last (`lastrcv`), ms; the handshake counts. */
+  last_data_recv: number;
+  /** Time since an acknowledgement came last (`lastack`), ms. */
+  last_ack_recv: number;
+  /** How long an acknowledgement waits for company, as it adapts, ms; 0 before any data came. */
+  ato: number;
+  /** The largest segment that came lately, bytes. */
+  rcv_mss: number;
+  /** The MSS that this end announces, bytes. */
+  advmss: number;
+  /** Segments that arrived ahead of a gap. */
+  rcv_ooopack: number;
+  /** Segments that the peer says it got twice (D-SACK, RFC 2883). */
+  dsack_dups: number;
+  /**
+   * Bytes to read to get to the end of the peer's urgent data (RFC 6093); absent when there is none. Urgent data is read
+   * in line.
+   */
+  urgent?: number;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */

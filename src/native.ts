@@ -48,7 +48,25 @@ export const enum RecordKind {
   Flow = 16,
   /** Watched frames wait: the id's first half is the interface. */
   Frames = 17,
+  /** A frame port has frames, or room again: likewise. */
+  Port = 18,
+  /** Of an interface (the id's first half): a = InterfaceNews, b = its AddressState. The address follows, if it is of one. */
+  Interface = 19,
 }
+
+/** What became of an interface. */
+export const enum InterfaceNews {
+  Lost = 0,
+  Up = 1,
+  Down = 2,
+  AddressAdded = 3,
+  AddressChanged = 4,
+  AddressRemoved = 5,
+  AddressContested = 6,
+}
+
+/** What may be done with an address, by number. */
+export const ADDRESS_STATES = ['tentative', 'optimistic', 'preferred', 'deprecated', 'duplicate'] as const;
 
 /** How a ping ended. */
 export const enum PingResult {
@@ -99,7 +117,9 @@ export interface NativeInterfaceOptions {
   addresses: string[]; // CIDR
   slaac?: boolean;
   duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
+  identifierKey?: Uint8Array; // 16 bytes
   capture?: string; // path
+  mac?: string;
   acceptAny?: boolean;
   device:
     | {
@@ -134,13 +154,34 @@ export interface NativeInterfaceOptions {
         mac?: string;
         impairment?: NativeImpairment;
       }
-    | { kind: 'link'; link: NativeLinkEnd };
+    | { kind: 'link'; link: NativeLinkEnd }
+    | { kind: 'port'; port: NativePort; mac?: string | undefined; impairment?: NativeImpairment | undefined };
 }
 
 /** One end of an in-process link; given to one stack, once. */
 export type NativeLinkEnd = object;
 
+/** The program's end of a frame port; its device is given to one stack, once. */
+export interface NativePort {
+  /** 0; -EAGAIN: no room (news tell of it again); -EMSGSIZE: empty or too long; -EPIPE: the stack let its end go. */
+  write(frame: Uint8Array): number;
+  /** Up to so many frames, oldest first; null once it is closed. */
+  take(most: number): Buffer[] | null;
+  hasRoom(): 0 | 1;
+  stats(): {
+    framesIn: number;
+    bytesIn: number;
+    framesOut: number;
+    bytesOut: number;
+    dropped: number;
+    invalid: number;
+    waiting: number;
+  } | null;
+  close(): void;
+}
+
 export interface NativeLinkOptions extends NativeImpairment {
+  medium?: 'ip' | 'ethernet';
   mtu?: number;
   capacity?: number; // frames each way
 }
@@ -277,6 +318,13 @@ export interface NativeDatagrams {
   setInterface(id: number, name: 'hold' | 'acceptAny', on: boolean): number;
   addAddress(interfaceId: number, cidr: string): number;
   removeAddress(interfaceId: number, address: string): number;
+  /** Loopback among them, whose number is 0. */
+  interfaces(): Array<{ interface: number; name: string; mtu: number; up: boolean; mac?: string }>;
+  /** Throw where the system refuses, with its code and the remedy. */
+  setMtu(interfaceId: number, mtu: number): number;
+  setLink(interfaceId: number, up: boolean): number;
+  addNeighbor(interfaceId: number, address: string, mac: string): number;
+  removeNeighbor(interfaceId: number, address: string): number;
   routes(): Array<{ to: string; via: string | null; interface: number }>;
   /** Begins to queue frames for `takeFrames`, at most so many and so many bytes; 0 frames ends it. */
   watch(interfaceId: number, frames: number, bytes: number, snapLength: number): number;
@@ -363,6 +411,11 @@ export interface NativeBinding {
   createLink(options: NativeLinkOptions): [NativeLinkEnd, NativeLinkEnd];
 }
 
+/** The native module. */
+export interface NativeModule extends NativeBinding {
+  NativePort: new (options: { medium: 'ip' | 'ethernet'; mtu: number; capacity: number }) => NativePort;
+}
+
 /** The platform's name in napi-rs's scheme: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`. */
 export function platformName(): string {
   const { platform, arch } = process;
@@ -380,19 +433,19 @@ function isMusl(): boolean {
   return !('glibcVersionRuntime' in header);
 }
 
-let binding: NativeBinding | null = null;
+let binding: NativeModule | null = null;
 
 /**
  * The native module: beside the package as built from source, or from the platform's package. Throws
  * `ERR_BINDING_NOT_FOUND`, with the platform's name and the remedy, where there is none.
  */
-export function loadBinding(): NativeBinding {
+export function loadBinding(): NativeModule {
   if (binding !== null) return binding;
   const platform = platformName();
   const causes: unknown[] = [];
   for (const name of [path.join(__dirname, '..', `usernet.${platform}.node`), `usernet-${platform}`]) {
     try {
-      binding = require(name) as NativeBinding;
+      binding = require(name) as NativeModule;
       return binding;
     } catch (error) {
       causes.push(error);

@@ -1,8 +1,10 @@
 // What stacks, interfaces, devices and routes are made with, and the checks: errors name the value and the remedy.
 import { isIP, isIPv6 } from 'node:net';
-import { checkTun, type PacketDevice, type TapDevice, type UnixDevice } from './devices';
+import { types } from 'node:util';
+import { checkMac, checkTun, type PacketDevice, type TapDevice, type UnixDevice } from './devices';
 import type { DnsOptions } from './dns/dns';
 import { codedError, invalidArgType, invalidArgValue, outOfRange } from './errors';
+import { type FramePort, kPortDevice } from './frame-port';
 import type { NativeInterfaceOptions, NativeLinkEnd, NativeLinkOptions, NativeStackOptions } from './native';
 import { validateBoolean, validateInt32, validateString } from './net/validators';
 
@@ -19,7 +21,10 @@ export interface LinkDevice {
 }
 
 /** Where an interface's packets come from and go to. */
-export type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice;
+export type Device = TunDevice | TapDevice | PacketDevice | UnixDevice | LinkDevice | FramePort;
+
+/** What the frames of a device begin with: an IP header, or Ethernet's. */
+export type Medium = 'ip' | 'ethernet';
 
 /** What `tun()` takes. */
 export interface TunOptions {
@@ -47,6 +52,8 @@ export interface TunOptions {
 
 /** What `createLink()` takes. */
 export interface LinkOptions extends Impairment {
+  /** What its frames begin with. Default `ip`; with `ethernet` its ends have hardware addresses, ARP and so on. */
+  medium?: Medium;
   /** Largest packet, bytes. Default 1,500, at least 576; for IPv6 1,280. */
   mtu?: number;
   /** Packets in flight each way before the next is lost (impaired) or waits. Default 512, impaired 65,536. */
@@ -91,15 +98,23 @@ export interface InterfaceOptions {
    */
   slaac?: boolean;
   /**
-   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them meanwhile (RFC 4429);
+   * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them at once: IPv4 ones are
+   * announced, IPv6 ones are asked for meanwhile (RFC 4429), and one that turns out to be somebody else's is given up.
    * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
    */
   duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
+  /**
+   * Ethernet: the key, 16 bytes, of the interface identifiers that IPv6 addresses are formed with (RFC 7217): the same key,
+   * hardware address and prefix give the same address again. Default: one of this stack's own, another each time.
+   */
+  identifierKey?: Uint8Array;
   /**
    * The path of a file, which is made anew, that gets what passes as pcapng, for Wireshark and tcpdump. It is complete
    * when the interface is removed or the stack closed.
    */
   capture?: string;
+  /** Ethernet: the stack's hardware address on it. Default: the device's `mac`, or a random one. */
+  mac?: string;
   /** Largest packet, bytes. Default, and most: the device's. At least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). */
   mtu?: number;
   /**
@@ -235,8 +250,8 @@ export function validateCongestion(value: unknown, name: string): asserts value 
 
 /** Longest name of an interface, bytes: Linux's IFNAMSIZ without the terminator. */
 const MAX_NAME = 15;
-const DEVICES: readonly unknown[] = ['tun', 'tap', 'packet', 'unix', 'link'];
-const MAKERS = 'tun(), tap(), packetSocket(), unixSocket() or createLink()';
+const DEVICES: readonly unknown[] = ['tun', 'tap', 'packet', 'unix', 'link', 'port'];
+const MAKERS = 'tun(), tap(), packetSocket(), unixSocket(), framePort() or createLink()';
 const DETECTIONS: readonly unknown[] = ['optimistic', 'strict', 'off'];
 const MAX_MTU = 65535;
 /** What every host has to take whole (RFC 791 section 3.1). */
@@ -257,9 +272,22 @@ export function tun(options: TunOptions = {}): TunDevice {
 export function linkOptions(options: LinkOptions): NativeLinkOptions {
   object(options, 'options');
   impairmentOptions(options, 'options');
-  if (options.mtu !== undefined) mtu(options.mtu, 'options.mtu', MIN_MTU_IPV4, '');
+  if (options.mtu !== undefined) mtuOption(options.mtu, 'options.mtu');
   if (options.capacity !== undefined) validateInt32(options.capacity, 'options.capacity', 1, 1 << 20);
+  checkMedium(options.medium);
   return options;
+}
+
+/** Checks what frames are to begin with, where it is said. */
+export function checkMedium(medium: unknown): void {
+  if (medium !== undefined && medium !== 'ip' && medium !== 'ethernet') {
+    throw invalidArgValue('options.medium', medium, "must be 'ip' or 'ethernet'");
+  }
+}
+
+/** Throws unless `value` can be an MTU; with IPv6 it has to be more. */
+export function mtuOption(value: number, name: string): void {
+  mtu(value, name, MIN_MTU_IPV4, '');
 }
 
 /** Checks an impairment, where there is one. */
@@ -370,10 +398,12 @@ export function interfaceOptions(options: InterfaceOptions, taken: readonly stri
     throw invalidArgValue('interface.device', device, `must be made by ${MAKERS}`);
   }
   if (slaac !== undefined) validateBoolean(slaac, 'interface.slaac');
+  checkMac(options.mac, 'interface.mac');
   if (detection !== undefined && !DETECTIONS.includes(detection)) {
     const remedy = "must be 'optimistic', 'strict' or 'off'";
     throw invalidArgValue('interface.duplicateAddressDetection', detection, remedy);
   }
+  if (options.identifierKey !== undefined) identifierKey(options.identifierKey);
   if (capture !== undefined) validateString(capture, 'interface.capture');
   if (!Array.isArray(addresses)) throw invalidArgType('interface.addresses', 'Array', addresses);
   for (const address of addresses) cidr(address, 'interface.addresses', false);
@@ -402,9 +432,18 @@ export function interfaceOptions(options: InterfaceOptions, taken: readonly stri
     slaac,
     duplicateAddressDetection: detection,
     capture,
+    mac: options.mac,
+    identifierKey: options.identifierKey,
     acceptAny: options.acceptAny,
-    device: { ...device },
+    device: device.kind === 'port' ? device[kPortDevice] : { ...device },
   };
+}
+
+function identifierKey(key: unknown): void {
+  if (!types.isUint8Array(key)) throw invalidArgType('interface.identifierKey', ['Buffer', 'Uint8Array'], key);
+  if (key.length !== 16) {
+    throw invalidArgValue('interface.identifierKey', key, 'must have 16 bytes, such as crypto.randomBytes(16)');
+  }
 }
 
 /** A route with its prefix and its next hop checked; `default` is spelled out. */

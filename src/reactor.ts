@@ -5,7 +5,14 @@ import * as workers from 'node:worker_threads';
 import { ipv4Text, ipv6Text } from './addresses';
 import { stackClosed } from './errors';
 import { hasLeft } from './exit';
-import { type NativeBinding, type NativeStack, type NativeStackOptions, RECORD_SIZE, RecordKind } from './native';
+import {
+  type InterfaceNews,
+  type NativeBinding,
+  type NativeStack,
+  type NativeStackOptions,
+  RECORD_SIZE,
+  RecordKind,
+} from './native';
 
 /** Records a `drain` can report at once. */
 const CAPACITY = 1024;
@@ -89,6 +96,7 @@ const ENDS: Partial<Record<RecordKind, number>> = {
   [RecordKind.Raw]: 2,
   [RecordKind.Ping]: 1,
   [RecordKind.Flow]: 2,
+  [RecordKind.Interface]: 1,
 };
 
 const BESIDE: Partial<Record<RecordKind, Beside>> = {
@@ -124,6 +132,10 @@ export class Reactor {
   onflow: ((index: number, version: number, udp: boolean, interfaceId: number, ends: RecordEnds) => void) | null = null;
   /** Called when frames of a watched interface wait. */
   onframes: ((interfaceId: number) => void) | null = null;
+  /** Called with what became of an interface. */
+  oninterface: ((interfaceId: number, news: InterfaceNews, state: number, ends: RecordEnds) => void) | null = null;
+  /** Called when a frame port has frames, or room again. */
+  onport: ((interfaceId: number) => void) | null = null;
   /** The names of interfaces by their numbers. */
   readonly interfaceNames = new Map<number, string>([[0, 'lo']]);
 
@@ -413,6 +425,14 @@ export class Reactor {
     }
     if (kind === RecordKind.Frames) {
       this.onframes?.(events[at + 1]!);
+      return;
+    }
+    if (kind === RecordKind.Interface) {
+      this.oninterface?.(events[at + 1]!, a, b, ends);
+      return;
+    }
+    if (kind === RecordKind.Port) {
+      this.onport?.(events[at + 1]!);
       return;
     }
     const sinks = this.#beside[BESIDE[kind] as Beside];

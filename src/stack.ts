@@ -4,20 +4,30 @@ import dns from 'node:dns';
 import type * as http from 'node:http';
 import type * as https from 'node:https';
 import type * as realNet from 'node:net';
+import { isIP } from 'node:net';
 import { createAgent, type StackAgent } from './adapters/agent';
 import { attach } from './adapters/attach';
 import { createDispatcher, type DispatcherOptions, type UndiciDispatcher } from './adapters/dispatcher';
 import { createHttp, createHttps, type Http, type Https } from './adapters/http';
 import { createTls, type Tls } from './adapters/tls';
+import { checkMac } from './devices';
 import { bindDgram, type Dgram } from './dgram/bind';
 import { DhcpClient, type DhcpClientOptions } from './dhcp/client';
 import { DhcpServer, type DhcpServerOptions } from './dhcp/server';
 import { type Lookup, lookupOf, StackDns } from './dns/dns';
 import { ENODEV, errnoException, invalidArgValue } from './errors';
-import { type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
+import { type AddressState, type StackEvents, type TraceEvent, TypedEventEmitter } from './events';
 import { leavesWithProcess } from './exit';
 import { FlowGate, type FlowHandler } from './flows';
-import { loadBinding, type NativeBinding, type NativeNeighbor, type NativeStats } from './native';
+import { type FramePort, kPortGone, kPortNews, kPortOwner } from './frame-port';
+import {
+  ADDRESS_STATES,
+  InterfaceNews,
+  loadBinding,
+  type NativeBinding,
+  type NativeNeighbor,
+  type NativeStats,
+} from './native';
 import { bindNet, type Net } from './net/bind';
 import { NetContext } from './net/context';
 import { validateBoolean, validateFunction, validateString } from './net/validators';
@@ -29,6 +39,7 @@ import {
   type LinkDevice,
   type LinkOptions,
   linkOptions,
+  mtuOption,
   type RouteOptions,
   routeOptions,
   routePrefixes,
@@ -44,38 +55,87 @@ import {
   traceroute,
 } from './ping';
 import { type RawOptions, RawSocket } from './raw';
-import { Reactor } from './reactor';
+import { Reactor, type RecordEnds } from './reactor';
 import { Tap, TapHub, type TapOptions } from './tap';
 
 /** How often the trace is collected while there is nothing else to collect, ms. */
 const TRACE_INTERVAL = 20;
 
+const kTap: unique symbol = Symbol('usernet.tap');
+
 /** The stack's reactor, for the package's own modules. */
 export const kReactor: unique symbol = Symbol('usernet.reactor');
 
-/** An interface of a stack, as it was when it was asked for. */
+/** An interface of a stack; what it says of itself is as it was when it was asked for. */
 export class Interface {
   readonly name: string;
   /** With the lengths of their prefixes. */
   readonly addresses: readonly string[];
-  readonly #taps: TapHub;
-  readonly #id: number;
+  readonly #stack: Stack;
+  readonly #link: { name: string; mtu: number; up: boolean; mac?: string };
 
   /** @internal */
-  constructor(taps: TapHub, id: number, name: string, addresses: readonly string[]) {
-    this.name = name;
+  constructor(stack: Stack, link: { name: string; mtu: number; up: boolean; mac?: string }, addresses: string[]) {
+    this.name = link.name;
     this.addresses = addresses;
-    this.#taps = taps;
-    this.#id = id;
+    this.#stack = stack;
+    this.#link = link;
+  }
+
+  /** Largest packet, bytes. */
+  get mtu(): number {
+    return this.#link.mtu;
+  }
+
+  /** Its hardware address, if it is Ethernet. */
+  get mac(): string | undefined {
+    return this.#link.mac;
+  }
+
+  /** Whether its link is up. */
+  get up(): boolean {
+    return this.#link.up;
   }
 
   /** Watches the frames that pass its device. Loopback has none. */
   tap(options?: TapOptions): Tap {
-    if (this.#id === 0) {
-      throw invalidArgValue('interface', this.name, 'has no device, so no frames: tap another interface');
-    }
-    return new Tap(this.#taps, this.#id, options);
+    return this.#stack[kTap](this.name, options);
   }
+
+  /** As `stack.setMtu()`. */
+  setMtu(mtu: number): void {
+    this.#stack.setMtu(this.name, mtu);
+  }
+
+  /** As `stack.setUp()`. */
+  setUp(): void {
+    this.#stack.setUp(this.name);
+  }
+
+  /** As `stack.setDown()`. */
+  setDown(): void {
+    this.#stack.setDown(this.name);
+  }
+
+  /** As `stack.addAddress()`. */
+  addAddress(address: string): void {
+    this.#stack.addAddress(this.name, address);
+  }
+
+  /** As `stack.removeAddress()`. */
+  removeAddress(address: string): void {
+    this.#stack.removeAddress(this.name, address);
+  }
+}
+
+/** A neighbour with a fixed hardware address. */
+export interface NeighborOptions {
+  /** The name of the Ethernet interface. */
+  interface: string;
+  /** Its address. */
+  address: string;
+  /** Its hardware address, such as `02:00:00:00:00:01`. */
+  mac: string;
 }
 
 /** A route of a stack. */
@@ -107,8 +167,11 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   readonly #reactor: Reactor;
   readonly #context: NetContext;
   readonly #ids = new Map<string, number>();
+  /** Names of interfaces whose devices failed, until they are removed, or there is another of the name. */
+  readonly #lost = new Set<string>();
   readonly #traceTimer: NodeJS.Timeout | undefined;
   readonly #taps: TapHub;
+  readonly #ports = new Map<number, FramePort>();
   readonly #flows: FlowGate;
   #closing: Promise<void> | null = null;
   #http: Http | undefined;
@@ -131,11 +194,14 @@ export class Stack extends TypedEventEmitter<StackEvents> {
         : dns.lookup(...args)) as typeof dns.lookup;
     this.#taps = new TapHub(this.#reactor);
     this.#flows = new FlowGate(this.#context);
+    this.#reactor.oninterface = (id, news, state, ends) => this.#tellInterface(id, news, state, ends);
+    this.#reactor.onport = (id) => this.#ports.get(id)?.[kPortNews]();
     try {
       for (const entry of options.interfaces ?? []) this.#addInterface(entry);
       for (const route of options.routes ?? []) this.#addRoute(route);
     } catch (error) {
       this.#reactor.close();
+      this.#letPortsGo();
       throw error;
     }
     if (options.trace) {
@@ -157,15 +223,23 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   /** The interfaces, loopback among them. */
   get interfaces(): Interface[] {
     this.#reactor.check();
-    const found = new Map<number, string[]>([...this.#ids.values()].map((id) => [id, []]));
-    const names = new Map<number, string>([...this.#ids].map(([name, id]) => [id, name]));
-    for (const { interface: id, name, cidr } of this.#reactor.native.addresses()) {
-      names.set(id, name);
-      const addresses = found.get(id);
-      if (addresses === undefined) found.set(id, [cidr]);
-      else addresses.push(cidr);
+    const addresses = this.#reactor.native.addresses();
+    return this.#reactor.native.interfaces().map((link) => {
+      const own = addresses.filter((entry) => entry.interface === link.interface);
+      return new Interface(
+        this,
+        link,
+        own.map(({ cidr }) => cidr),
+      );
+    });
+  }
+
+  /** @internal */
+  [kTap](name: string, options?: TapOptions): Tap {
+    if (name === 'lo' && !this.#ids.has('lo')) {
+      throw invalidArgValue('interface', name, 'has no device, so no frames: tap another interface');
     }
-    return [...found].map(([id, addresses]) => new Interface(this.#taps, id, names.get(id) as string, addresses));
+    return new Tap(this.#taps, this.#interfaceId(name), options);
   }
 
   /** `node:http` on this stack: `createServer(...).listen()` listens on it, requests connect on it. */
@@ -211,16 +285,59 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     return this.interfaces.find((entry) => entry.name === name) as Interface;
   }
 
-  /** Removes an interface, and with it its addresses and routes; connections over it find no way any more. */
+  /**
+   * Removes an interface, and with it its addresses and routes; connections over it find no way any more. One whose device
+   * failed is gone already.
+   */
   async removeInterface(name: string): Promise<void> {
     this.#reactor.check();
-    const id = this.#interfaceId(name);
+    if (this.#lost.delete(name)) return;
+    const errno = this.#forgetInterface(this.#interfaceId(name), name);
+    // Its device may have failed just now.
+    if (errno < 0 && errno !== ENODEV) throw errnoException(errno, 'removeInterface');
+  }
+
+  #forgetInterface(id: number, name: string): number {
     const errno = this.#reactor.native.removeInterface(id);
     this.#ids.delete(name);
     this.#reactor.interfaceNames.delete(id);
     this.#taps.closeAll(id);
-    // Its device may have failed before, and have been removed then.
-    if (errno < 0 && errno !== ENODEV) throw errnoException(errno, 'removeInterface');
+    this.#ports.get(id)?.[kPortGone]();
+    this.#ports.delete(id);
+    return errno;
+  }
+
+  /**
+   * Sets the largest packet of an interface, bytes: at least 576 (RFC 791), with an IPv6 address 1,280 (RFC 8200). That of
+   * a TUN or TAP is the system's interface's, too; other devices have a most of their own. Connections follow.
+   */
+  setMtu(interfaceName: string, mtu: number): void {
+    this.#reactor.check();
+    mtuOption(mtu, 'mtu');
+    const errno = this.#reactor.native.setMtu(this.#interfaceId(interfaceName), mtu);
+    if (errno < 0) {
+      const remedy = `${mtu} bytes are too few for '${interfaceName}': IPv6 needs at least 1280 (RFC 8200)`;
+      throw errnoException(errno, 'setMtu', remedy);
+    }
+  }
+
+  /** Takes the link of an interface up again: its addresses are checked and announced anew. */
+  setUp(interfaceName: string): void {
+    this.#setLink(interfaceName, true);
+  }
+
+  /**
+   * Takes the link of an interface down, with the system's interface where it is a TUN or TAP: nothing comes in or goes
+   * out, no route leads through it. Connections live on until they time out.
+   */
+  setDown(interfaceName: string): void {
+    this.#setLink(interfaceName, false);
+  }
+
+  #setLink(interfaceName: string, up: boolean): void {
+    this.#reactor.check();
+    const errno = this.#reactor.native.setLink(this.#interfaceId(interfaceName), up);
+    if (errno < 0) throw errnoException(errno, up ? 'setUp' : 'setDown');
   }
 
   /** Adds an address with the length of its prefix to an interface. */
@@ -327,6 +444,33 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     return this.#reactor.native.neighbors();
   }
 
+  /** Gives a neighbour on an Ethernet interface a fixed hardware address: it is not asked for, and nothing changes it. */
+  addNeighbor(options: NeighborOptions): void {
+    this.#reactor.check();
+    const { interface: name, address, mac } = options;
+    if (isIP(address) === 0) {
+      throw invalidArgValue('options.address', address, "must be an IP address without a prefix, such as '198.18.0.1'");
+    }
+    validateString(mac, 'options.mac');
+    checkMac(mac, 'options.mac');
+    const errno = this.#reactor.native.addNeighbor(this.#interfaceId(name), address, mac);
+    if (errno < 0) {
+      const remedy = `'${address}' cannot be a neighbour on '${name}': it has to be another host's, on an Ethernet interface`;
+      throw errnoException(errno, 'addNeighbor', remedy);
+    }
+  }
+
+  /** Forgets a neighbour, fixed or learnt. */
+  removeNeighbor(interfaceName: string, address: string): void {
+    this.#reactor.check();
+    validateString(address, 'address');
+    const errno = this.#reactor.native.removeNeighbor(this.#interfaceId(interfaceName), address);
+    if (errno < 0) {
+      const remedy = `'${address}' is no neighbour on '${interfaceName}'; see stack.neighbors()`;
+      throw errnoException(errno, 'removeNeighbor', remedy);
+    }
+  }
+
   /** Adds a route. */
   addRoute(options: RouteOptions): void {
     this.#reactor.check();
@@ -366,6 +510,7 @@ export class Stack extends TypedEventEmitter<StackEvents> {
       this.#collectTrace();
       this.#taps.closeAll(null);
       this.#reactor.close();
+      this.#letPortsGo();
       this.#reactor.defer(new AsyncResource('USERNETSTACK'), () => {
         this.emit('close');
         resolve();
@@ -383,12 +528,45 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     const native = interfaceOptions(options, ['lo', ...this.#ids.keys()]);
     const id = this.#reactor.native.addInterface(native);
     if (id < 0) throw errnoException(id, 'addInterface');
+    if (options.device.kind === 'port') {
+      options.device[kPortOwner] = this;
+      this.#ports.set(id, options.device);
+    }
     // A name with a pattern in it (tun%d) is the system's to complete.
     const name = this.#reactor.native.addresses().find((entry) => entry.interface === id)?.name ?? native.name;
     this.#ids.set(name, id);
+    this.#lost.delete(name);
     this.#reactor.interfaceNames.set(id, name);
     if (this.#flows.holds) this.#reactor.native.setInterface(id, 'hold', true);
     return name;
+  }
+
+  #tellInterface(id: number, news: InterfaceNews, state: number, ends: RecordEnds): void {
+    const name = this.#reactor.interfaceNames.get(id);
+    // It was removed meanwhile.
+    if (name === undefined) return;
+    if (news <= InterfaceNews.Down) {
+      if (news === InterfaceNews.Lost) {
+        this.#forgetInterface(id, name);
+        this.#lost.add(name);
+      }
+      this.emit('interface', { type: (['lost', 'up', 'down'] as const)[news as 0 | 1 | 2], interface: name });
+      return;
+    }
+    const event = { interface: name, address: ends.address(0) };
+    if (news === InterfaceNews.AddressRemoved) this.emit('interface', { type: 'address-removed', ...event });
+    else if (news === InterfaceNews.AddressContested) this.emit('interface', { type: 'address-conflict', ...event });
+    else {
+      const now = ADDRESS_STATES[state] as AddressState;
+      const changed = now === 'duplicate' ? 'address-duplicate' : 'address-changed';
+      const type = news === InterfaceNews.AddressAdded ? 'address-added' : changed;
+      this.emit('interface', { type, ...event, state: now });
+    }
+  }
+
+  #letPortsGo(): void {
+    for (const port of this.#ports.values()) port[kPortGone]();
+    this.#ports.clear();
   }
 
   #addRoute(options: RouteOptions): void {
@@ -447,6 +625,9 @@ function emitByType(stack: Stack, event: TraceEvent): void {
       break;
     case 'cwnd':
       stack.emit('cwnd', event);
+      break;
+    case 'urgent':
+      stack.emit('urgent', event);
       break;
     case 'error':
       stack.emit('failure', event);

@@ -3,11 +3,12 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createStack, packetSocket, type Stack, tap } from '../../src/index';
+import { createStack, type DatagramSocket, packetSocket, type Stack, tap } from '../../src/index';
 import { byteStream } from './bytes';
 import { serveCalls } from './rpc';
 
 let stack: Stack | null = null;
+const members: Partial<Record<string, DatagramSocket>> = {};
 
 interface Options {
   device: 'tap' | 'packet';
@@ -75,6 +76,26 @@ function collect(host: string, port: number): Promise<{ length: number; sha256: 
   });
 }
 
+/** Makes a socket that is in no group. */
+function member(name: string, type: 'udp4' | 'udp6'): Promise<void> {
+  const socket = stack!.dgram.createSocket({ type, reuseAddr: true });
+  members[name] = socket;
+  return new Promise((resolve) => socket.bind(5000, () => resolve()));
+}
+
+/** Adds a membership of all sources or of one. */
+function join(name: string, group: string, source?: string): void {
+  const at = group.includes(':') ? '::%tap0' : '0.0.0.0%tap0';
+  if (source === undefined) members[name]!.addMembership(group, at);
+  else members[name]!.addSourceSpecificMembership(source, group, at);
+}
+
+function leave(name: string, group: string, source?: string): void {
+  const at = group.includes(':') ? '::%tap0' : '0.0.0.0%tap0';
+  if (source === undefined) members[name]!.dropMembership(group, at);
+  else members[name]!.dropSourceSpecificMembership(source, group, at);
+}
+
 async function stop(): Promise<void> {
   await stack?.close();
   stack = null;
@@ -85,6 +106,9 @@ serveCalls(
     start,
     stop,
     collect,
+    member,
+    join,
+    leave,
     ping: (host: string, options: object) => stack!.ping(host, options),
     neighbors: () => stack!.neighbors(),
     interfaces: () => stack!.interfaces.map(({ name, addresses }) => ({ name, addresses: [...addresses] })),

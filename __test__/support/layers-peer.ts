@@ -1,10 +1,10 @@
-// The process in the namespace for what is beside TCP. Three stacks: a router between the kernel of this namespace (A, on
-// un0) and that of another (B, on un1); a transparent proxy on un2, which carries to a server of its own.
+// The process in the namespace for what is beside TCP. Two stacks: a router between the kernel of this namespace (A, on
+// un0) and that of another (B, on un1), over TUNs or TAPs; a transparent proxy on un2, which carries to a server of its own.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { transparentProxy } from '../../examples/transparent-proxy';
-import { createStack, type DatagramSocket, type PingOptions, type Stack, tun } from '../../src/index';
+import { createStack, type DatagramSocket, type PingOptions, type Stack, tap, tun } from '../../src/index';
 import { serveCalls } from './rpc';
 import { until } from './stacks';
 
@@ -12,6 +12,7 @@ let router: Stack | null = null;
 let sandbox: Stack | null = null;
 let far: ChildProcess | null = null;
 const sockets: DatagramSocket[] = [];
+const bySource = new Map<string, DatagramSocket>();
 const seen: string[] = [];
 const carried: string[] = [];
 
@@ -28,15 +29,16 @@ function stackOf(which: string): Stack {
   return (which === 'sandbox' ? sandbox : router) as Stack;
 }
 
-async function start(): Promise<void> {
+async function start({ device }: { device: 'tun' | 'tap' }): Promise<void> {
   ip('link', 'set', 'lo', 'up');
   far = spawn('unshare', ['--net', 'sleep', 'infinity'], { stdio: 'ignore' });
   await once(far, 'spawn');
+  const make = device === 'tap' ? tap : tun;
   router = await createStack({
     forwarding: true,
     interfaces: [
-      { device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24', 'fd00::2/64'] },
-      { device: tun({ name: 'un1', offload: false }), addresses: ['198.18.8.2/24', 'fd00:8::2/64'] },
+      { device: make({ name: 'un0' }), addresses: ['198.18.0.2/24', 'fd00::2/64'] },
+      { device: make({ name: 'un1', offload: false }), addresses: ['198.18.8.2/24', 'fd00:8::2/64'] },
     ],
   });
   // unshare has its own namespace once its name is sleep's.
@@ -101,15 +103,25 @@ async function start(): Promise<void> {
   });
 }
 
-/** Joins a group on un0 and notes what is said in it. */
-async function subscribe(group: string, port: number): Promise<void> {
+/** Joins a group on un0, or a source of it more, and notes what is said in it. */
+async function subscribe(group: string, port: number, source?: string): Promise<void> {
   const ipv6 = group.includes(':');
-  const socket = (router as Stack).dgram.createSocket({ type: ipv6 ? 'udp6' : 'udp4', reuseAddr: true });
-  sockets.push(socket);
-  socket.on('message', (message, { address }) => seen.push(`${address} ${message}`));
-  socket.bind(port);
-  await once(socket, 'listening');
-  socket.addMembership(group, ipv6 ? '::%un0' : '198.18.0.2');
+  const at = ipv6 ? '::%un0' : '198.18.0.2';
+  let socket = source === undefined ? undefined : bySource.get(group);
+  if (socket === undefined) {
+    socket = (router as Stack).dgram.createSocket({ type: ipv6 ? 'udp6' : 'udp4', reuseAddr: true });
+    sockets.push(socket);
+    socket.on('message', (message, { address }) => seen.push(`${address} ${message}`));
+    socket.bind(port);
+    await once(socket, 'listening');
+    if (source !== undefined) bySource.set(group, socket);
+  }
+  if (source === undefined) socket.addMembership(group, at);
+  else socket.addSourceSpecificMembership(source, group, at);
+}
+
+function unsubscribe(group: string, source: string): void {
+  bySource.get(group)?.dropSourceSpecificMembership(source, group, group.includes(':') ? '::%un0' : '198.18.0.2');
 }
 
 async function publish(group: string, port: number, message: string): Promise<void> {
@@ -140,6 +152,7 @@ serveCalls(
   {
     start,
     subscribe,
+    unsubscribe,
     publish,
     resolve,
     far: () => far?.pid,

@@ -83,25 +83,28 @@ const SHORTEST_ATTEMPT = 10;
  */
 function bindConstructor<T extends object>(
   name: string,
-  Base: abstract new (...args: never[]) => object,
+  Base: new (...args: never[]) => object,
   context: NetContext,
   legacy: (self: object, args: unknown[]) => void,
 ): T {
+  // What is really made: V8 keeps the shape of instances, so that the next one costs no new one, only where `new.target`
+  // is a class that extends another. With the function below in its place each socket had a shape of its own.
+  const Instance = class extends (Base as new (...args: unknown[]) => object) {};
   // A function expression in an object, for its name.
   const Bound = {
     [name]: function (this: unknown, ...args: unknown[]): object {
-      if (new.target) return Reflect.construct(Base as never, args, new.target);
-      if (!(this instanceof (Bound as never))) return Reflect.construct(Base as never, args, Bound as never);
+      if (new.target && new.target !== (Bound as never)) return Reflect.construct(Base as never, args, new.target);
+      if (new.target || !(this instanceof (Bound as never))) return new Instance(...args);
       legacy(this as object, args);
       return this as object;
     },
   }[name] as unknown as T & { prototype: object };
   Object.setPrototypeOf(Bound, Base);
-  const prototype = Object.create(Base.prototype, {
+  Object.defineProperties(Instance.prototype, {
     constructor: { value: Bound, writable: true, configurable: true },
     [kNet]: { value: context },
   });
-  Object.defineProperty(Bound, 'prototype', { value: prototype });
+  Object.defineProperty(Bound, 'prototype', { value: Instance.prototype });
   return Bound;
 }
 

@@ -4,6 +4,7 @@ import { Duplex, type DuplexOptions } from 'node:stream';
 import {
   closedBeforeConnection,
   ENOTCONN,
+  errnoEvent,
   errnoException,
   invalidArgValue,
   notAKernelSocket,
@@ -527,7 +528,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
 
   onHandleError(errno: number): void {
     this._unrefTimer();
-    this.destroy(errnoException(errno, 'read'));
+    this.destroy(errnoEvent(errno, 'read'));
   }
 
   onStackClose(): void {
@@ -605,7 +606,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
       if (this.destroyed) {
         callback(null);
       } else if (errno < 0) {
-        callback(errnoException(errno, 'write'));
+        callback(errnoEvent(errno, 'write'));
       } else {
         this._unrefTimer();
         this[kLastWriteQueueSize] = 0;

@@ -94,7 +94,7 @@ export interface HostEvents extends StackEvents {
   restart: [];
 }
 
-const FORWARDED = ['trace', 'state', 'retransmit', 'recovery', 'timeout', 'cwnd', 'failure'] as const;
+const FORWARDED = ['trace', 'state', 'retransmit', 'recovery', 'timeout', 'cwnd', 'urgent', 'failure'] as const;
 
 /**
  * A host of a network. It has everything a stack has: `net`, `dgram`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,

@@ -175,7 +175,9 @@ pub struct SocketOptions {
     pub send_buffer: BufferSize,
     /// Whether small segments are held back while data is unacknowledged (Nagle, RFC 1122 §4.2.3.4).
     pub nagle: bool,
-    /// Longest delay of an acknowledgement (RFC 9293 §3.8.6.3: below 500 ms). Zero acknowledges every segment at once.
+    /// Delay of an acknowledgement while segments come close together (RFC 9293 §3.8.6.3: below 500 ms); 40 ms by
+    /// default, as in Linux. It adapts to a trickle of segments further apart, up to five times as much, but never beyond
+    /// a round trip. Zero acknowledges every segment at once.
     pub delayed_ack: Duration,
     /// Acknowledgements of data that are not delayed at the start of a connection and after a loss, so that the sender's
     /// slow start is not held up (as Linux, whose `TCP_MAX_QUICKACKS` is 16); they end early when the application answers

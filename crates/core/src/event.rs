@@ -41,6 +41,8 @@ bitflags! {
         const ERROR = 1 << 4;
         /// The connection is gone from the network (closed on both sides, TIME-WAIT included as gone, or aborted).
         const CLOSED = 1 << 5;
+        /// The peer announced urgent data, or more of it (RFC 9293 §3.8.5; see [`Info::urgent`](crate::tcp::Info)).
+        const URGENT = 1 << 6;
     }
 }
 
@@ -59,17 +61,33 @@ pub enum Event {
     Ping(PingId, PingOutcome),
     /// A new flow is held and waits for a decision (see [`Stack::flow_info`](crate::Stack::flow_info)).
     Flow(FlowId),
-    /// What may be done with an address of an interface changed by itself: it was checked, turned out to be somebody
-    /// else's, came from a router, became deprecated. A hint: [`Stack::interface_addresses`](crate::Stack) has the truth.
+    /// An address of an interface came or went, or what may be done with it changed by itself: it was checked, turned out to
+    /// be somebody else's, became deprecated. A hint: [`Stack::interface_addresses`](crate::Stack) has the truth. At most
+    /// 256 of these and of [`Event::Link`] (but for lost ones) wait; further ones are lost.
     Address(InterfaceId, IpAddr, AddressChange),
+    /// The state of an interface's link changed.
+    Link(InterfaceId, LinkChange),
+}
+
+/// What became of an interface's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkChange {
+    /// It carries frames again (see [`Stack::set_link`](crate::Stack::set_link)).
+    Up,
+    /// It carries none until it is up again.
+    Down,
+    /// Its device failed; the interface is gone.
+    Lost,
 }
 
 /// What became of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AddressChange {
+    /// It is new, in that state; those that the interface was made with are not told of.
+    Added(AddressState),
     /// It has that state now.
     Is(AddressState),
-    /// It ended: its lifetime ran out.
+    /// It is no more: it was removed, or its lifetime ran out.
     Removed,
     /// Somebody else claims it; it is defended and kept (RFC 5227 §2.4).
     Contested,
@@ -190,6 +208,11 @@ pub enum Trace {
         cwnd: u32,
         /// Slow start threshold, bytes.
         ssthresh: u32,
+    },
+    /// The peer announced urgent data, or more of it (RFC 9293 §3.8.5).
+    Urgent {
+        /// Bytes that the application has to read to get to its end.
+        left: u32,
     },
     /// The connection ended with an error.
     Error(ConnectionError),

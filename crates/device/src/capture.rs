@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use usernet_pcapng::{Direction, LinkType};
 
 use crate::device::{Device, DeviceInfo, Medium, Received, RxData, TxFrame, Wake};
+use crate::open_error::OpenError;
 
 /// What a capture keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +220,14 @@ impl<D: Device> Device for Captured<D> {
 
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {
         self.device.set_waker(waker);
+    }
+
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        self.device.set_mtu(mtu)
+    }
+
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        self.device.set_up(up)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -4,6 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use libc::EINVAL;
+
+use crate::open_error::OpenError;
+
 /// What a device can do for the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Offload {
@@ -112,7 +116,7 @@ pub trait Wake: Send + Sync {
 
 /// Something that carries frames: non-blocking, owned by one driver.
 pub trait Device: Send {
-    /// What it is. Does not change.
+    /// What it is. Changes by [`set_mtu`](Self::set_mtu) alone.
     fn info(&self) -> DeviceInfo;
 
     /// What its frames begin with. Does not change.
@@ -145,6 +149,28 @@ pub trait Device: Send {
     fn poll_timeout(&self) -> Option<Instant> {
         None
     }
+
+    /// Changes its largest packet, bytes. A device that has none to set keeps its own, and carries shorter ones.
+    ///
+    /// # Errors
+    /// `EINVAL` where it cannot carry such packets; the system's.
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        let DeviceInfo { name, mtu: most, .. } = self.info();
+        if mtu <= most {
+            return Ok(());
+        }
+        let message = format!("MTU {mtu} is more than '{name}' carries: {most} bytes");
+        Err(OpenError::new(EINVAL, "setMtu", message))
+    }
+
+    /// Takes it up or down, where it has such a state of its own.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        let _ = up;
+        Ok(())
+    }
 }
 
 impl Device for Box<dyn Device> {
@@ -175,5 +201,13 @@ impl Device for Box<dyn Device> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         (**self).poll_timeout()
+    }
+
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        (**self).set_mtu(mtu)
+    }
+
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        (**self).set_up(up)
     }
 }

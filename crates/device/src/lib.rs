@@ -11,6 +11,7 @@ mod netlink;
 mod open_error;
 #[cfg(target_os = "linux")]
 mod packet;
+mod port;
 mod tun;
 #[cfg(unix)]
 mod vm;
@@ -29,6 +30,7 @@ pub use link::{Link, LinkOptions, LinkStats, pair};
 pub use open_error::OpenError;
 #[cfg(target_os = "linux")]
 pub use packet::PacketSocket;
+pub use port::{FramePort, PortDevice, PortOptions, PortStats, frame_port};
 #[cfg(target_os = "linux")]
 pub use tun::duplicate;
 pub use tun::{Tap, TapOptions, Tun, TunCounters, TunOptions, TunStats};

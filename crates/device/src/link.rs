@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::device::{Device, DeviceInfo, Offload, Received, RxData, TxFrame, Wake};
+use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 
 /// Largest frame of a link that offloads: an IP packet of 65,535 bytes, with room for a link header.
 const MAX_SUPER_FRAME: usize = 65_550;
+
+/// Ethernet header with a VLAN tag, bytes.
+const ETHERNET_LEN: usize = 14 + 4;
 
 /// Frames up to this many bytes are copied into the receiver's buffer and their memory is used again; larger ones are
 /// handed over as they are. Copying this much costs less than allocating.
@@ -19,8 +22,10 @@ const POOL: usize = 64;
 /// How a link is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkOptions {
-    /// Largest packet, bytes. 65,535 at most by its type; the stack's families set the lower bound.
+    /// Largest packet, bytes, without link header. 65,535 at most by its type; the stack's families set the lower bound.
     pub mtu: u16,
+    /// What its frames begin with. With [`Medium::Ethernet`] 18 bytes more than the MTU pass: the header and a VLAN tag.
+    pub medium: Medium,
     /// Frames that wait each way before `send` says `WouldBlock`; at least 1 is used.
     pub capacity: usize,
     /// Whether it takes packets of up to 64 KiB with unfinished checksums and passes them on as they are. Turn it off
@@ -31,9 +36,15 @@ pub struct LinkOptions {
 }
 
 impl Default for LinkOptions {
-    /// MTU 1500, 512 frames each way, offload, `link0` and `link1`.
+    /// MTU 1500, IP packets, 512 frames each way, offload, `link0` and `link1`.
     fn default() -> Self {
-        Self { mtu: 1500, capacity: 512, offload: true, names: ["link0".into(), "link1".into()] }
+        Self {
+            mtu: 1500,
+            medium: Medium::Ip,
+            capacity: 512,
+            offload: true,
+            names: ["link0".into(), "link1".into()],
+        }
     }
 }
 
@@ -84,24 +95,32 @@ impl SharedLane {
 /// error (and counted), and nothing more comes from it.
 pub struct Link {
     info: DeviceInfo,
+    medium: Medium,
     capacity: usize,
     tx: Arc<SharedLane>,
     rx: Arc<SharedLane>,
     stats: LinkStats,
 }
 
+/// The longest frame of one packet, bytes.
+fn longest_frame(mtu: u16, medium: Medium) -> usize {
+    usize::from(mtu) + if medium == Medium::Ethernet { ETHERNET_LEN } else { 0 }
+}
+
 /// Makes a link and gives its two ends.
 pub fn pair(options: LinkOptions) -> (Link, Link) {
-    let LinkOptions { mtu, capacity, offload, names } = options;
+    let LinkOptions { mtu, medium, capacity, offload, names } = options;
+    let longest = longest_frame(mtu, medium);
     let lanes = [Arc::new(SharedLane::default()), Arc::new(SharedLane::default())];
     let [first, second] = names;
     let end = |name, tx: &Arc<SharedLane>, rx: &Arc<SharedLane>| Link {
         info: DeviceInfo {
             name,
             mtu,
-            max_frame: if offload { MAX_SUPER_FRAME } else { usize::from(mtu) },
+            max_frame: if offload { MAX_SUPER_FRAME.max(longest) } else { longest },
             offload: Offload { tx_checksum: offload, tso4: offload, tso6: offload },
         },
+        medium,
         capacity: capacity.max(1),
         tx: Arc::clone(tx),
         rx: Arc::clone(rx),
@@ -121,6 +140,17 @@ impl Link {
         !self.tx.lock().receiver_gone
     }
 
+    /// Whether `send` would find room.
+    pub fn has_room(&self) -> bool {
+        let lane = self.tx.lock();
+        lane.queue.len() < self.capacity && !lane.receiver_gone
+    }
+
+    /// Frames that wait for this end's `recv`.
+    pub fn waiting(&self) -> usize {
+        self.rx.lock().queue.len()
+    }
+
     /// Gives back the memory of a frame that came as [`RxData::Owned`], to be used for another. Optional: dropping it is
     /// as good, and slower. Only a bounded number is kept.
     pub fn recycle(&self, mut data: Vec<u8>) {
@@ -135,6 +165,10 @@ impl Link {
 impl Device for Link {
     fn info(&self) -> DeviceInfo {
         self.info.clone()
+    }
+
+    fn medium(&self) -> Medium {
+        self.medium
     }
 
     fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
@@ -171,7 +205,8 @@ impl Device for Link {
 
     fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
         let len = frame.len();
-        let limit = if frame.gso.is_some() { MAX_SUPER_FRAME } else { usize::from(self.info.mtu) };
+        let longest = longest_frame(self.info.mtu, self.medium);
+        let limit = if frame.gso.is_some() { MAX_SUPER_FRAME } else { longest };
         if len == 0 || len > limit {
             self.stats.oversize += 1;
             return Ok(());
@@ -230,11 +265,12 @@ impl Drop for Link {
             let mut lane = self.rx.lock();
             lane.receiver_gone = true;
             lane.receiver = None;
-            let waiting = std::mem::take(&mut lane.sender_waits);
-            let waker = lane.sender.take().filter(|_| waiting);
+            lane.sender_waits = false;
+            let waker = lane.sender.take();
             let freed = (std::mem::take(&mut lane.queue), std::mem::take(&mut lane.pool));
             drop(lane);
-            // Whoever waits for room finds that frames now vanish, and goes on.
+            // Whoever waits for room finds that frames now vanish, and goes on; whoever waits for frames may look whether
+            // anybody is left to send them.
             if let Some(waker) = waker {
                 waker.wake();
             }
@@ -340,6 +376,22 @@ mod tests {
         assert_eq!(receive(&mut b).unwrap().0, vec![1; 1000]);
         assert!(receive(&mut b).is_none());
         assert_eq!(a.stats().oversize, 2);
+    }
+
+    #[test]
+    fn ethernet_frames_have_a_header_more_than_the_mtu() {
+        let options = LinkOptions {
+            mtu: 1000,
+            medium: Medium::Ethernet,
+            offload: false,
+            ..LinkOptions::default()
+        };
+        let (mut a, mut b) = pair(options);
+        assert_eq!((a.medium(), b.info().max_frame), (Medium::Ethernet, 1018));
+        a.send(&plain([&[0; 14], &[0; 1005], b""])).unwrap();
+        a.send(&plain([&[1; 18], &[1; 1000], b""])).unwrap();
+        assert_eq!(receive(&mut b).unwrap().0, vec![1; 1018]);
+        assert_eq!((a.stats().oversize, a.stats().sent), (1, 1));
     }
 
     #[test]

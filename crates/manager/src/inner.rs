@@ -72,6 +72,8 @@ pub struct ShardStats {
     pub loop_turns: u64,
     /// Times the packet thread took over from an event loop that let frames wait.
     pub take_overs: u64,
+    /// Calls of an event loop whose sending waited for the end of its turn.
+    pub gathered: u64,
 }
 
 /// A frame that a device had no room for.
@@ -86,6 +88,8 @@ struct Port {
     id: InterfaceId,
     device: Box<dyn Device>,
     max_frame: usize,
+    /// It was taken down: frames to it are lost.
+    down: bool,
     /// Frames that it had no room for, in order.
     pending: VecDeque<Pending>,
 }
@@ -188,13 +192,34 @@ impl Inner {
     pub(crate) fn add_port(&mut self, id: InterfaceId, device: Box<dyn Device>) {
         let max_frame = device.info().max_frame.max(1);
         self.devices_generation += 1;
-        self.ports.push(Port { id, device, max_frame, pending: VecDeque::new() });
+        self.ports.push(Port { id, device, max_frame, down: false, pending: VecDeque::new() });
     }
 
     pub(crate) fn remove_port(&mut self, id: InterfaceId) -> Option<Box<dyn Device>> {
         let at = self.ports.iter().position(|p| p.id == id)?;
         self.devices_generation += 1;
         Some(self.ports.remove(at).device)
+    }
+
+    /// Calls `change` with the device of an interface, whose longest frame may be another afterwards.
+    pub(crate) fn change_device<R>(
+        &mut self,
+        id: InterfaceId,
+        change: impl FnOnce(&mut dyn Device) -> R,
+    ) -> Option<R> {
+        let port = self.ports.iter_mut().find(|p| p.id == id)?;
+        let changed = change(&mut *port.device);
+        port.max_frame = port.device.info().max_frame.max(1);
+        Some(changed)
+    }
+
+    /// Takes the link of an interface down or up: nothing is sent while it is down.
+    pub(crate) fn set_down(&mut self, id: InterfaceId, down: bool) {
+        if let Some(port) = self.ports.iter_mut().find(|p| p.id == id) {
+            port.down = down;
+            self.stats.tx_dropped += port.pending.len() as u64;
+            port.pending.clear();
+        }
     }
 
     /// Removes every device and gives the memory for receiving back.
@@ -336,6 +361,10 @@ impl Inner {
                 continue;
             };
             let port = &mut self.ports[at];
+            if port.down {
+                self.stats.tx_dropped += 1;
+                continue;
+            }
             let frame = tx_frame(&transmit);
             let sent = if port.pending.is_empty() {
                 send(&mut *port.device, &frame)
@@ -377,7 +406,7 @@ impl Inner {
         self.stats.devices_lost += 1;
         self.stats.tx_dropped += port.pending.len() as u64;
         // It can be unknown to the stack only if it was removed there by hand, which is what is wanted.
-        let _ = self.stack.remove_interface(now, port.id);
+        let _ = self.stack.lose_interface(now, port.id);
     }
 
     /// Who is to be told of what happened since the last time.
@@ -396,7 +425,8 @@ impl Inner {
                     | Event::Raw(..)
                     | Event::Ping(..)
                     | Event::Flow(_)
-                    | Event::Address(..) => None,
+                    | Event::Address(..)
+                    | Event::Link(..) => None,
                 };
                 told.waiters.extend(waiter.filter(|w| w.has_waiting()).cloned());
             }

@@ -17,7 +17,7 @@ mod stream;
 pub use inner::ShardStats;
 pub use interface::{Interface, InterfaceBuilder};
 pub use listener::{Incoming, TcpListener};
-pub use shard::{LoopTurn, Shard, ShardGuard, interface_config};
+pub use shard::{ChangeError, LoopTurn, Shard, ShardGuard, interface_config};
 pub use slab::SharedSlab;
 pub use stream::TcpStream;
 pub use usernet_core::tcp::Info;

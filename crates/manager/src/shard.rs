@@ -13,7 +13,7 @@ use usernet_core::{
     Config, Instant, InterfaceConfig, InterfaceError, InterfaceId, IpCidr, MacAddr, Medium,
     Offload, Secrets, Stack,
 };
-use usernet_device::{Device, DeviceInfo, Wake};
+use usernet_device::{Device, DeviceInfo, OpenError, Wake};
 
 use crate::inner::{BUDGET, Inner, ShardStats, State, Told, Waiter};
 use crate::park::Parker;
@@ -27,6 +27,9 @@ const LIVELY: Duration = Duration::from_secs(1);
 
 /// How long a nap is: no longer than the timers that calls arm, retransmission (200 ms) and delayed ACK (40 ms).
 const NAP: Duration = Duration::from_millis(40);
+
+/// How often [`BUDGET`] frames are sent at the end of a loop's turn before the packet thread is called to help.
+const FLUSH_ROUNDS: usize = 8;
 
 /// How often memory that bursts left is given back.
 const TRIM_EVERY: Duration = Duration::from_secs(1);
@@ -64,6 +67,38 @@ struct Shared {
     doorbell: RwLock<Option<Doorbell>>,
 }
 
+/// Why an interface cannot be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeError {
+    /// The stack refuses.
+    Interface(InterfaceError),
+    /// The device does, or the system.
+    Device(OpenError),
+}
+
+impl From<InterfaceError> for ChangeError {
+    fn from(error: InterfaceError) -> Self {
+        Self::Interface(error)
+    }
+}
+
+impl From<OpenError> for ChangeError {
+    fn from(error: OpenError) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl std::fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Interface(error) => error.fmt(f),
+            Self::Device(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}
+
 /// What a turn on an event loop left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct LoopTurn {
@@ -81,6 +116,10 @@ pub struct ShardGuard<'a> {
     /// `None` only while dropping or waiting.
     inner: Option<MutexGuard<'a, Inner>>,
     was_panicking: bool,
+    /// Whether this is the thread of the loop that drives.
+    on_loop: bool,
+    /// Whether what this guard's calls want sent may wait for [`Shard::flush`].
+    may_wait: bool,
 }
 
 /// The configuration of an interface over a device: its name, MTU and abilities as the device has them.
@@ -157,6 +196,29 @@ impl Shard {
         self.shared.guard()
     }
 
+    /// [`lock`](Self::lock) on the thread of the event loop that drives. A loop whose callbacks make many calls is slow to
+    /// come again: when frames have had to wait for half of what the packet thread bears, the guard receives a bounded
+    /// number of them when it is dropped, so that the packet thread need not step in, for whose lock the next call would
+    /// wait. The doorbell rings for what comes of it.
+    pub fn lock_on_loop(&self) -> ShardGuard<'_> {
+        let mut guard = self.shared.guard();
+        guard.on_loop = true;
+        guard
+    }
+
+    /// Sends what guards held back, see [`ShardGuard::may_wait`].
+    pub fn flush(&self) {
+        if !self.shared.standby.holds_back() {
+            return;
+        }
+        let mut guard = self.lock_on_loop();
+        let now = self.now();
+        if guard.inner().state == State::Running {
+            // What is left then, dropping the guard sees to.
+            let _ = (1..FLUSH_ROUNDS).all(|_| guard.inner_mut().transmit(now, BUDGET));
+        }
+    }
+
     /// Adds a device as an interface; what `config` leaves to the device (mtu, offload) the caller has copied there
     /// (see [`interface_config`]). One whose device carries Ethernet frames gets a random hardware address unless
     /// `config` has one.
@@ -210,6 +272,34 @@ impl Shard {
         removed
     }
 
+    /// Changes the largest packet of an interface and, where it has one that can be set (TUN, TAP), of its device.
+    ///
+    /// # Errors
+    /// [`ChangeError::Interface`] as [`Stack::set_mtu`], [`ChangeError::Device`] when the device cannot carry it or the system
+    /// does not permit it. Nothing is changed then.
+    pub fn set_mtu(&self, id: InterfaceId, mtu: u16) -> Result<(), ChangeError> {
+        let mut guard = self.lock();
+        guard.check_mtu(id, mtu)?;
+        let set = guard.inner_mut().change_device(id, |device| device.set_mtu(mtu));
+        set.ok_or(InterfaceError::NoSuchInterface)??;
+        let now = self.now();
+        Ok(guard.set_mtu(now, id, mtu)?)
+    }
+
+    /// Takes the link of an interface down or up, and with it its device, where it has a state of its own (TUN, TAP). See
+    /// [`Stack::set_link`].
+    ///
+    /// # Errors
+    /// [`ChangeError::Interface`] for none of the stack's, [`ChangeError::Device`] when the system does not permit it.
+    pub fn set_link(&self, id: InterfaceId, up: bool) -> Result<(), ChangeError> {
+        let mut guard = self.lock();
+        let set = guard.inner_mut().change_device(id, |device| device.set_up(up));
+        set.ok_or(InterfaceError::NoSuchInterface)??;
+        guard.inner_mut().set_down(id, !up);
+        let now = self.now();
+        Ok(guard.set_link(now, id, up)?)
+    }
+
     /// Gives the events to `doorbell` instead of the blocking API: it is called (on any thread, the lock not held, must
     /// not block) on the edge from "no events wait" to "events wait". Take them with `lock()` and `poll_event`. It is
     /// also called when the shard fails.
@@ -249,6 +339,7 @@ impl Shard {
         let now = self.now();
         shared.standby.drove(now);
         shared.standby.take_call();
+        shared.standby.clear_held_back();
         let inner = guard.inner_mut();
         if inner.state != State::Running {
             return LoopTurn::default();
@@ -405,7 +496,13 @@ impl Shared {
 
     fn guard(&self) -> ShardGuard<'_> {
         let inner = Some(self.lock_inner());
-        ShardGuard { shared: self, inner, was_panicking: std::thread::panicking() }
+        ShardGuard {
+            shared: self,
+            inner,
+            was_panicking: std::thread::panicking(),
+            on_loop: false,
+            may_wait: false,
+        }
     }
 
     /// Tells whom it concerns; the lock is not held.
@@ -456,6 +553,7 @@ impl Shared {
             let stood_by = stands_by;
             stands_by = !inner.is_blocked() && self.standby.wanted(now, took_over);
             self.standby.set(stands_by);
+            self.standby.clear_held_back();
             let before = inner.stats.frames_in + inner.stats.frames_out;
             // A full turn at each change of roles: a device without a descriptor may have told the other one.
             let more = if stands_by && stood_by {
@@ -523,6 +621,7 @@ impl Shared {
                 Look::Now if self.standby.has_call() || sleep.is_readable() => {
                     return Next::TakeOver;
                 }
+                Look::Now if self.standby.holds_back() => return Next::Turn,
                 Look::Now => PATIENCE,
                 Look::Over => return Next::Turn,
             };
@@ -582,16 +681,35 @@ impl ShardGuard<'_> {
         self.inner_mut().forget_ring();
     }
 
+    /// What the calls made on this guard want sent may wait until [`Shard::flush`]: an event loop that handles many
+    /// sockets in a turn then sends in one go what they answer, while the peers' processors are awake. Half a millisecond
+    /// after the turn began calls send at once again, and should the loop not come to its flush, the packet thread sends
+    /// when it next looks, a millisecond later at most.
+    pub fn may_wait(&mut self) {
+        self.may_wait = self.on_loop;
+    }
+
     /// Transmits what calls produced, and wakes the packet thread if it has to know; whom to tell of the rest.
     fn settle(&mut self) -> Told {
         let mut told = Told::default();
         let now = self.now();
-        let shared = self.shared;
+        let (shared, on_loop) = (self.shared, self.on_loop);
+        let waits = self.may_wait && shared.standby.hold_back(now);
         let inner = self.inner_mut();
         if inner.state != State::Running {
             return told;
         }
-        let more = inner.transmit(now, BUDGET);
+        if waits {
+            inner.stats.gathered += 1;
+            return told;
+        }
+        shared.standby.clear_held_back();
+        let mut more = inner.transmit(now, BUDGET);
+        if on_loop && shared.standby.is_due(now) {
+            shared.standby.drove(now);
+            let (sends_left, frames_left) = inner.turn_on_loop(now, BUDGET);
+            more |= sends_left || (frames_left && !shared.standby.call());
+        }
         inner.tell(&mut told);
         inner.called = true;
         let wake = more

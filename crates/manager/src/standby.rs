@@ -37,6 +37,8 @@ pub(crate) struct Standby {
     stands_by: AtomicBool,
     /// A device without a descriptor has something for the loop, which was rung for.
     called: AtomicBool,
+    /// What calls on the loop's thread want sent is held back until its turn is over.
+    holds_back: AtomicBool,
     /// Set once, by a loop that means to drive.
     ring: RwLock<Option<Ring>>,
 }
@@ -70,6 +72,12 @@ impl Standby {
         (nanos > 0).then(|| Instant::ZERO + Duration::from_nanos(nanos))
     }
 
+    /// Whether a loop drives, and should again now, wherever its thread is, before the packet thread takes over.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let since = self.last().map_or(Duration::MAX, |last| now.since(last));
+        (PATIENCE / 2..ATTENTIVE).contains(&since)
+    }
+
     /// Whether the packet thread should stand by, if it took over at `took_over` last.
     pub(crate) fn wanted(&self, now: Instant, took_over: Instant) -> bool {
         self.last().is_some_and(|last| last > took_over && now.since(last) < ATTENTIVE)
@@ -92,6 +100,27 @@ impl Standby {
         // SeqCst with the load in `wake`: a waker that finds it standing by has made its frame visible before, and one
         // that comes later wakes the thread.
         self.stands_by.store(stands_by, Ordering::SeqCst);
+    }
+
+    /// Holds back what the loop's calls want sent, if the packet thread is there to send it should the loop not come to it;
+    /// whether so.
+    pub(crate) fn hold_back(&self, now: Instant) -> bool {
+        let since = self.last().map_or(Duration::MAX, |last| now.since(last));
+        let may = self.stands_by.load(Ordering::Relaxed) && since < PATIENCE / 2;
+        if may {
+            self.holds_back.store(true, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// Whether something is held back. (Set and cleared under the shard's lock; looked at without it.)
+    pub(crate) fn holds_back(&self) -> bool {
+        self.holds_back.load(Ordering::Relaxed)
+    }
+
+    /// Everything is being sent.
+    pub(crate) fn clear_held_back(&self) {
+        self.holds_back.store(false, Ordering::Relaxed);
     }
 
     /// Whether a device called for the loop since the last time.
@@ -154,6 +183,33 @@ mod tests {
         assert_eq!(standby.look(at(2000)), Look::Now);
         assert!(!standby.wanted(at(2000 + 100_000), Instant::ZERO));
         assert_eq!(standby.look(at(2000 + 100_000)), Look::Over);
+    }
+
+    #[test]
+    fn a_loop_that_is_late_is_due_before_the_thread_takes_over() {
+        let standby = Standby::default();
+        assert!(!standby.is_due(at(10)), "no loop ever drove");
+        standby.drove(at(1000));
+        for (now, due) in
+            [(1000, false), (1499, false), (1500, true), (5000, true), (101_000, false)]
+        {
+            assert_eq!(standby.is_due(at(now)), due, "{now}");
+        }
+        standby.gone();
+        assert!(!standby.is_due(at(1500)));
+    }
+
+    #[test]
+    fn sending_is_held_back_early_in_a_turn_and_only_while_the_thread_stands_by() {
+        let standby = Standby::default();
+        standby.drove(at(1000));
+        assert!(!standby.hold_back(at(1100)) && !standby.holds_back(), "nobody would send it");
+        standby.set(true);
+        assert!(standby.hold_back(at(1499)) && standby.holds_back());
+        standby.clear_held_back();
+        assert!(!standby.hold_back(at(1500)) && !standby.holds_back(), "the turn takes long");
+        standby.gone();
+        assert!(!standby.hold_back(at(1100)));
     }
 
     #[test]

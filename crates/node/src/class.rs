@@ -11,11 +11,11 @@ use usernet_core::{
 
 use crate::errno::Errno;
 use crate::handles::Handle;
-use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
+use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check};
 use crate::sim::{self, Core};
 use crate::slabs::Slabs;
 use crate::stack::{Stack, caught};
-use crate::{convert, datagram_calls, devices, options};
+use crate::{convert, datagram_calls, devices, options, wrapped};
 
 /// Most that `write` takes in one call, bytes: what it gives back has to fit an i32, with room for a sign.
 const MAX_WRITE: usize = 1 << 30;
@@ -29,59 +29,22 @@ pub(crate) unsafe fn enter<'s, const N: usize, T: IntoJs>(
     info: sys::napi_callback_info,
     method: impl FnOnce(Js<'s>, &Stack, [Value<'s>; N]) -> Result<T>,
 ) -> sys::napi_value {
-    // SAFETY: the caller's contract.
-    let Ok((js, this, args)) = (unsafe { callback_info::<N>(env, info) }) else {
-        return std::ptr::null_mut();
-    };
-    let stack = unwrap::<Stack>(js, this);
-    if stack.is_null() {
-        js.throw(Failure::Type("Illegal invocation".to_owned()));
-        return std::ptr::null_mut();
-    }
-    // SAFETY: V8 checks that a method's receiver was made by the class's constructor (it defines a signature), which
-    // wraps a reference to a `Stack` or throws; the receiver is held by the running call, and with it that reference.
-    let stack = unsafe { &*stack };
-    let outcome = caught(|| method(js, stack, args)).unwrap_or_else(|message| {
-        let _ = caught(|| stack.fail(&message));
-        Ok(T::after_panic())
-    });
-    match outcome.and_then(|value| value.into_js(js)) {
-        Ok(value) => value.raw(),
-        Err(failure) => {
-            js.throw(failure);
-            std::ptr::null_mut()
-        }
+    // SAFETY: the caller's contract; the constructor wraps a reference to a `Stack` or throws.
+    unsafe {
+        wrapped::enter(env, info, method, |stack, message| {
+            let _ = caught(|| stack.fail(&message));
+            Ok(T::after_panic())
+        })
     }
 }
 
 /// One entry of the class: `method!("name", |js, stack, [a, b]| ..)`.
 macro_rules! method {
-    ($name:literal, |$js:ident, $stack:ident, [$($arg:ident),*]| $body:expr) => {{
-        unsafe extern "C" fn callback(
-            env: napi::sys::napi_env,
-            info: napi::sys::napi_callback_info,
-        ) -> napi::sys::napi_value {
-            // SAFETY: Node-API calls this with its callback's own arguments, and it is entered as a method only.
-            unsafe {
-                crate::class::enter(
-                    env,
-                    info,
-                    |$js: crate::js::Js<'_>, $stack: &crate::stack::Stack, [$($arg),*]| $body,
-                )
-            }
-        }
-        napi::sys::napi_property_descriptor {
-            utf8name: concat!($name, "\0").as_ptr().cast(),
-            name: std::ptr::null_mut(),
-            method: Some(callback),
-            getter: None,
-            setter: None,
-            value: std::ptr::null_mut(),
-            attributes: napi::sys::PropertyAttributes::writable
-                | napi::sys::PropertyAttributes::configurable,
-            data: std::ptr::null_mut(),
-        }
-    }};
+    ($name:literal, |$js:ident, $stack:ident, [$($arg:ident),*]| $body:expr) => {
+        crate::wrapped::method_of!(
+            crate::class::enter, crate::stack::Stack; $name, |$js, $stack, [$($arg),*]| $body
+        )
+    };
 }
 
 pub(crate) use method;
@@ -401,6 +364,9 @@ fn write(js: Js<'_>, stack: &Stack, id: Value<'_>, data: Value<'_>) -> Result<i3
     let data = &data[..data.len().min(MAX_WRITE)];
     Ok(with_socket(stack, number, |guard, id| {
         let now = guard.now();
+        if stack.gathers(data.len()) {
+            guard.may_wait();
+        }
         match guard.tcp_send(now, id, data, false) {
             Ok(taken) => taken as i32,
             Err(error) => Errno::from(error).number(),
@@ -419,6 +385,9 @@ fn writev(js: Js<'_>, stack: &Stack, id: Value<'_>, chunks: Value<'_>) -> Result
         .collect::<Result<smallvec::SmallVec<[&[u8]; 32]>>>()?;
     Ok(with_socket(stack, number, |guard, id| {
         let now = guard.now();
+        if stack.gathers(slices.iter().map(|slice| slice.len()).sum()) {
+            guard.may_wait();
+        }
         let mut total = 0;
         for (i, slice) in slices.iter().enumerate() {
             let slice = &slice[..slice.len().min(MAX_WRITE - total)];

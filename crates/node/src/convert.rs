@@ -50,6 +50,32 @@ pub(crate) fn addresses<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }
 
+/// The interfaces: `[{ interface, name, mtu, up, mac? }]`.
+pub(crate) fn interfaces<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let interfaces = stack.interfaces.borrow();
+    let links = stack.with_core(|core| {
+        let loopback = core.loopback().map(|id| (0, "lo", id));
+        let others = interfaces.iter().map(|i| (i.number, i.name.as_str(), i.id));
+        let all = loopback.into_iter().chain(others);
+        let link = |(number, name, id)| {
+            Some((number, name, core.interface_link(id)?, core.interface_mac(id)))
+        };
+        all.filter_map(link).collect::<Vec<_>>()
+    });
+    let items = links.into_iter().flatten().map(|(number, name, (mtu, up), mac)| {
+        let object = js.object()?;
+        js.set(object, c"interface", js.number(f64::from(number))?)?;
+        js.set(object, c"name", js.string(name)?)?;
+        js.set(object, c"mtu", js.number(f64::from(mtu))?)?;
+        js.set(object, c"up", js.bool(up)?)?;
+        if let Some(mac) = mac {
+            js.set(object, c"mac", js.string(&mac.to_string())?)?;
+        }
+        Ok(object)
+    });
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
 /// The stack's routes: `{ to, via, interface }`; `via` is null for what is on the link.
 pub(crate) fn routes<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     let routes = stack.with_core(|core| core.routes().to_vec()).unwrap_or_default();
@@ -103,7 +129,7 @@ pub(crate) fn stats<'s>(
     received: Received,
 ) -> Result<Value<'s>> {
     let object = js.object()?;
-    for (name, value) in stats.iter() {
+    for (name, value) in stats.iter().chain(stats.nstat()) {
         js.set_key(object, js.string(name)?, js.number(value as f64)?)?;
     }
     numbers(
@@ -115,6 +141,7 @@ pub(crate) fn stats<'s>(
             (c"devices_lost", shard.devices_lost as f64),
             (c"loop_turns", shard.loop_turns as f64),
             (c"take_overs", shard.take_overs as f64),
+            (c"gathered", shard.gathered as f64),
             (c"recv_bytes_copied", received.copied as f64),
             (c"recv_bytes_uncopied", received.uncopied as f64),
         ],
@@ -138,6 +165,9 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
     js.set(object, c"syn_data", js.bool(info.syn_data)?)?;
     if let Some(shift) = info.snd_wscale {
         js.set(object, c"snd_wscale", js.int(i32::from(shift))?)?;
+    }
+    if let Some(left) = info.urgent {
+        numbers(js, object, &[(c"urgent", f64::from(left))])?;
     }
     if let Some(shift) = info.rcv_wscale {
         js.set(object, c"rcv_wscale", js.int(i32::from(shift))?)?;
@@ -189,6 +219,16 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
             (c"rcv_rtt", ms(info.rcv_rtt)),
             (c"delivered_ce", f64::from(info.delivered_ce)),
             (c"received_ce", f64::from(info.received_ce)),
+            (c"data_segs_out", info.data_segs_out as f64),
+            (c"data_segs_in", info.data_segs_in as f64),
+            (c"last_data_sent", ms(info.last_data_sent)),
+            (c"last_data_recv", ms(info.last_data_recv)),
+            (c"last_ack_recv", ms(info.last_ack_recv)),
+            (c"ato", ms(info.ato)),
+            (c"rcv_mss", f64::from(info.rcv_mss)),
+            (c"advmss", f64::from(info.advmss)),
+            (c"rcv_ooopack", info.rcv_ooopack as f64),
+            (c"dsack_dups", info.dsack_dups as f64),
         ],
     )?;
     Ok(object)
@@ -219,6 +259,7 @@ fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>>
         Trace::Recovery { .. } => "recovery",
         Trace::Timeout { .. } => "timeout",
         Trace::Cwnd { .. } => "cwnd",
+        Trace::Urgent { .. } => "urgent",
         Trace::Error(_) => "error",
         _ => "other",
     };
@@ -245,6 +286,7 @@ fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>>
         Trace::Cwnd { cwnd, ssthresh } => {
             numbers(js, object, &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))])?;
         }
+        Trace::Urgent { left } => numbers(js, object, &[(c"left", f64::from(left))])?,
         Trace::Error(error) => {
             js.set(object, c"code", js.string(Errno::from(error).name())?)?;
         }

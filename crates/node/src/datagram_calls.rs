@@ -9,13 +9,14 @@ use usernet_core::{
     FlowId, FlowOptions, FlowSocket, InterfaceId, IpCidr, ListenAddress, PingOptions, RawId,
     RawOptions, Reject, UdpId, UdpOptions, UdpSettings,
 };
+use usernet_manager::{ChangeError, Shard};
 
 use crate::class::{handle_number, method};
-use crate::convert;
 use crate::errno::Errno;
-use crate::js::{Js, OrNull, Result, Value};
+use crate::js::{Failure, Js, OrNull, Result, Value};
 use crate::sim::Core;
 use crate::stack::Stack;
+use crate::{convert, open};
 
 /// Frames of a watched interface that one call gives.
 const MAX_FRAMES: usize = 1024;
@@ -145,6 +146,37 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
             });
             Ok(removed.unwrap_or(Errno::ENODEV.number()))
         }),
+        method!("setMtu", |js, stack, [number, mtu]| {
+            let mtu = js.to_f64(mtu, "mtu")?.clamp(0.0, 65_535.0) as u16;
+            change(stack, js.to_f64(number, "interfaceId")?, "setMtu", |shard, id| {
+                shard.set_mtu(id, mtu)
+            })
+        }),
+        method!("setLink", |js, stack, [number, up]| {
+            let up = js.to_bool(up, "up")?;
+            change(stack, js.to_f64(number, "interfaceId")?, "setLink", |shard, id| {
+                shard.set_link(id, up)
+            })
+        }),
+        method!("interfaces", |js, stack, []| Ok(OrNull(Some(convert::interfaces(js, stack)?)))),
+        method!("addNeighbor", |js, stack, [number, address, mac]| {
+            let address = ip(js, address, "address")?;
+            let mac = open::parse_mac(&js.to_string(mac, "mac")?)?;
+            let id = interface(stack, js.to_f64(number, "interfaceId")?);
+            let (Some(id), Some(address)) = (id, address) else { return Ok(invalid()) };
+            let added = stack.with_core(|core| {
+                let now = core.now();
+                code(core.add_neighbor(now, id, address, mac))
+            });
+            Ok(added.unwrap_or(Errno::ENODEV.number()))
+        }),
+        method!("removeNeighbor", |js, stack, [number, address]| {
+            let address = ip(js, address, "address")?;
+            let id = interface(stack, js.to_f64(number, "interfaceId")?);
+            let (Some(id), Some(address)) = (id, address) else { return Ok(invalid()) };
+            let known = stack.with_core(|core| core.remove_neighbor(id, address));
+            Ok(if known == Some(true) { 0 } else { Errno::ENOENT.number() })
+        }),
         method!("routes", |js, stack, []| Ok(OrNull(Some(convert::routes(js, stack)?)))),
         method!("watch", |js, stack, [number, frames, bytes, snap_len]| {
             let number = js.to_f64(number, "interfaceId")?;
@@ -163,6 +195,26 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
             take_frames(js, stack, js.to_f64(number, "interfaceId")?)
         }),
     ]
+}
+
+/// Changes an interface and its device; throws what the system says, with the remedy.
+fn change(
+    stack: &Stack,
+    number: f64,
+    syscall: &'static str,
+    change: impl FnOnce(&Shard, InterfaceId) -> std::result::Result<(), ChangeError>,
+) -> Result<i32> {
+    let Some(id) = interface(stack, number) else { return Ok(Errno::ENODEV.number()) };
+    match stack.with_shard(|shard| change(shard, id)) {
+        Some(Ok(())) => Ok(0),
+        Some(Err(ChangeError::Interface(error))) => Ok(Errno::from(error).number()),
+        Some(Err(ChangeError::Device(error))) => Err(Failure::from(error)),
+        // A simulated host's links are the network's.
+        None => {
+            let message = "this stack has no devices of its own; change the link of the network";
+            Err(Failure::system(Errno::ENOTSUP, syscall, message))
+        }
+    }
 }
 
 fn code(result: std::result::Result<(), impl Into<Errno>>) -> i32 {

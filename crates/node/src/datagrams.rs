@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use usernet_core::{
-    Datagram, Event, FlowId, FlowKind, InterfaceId, PathError, PingId, PingOutcome, RawId,
-    RawPacket, Ready, RecvError, Stack, UdpId,
+    AddressChange, AddressState, Datagram, Event, FlowId, FlowKind, InterfaceId, LinkChange,
+    PathError, PingId, PingOutcome, RawId, RawPacket, Ready, RecvError, Stack, UdpId,
 };
 
 use crate::errno::Errno;
@@ -62,6 +62,14 @@ pub(crate) struct Datagrams {
     ready: VecDeque<Turn>,
     outcomes: VecDeque<(Handle, PingOutcome)>,
     flows: VecDeque<FlowId>,
+    interfaces: VecDeque<InterfaceNews>,
+}
+
+/// What became of an interface: bounded by what the core queues.
+#[derive(Clone, Copy)]
+enum InterfaceNews {
+    Link(InterfaceId, LinkChange),
+    Address(InterfaceId, IpAddr, AddressChange),
 }
 
 /// The number that JavaScript knows an interface by; 0 is loopback's.
@@ -98,6 +106,7 @@ impl Datagrams {
             ready: VecDeque::new(),
             outcomes: VecDeque::new(),
             flows: VecDeque::new(),
+            interfaces: VecDeque::new(),
         }
     }
 
@@ -108,7 +117,10 @@ impl Datagrams {
 
     /// Whether something waits to be reported.
     pub(crate) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.outcomes.is_empty() || !self.flows.is_empty()
+        !self.ready.is_empty()
+            || !self.outcomes.is_empty()
+            || !self.flows.is_empty()
+            || !self.interfaces.is_empty()
     }
 
     /// A UDP socket that was made, or that a flow became: what came before it had a number is looked for.
@@ -206,7 +218,11 @@ impl Datagrams {
                 }
             }
             Event::Flow(id) => self.flows.push_back(id),
-            Event::Socket(..) | Event::Acceptable(_) | Event::Address(..) => {}
+            Event::Address(id, address, change) => {
+                self.interfaces.push_back(InterfaceNews::Address(id, address, change));
+            }
+            Event::Link(id, change) => self.interfaces.push_back(InterfaceNews::Link(id, change)),
+            Event::Socket(..) | Event::Acceptable(_) => {}
         }
     }
 
@@ -235,6 +251,10 @@ impl Datagrams {
             }
             if let Some(id) = self.flows.pop_front() {
                 report_flow(core, records, id, numbers);
+                continue;
+            }
+            if let Some(news) = self.interfaces.pop_front() {
+                report_interface(records, news, numbers);
                 continue;
             }
             let Some(turn) = self.ready.pop_front() else { return Stop::Idle };
@@ -392,6 +412,35 @@ fn copy(memory: &mut impl Memory, payload: &[u8]) -> Result<(i32, i32), Class> {
             Ok(memory.take(class, payload.len()))
         }
         _ => Err(class),
+    }
+}
+
+/// What became of an interface (`InterfaceNews` in src/native.ts): 0-2 of its link, the others of an address, with its state.
+fn report_interface(records: &mut Records<'_>, news: InterfaceNews, numbers: Numbers<'_>) {
+    let (id, what, state, address) = match news {
+        InterfaceNews::Link(id, LinkChange::Lost) => (id, 0, 0, None),
+        InterfaceNews::Link(id, LinkChange::Up) => (id, 1, 0, None),
+        InterfaceNews::Link(id, LinkChange::Down) => (id, 2, 0, None),
+        InterfaceNews::Address(id, address, change) => match change {
+            AddressChange::Added(state) => (id, 3, state_number(state), Some(address)),
+            AddressChange::Is(state) => (id, 4, state_number(state), Some(address)),
+            AddressChange::Removed => (id, 5, 0, Some(address)),
+            AddressChange::Contested => (id, 6, 0, Some(address)),
+        },
+    };
+    records.put([Kind::Interface as i32, numbers(id) as i32, 0, what, state, 0]);
+    let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    records.put(endpoint(SocketAddr::new(address, 0), 0));
+}
+
+/// `AddressState` in src/native.ts.
+fn state_number(state: AddressState) -> i32 {
+    match state {
+        AddressState::Tentative => 0,
+        AddressState::Optimistic => 1,
+        AddressState::Preferred => 2,
+        AddressState::Deprecated => 3,
+        AddressState::Duplicate => 4,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::errno::Errno;
 use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, check, unwrap};
 use crate::open;
 use crate::options::{bool, number, object, property, string, strings};
+use crate::port;
 use crate::stack::{Stack, caught};
 use crate::watch::{Watched, WatchedDevice};
 
@@ -76,15 +77,21 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
         return Err(Failure::Type(message.to_owned()));
     };
     let made_by = object(js, device, "options.device")?;
+    let mut port_news = None;
     let device: Box<dyn Device> = match string(js, made_by, c"kind")?.as_deref() {
         Some("tun") => open::tun(js, made_by, mtu)?,
         Some("tap") => open::tap(js, made_by, mtu)?,
         Some("packet") => open::packet(js, made_by)?,
         Some("unix") => open::unix(js, made_by, mtu)?,
         Some("link") => take_link(js, made_by)?,
+        Some("port") => {
+            let (device, news) = port::take_device(js, made_by, &stack.bell)?;
+            port_news = Some(news);
+            open::impaired(js, made_by, device)?
+        }
         other => {
             return Err(Failure::Value(format!(
-                "The \"options.device.kind\" argument must be 'tun', 'tap', 'packet', 'unix' or 'link'. Received {other:?}"
+                "The \"options.device.kind\" argument must be 'tun', 'tap', 'packet', 'unix', 'link' or 'port'. Received {other:?}"
             )));
         }
     };
@@ -107,7 +114,7 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     let added = stack.with_shard(|shard| shard.add_device(device, config));
     stack.update_polls();
     match added {
-        Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name, Some(watched)))),
+        Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name, Some(watched), port_news))),
         Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
         None => {
             let message = "the stack is closed; create another";
@@ -283,6 +290,9 @@ fn make_link<'s>(js: Js<'s>, options: Value<'s>) -> Result<Value<'s>> {
         }
         if let Some(frames) = number(js, options, c"capacity", (1.0, 1_048_576.0))? {
             link.capacity = frames as usize;
+        }
+        if let Some(medium) = port::medium(js, options)? {
+            link.medium = medium;
         }
         (settings, seed) = impairment(js, options)?;
     }

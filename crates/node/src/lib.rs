@@ -31,6 +31,8 @@ mod js;
 mod open;
 #[cfg(not(test))]
 mod options;
+#[cfg(not(test))]
+mod port;
 mod pump;
 #[cfg(not(test))]
 mod sim;
@@ -49,6 +51,8 @@ mod stack;
 mod tcp;
 #[cfg(not(test))]
 mod watch;
+#[cfg(not(test))]
+mod wrapped;
 
 /// Called once per environment: defines the exports.
 #[cfg(not(test))]
@@ -61,6 +65,7 @@ pub fn init(exports: napi::bindgen_prelude::Object<'_>, env: napi::Env) -> napi:
     let define = || {
         js.set(exports, c"NativeStack", class::define(js)?)?;
         js.set(exports, c"NativeNetwork", sim_class::define(js)?)?;
+        js.set(exports, c"NativePort", port::define(js)?)?;
         js.set(exports, c"createLink", devices::create_link_function(js)?)
     };
     define().map_err(|failure| napi::Error::from_reason(format!("{failure:?}")))

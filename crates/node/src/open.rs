@@ -120,7 +120,11 @@ fn unsupported(what: &str) -> Failure {
 }
 
 /// A layer of impairment, where it is asked for.
-fn impaired(js: Js<'_>, options: Value<'_>, device: Box<dyn Device>) -> Result<Box<dyn Device>> {
+pub(crate) fn impaired(
+    js: Js<'_>,
+    options: Value<'_>,
+    device: Box<dyn Device>,
+) -> Result<Box<dyn Device>> {
     let Some(settings) = property(js, options, c"impairment")? else { return Ok(device) };
     let settings = object(js, settings, "options.device.impairment")?;
     let (settings, seed) = impairment(js, settings)?;
@@ -153,10 +157,11 @@ pub(crate) fn ethernet(
     device: Value<'_>,
     config: &mut InterfaceConfig,
 ) -> Result<()> {
-    if let Some(mac) = mac(js, device, c"mac")? {
+    if let Some(mac) = mac(js, options, c"mac")?.or(mac(js, device, c"mac")?) {
         config.medium = Medium::Ethernet(mac);
     }
     config.slaac = bool(js, options, c"slaac")?.unwrap_or(false);
+    config.identifier_key = identifier_key(js, options)?;
     config.detection = match string(js, options, c"duplicateAddressDetection")?.as_deref() {
         None | Some("optimistic") => Detection::Optimistic,
         Some("strict") => Detection::Strict,
@@ -170,9 +175,25 @@ pub(crate) fn ethernet(
     Ok(())
 }
 
+/// The key of the interface identifiers that addresses are formed with (RFC 7217): 16 bytes.
+fn identifier_key(js: Js<'_>, options: Value<'_>) -> Result<Option<[u8; 16]>> {
+    let Some(key) = property(js, options, c"identifierKey")? else { return Ok(None) };
+    // SAFETY: copied before any JavaScript runs.
+    let key = unsafe { js.bytes(key, "options.identifierKey")? };
+    let key = key.try_into().map_err(|_| {
+        let message = format!("an identifier key has 16 bytes, not {}", key.len());
+        invalid("addInterface", message)
+    })?;
+    Ok(Some(key))
+}
+
 /// A hardware address such as `02:00:00:00:00:01`.
 fn mac(js: Js<'_>, object: Value<'_>, name: &std::ffi::CStr) -> Result<Option<MacAddr>> {
-    let Some(text) = string(js, object, name)? else { return Ok(None) };
+    string(js, object, name)?.map(|text| parse_mac(&text)).transpose()
+}
+
+/// The hardware address of a station from `02:00:00:00:00:01`.
+pub(crate) fn parse_mac(text: &str) -> Result<MacAddr> {
     let mut mac = [0; 6];
     let mut bytes = text.split([':', '-']);
     for byte in &mut mac {
@@ -190,5 +211,5 @@ fn mac(js: Js<'_>, object: Value<'_>, name: &std::ffi::CStr) -> Result<Option<Ma
         );
         return Err(invalid("addInterface", message));
     }
-    Ok(Some(mac))
+    Ok(mac)
 }

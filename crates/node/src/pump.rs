@@ -38,6 +38,9 @@ pub(crate) enum Kind {
     Ping = 15,
     Flow = 16,
     Frames = 17,
+    Port = 18,
+    /// Of an interface: its link, or one of its addresses (which follows).
+    Interface = 19,
 }
 
 /// Numbers a record (`RECORD_SIZE` in src/native.ts): kind, index, generation, a, b, c.
@@ -475,7 +478,8 @@ impl Pump {
             | Event::Raw(..)
             | Event::Ping(..)
             | Event::Flow(_)
-            | Event::Address(..) => {}
+            | Event::Address(..)
+            | Event::Link(..) => {}
         }
     }
 

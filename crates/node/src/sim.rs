@@ -116,6 +116,13 @@ impl Core<'_> {
         }
     }
 
+    /// See `ShardGuard::may_wait`.
+    pub(crate) fn may_wait(&mut self) {
+        if let Self::Shard(guard) = self {
+            guard.may_wait();
+        }
+    }
+
     /// See `ShardGuard::rearm_doorbell`.
     pub(crate) fn rearm_doorbell(&mut self) {
         if let Self::Shard(guard) = self {
@@ -147,7 +154,7 @@ impl Backend {
     /// Calls `f` with the core; not when its host has crashed.
     pub(crate) fn with_core<R>(&self, f: impl FnOnce(&mut Core<'_>) -> R) -> Option<R> {
         match self {
-            Self::Shard(shard) => Some(f(&mut Core::Shard(shard.lock()))),
+            Self::Shard(shard) => Some(f(&mut Core::Shard(shard.lock_on_loop()))),
             Self::Sim(Host { sim, node, life }) => sim.with(|network| {
                 if network.life(*node) != *life {
                     return None;

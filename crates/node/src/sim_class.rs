@@ -9,11 +9,12 @@ use napi::sys;
 use usernet_sim::{CaptureConfig, Instant, LinkConfig, NodeId, Plan};
 
 use crate::errno::Errno;
-use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
+use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check};
 use crate::options::{self, bool, number};
 use crate::sim::{NETWORK_TAG, Sim, refused};
 use crate::sim_convert::{self, millis, moment, network_error};
 use crate::stack::caught;
+use crate::wrapped;
 
 /// Runs a method of the class: finds the network, catches panics, throws what it has to.
 ///
@@ -24,50 +25,19 @@ unsafe fn enter<'s, const N: usize, T: IntoJs>(
     info: sys::napi_callback_info,
     method: impl FnOnce(Js<'s>, &Sim, [Value<'s>; N]) -> Result<T>,
 ) -> sys::napi_value {
-    // SAFETY: the caller's contract.
-    let Ok((js, this, args)) = (unsafe { callback_info::<N>(env, info) }) else {
-        return ptr::null_mut();
-    };
-    let sim = unwrap::<Sim>(js, this);
-    if sim.is_null() {
-        js.throw(Failure::Type("Illegal invocation".to_owned()));
-        return ptr::null_mut();
-    }
-    // SAFETY: V8 checks that a method's receiver was made by the class's constructor, which wraps a reference to a `Sim`
-    // or throws; the receiver is held by the running call, and with it that reference.
-    let sim = unsafe { &*sim };
-    let outcome = caught(|| method(js, sim, args))
-        .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "network", message)));
-    match outcome.and_then(|value| value.into_js(js)) {
-        Ok(value) => value.raw(),
-        Err(failure) => {
-            js.throw(failure);
-            ptr::null_mut()
-        }
+    // SAFETY: the caller's contract; the constructor wraps a reference to a `Sim` or throws.
+    unsafe {
+        wrapped::enter(env, info, method, |_, message| {
+            Err(Failure::system(Errno::EIO, "network", message))
+        })
     }
 }
 
 /// One entry of the class: `method!("name", |js, sim, [a, b]| ..)`.
 macro_rules! method {
-    ($name:literal, |$js:ident, $sim:ident, [$($arg:ident),*]| $body:expr) => {{
-        unsafe extern "C" fn callback(
-            env: sys::napi_env,
-            info: sys::napi_callback_info,
-        ) -> sys::napi_value {
-            // SAFETY: Node-API calls this with its callback's own arguments, and it is entered as a method only.
-            unsafe { enter(env, info, |$js: Js<'_>, $sim: &Sim, [$($arg),*]| $body) }
-        }
-        sys::napi_property_descriptor {
-            utf8name: concat!($name, "\0").as_ptr().cast(),
-            name: ptr::null_mut(),
-            method: Some(callback),
-            getter: None,
-            setter: None,
-            value: ptr::null_mut(),
-            attributes: sys::PropertyAttributes::writable | sys::PropertyAttributes::configurable,
-            data: ptr::null_mut(),
-        }
-    }};
+    ($name:literal, |$js:ident, $sim:ident, [$($arg:ident),*]| $body:expr) => {
+        crate::wrapped::method_of!(enter, Sim; $name, |$js, $sim, [$($arg),*]| $body)
+    };
 }
 
 /// Defines the class.

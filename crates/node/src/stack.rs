@@ -26,6 +26,7 @@ use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::event_loop::{Drive, EventLoop};
 use crate::js::{Failure, Js, Reference, Result, Value, check};
+use crate::port::PortNews;
 use crate::pump::{Kind, Pump, RECORD_SIZE, Records, Stop};
 use crate::sim::{Backend, Core};
 use crate::slabs::{Received, Slabs};
@@ -34,6 +35,9 @@ use crate::watch::Watched;
 
 /// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
 const DRAIN_BYTES: usize = 1 << 20;
+
+/// Longer writes are sent at once: they are better worked off while JavaScript makes the next.
+const SMALL_WRITE: usize = 16 << 10;
 
 /// After so many drains in a row, or `DRAIN_BYTES` in them together, the next one waits for a turn of the loop: Node
 /// answers up to 1,000 rings of a threadsafe function before it looks at timers and descriptors again.
@@ -67,6 +71,8 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     /// What goes through its device, for who watches it.
     pub(crate) watched: Option<Arc<Watched>>,
+    /// Of a frame port: what its program is to be told.
+    port_news: Option<Arc<PortNews>>,
 }
 
 /// A stack.
@@ -90,6 +96,10 @@ pub(crate) struct Stack {
     in_a_row: Cell<(u32, usize)>,
     /// `setImmediate` was called and its callback has not come.
     deferred: Cell<bool>,
+    /// A turn on the loop reports more than one record: small writes until its end are sent together then.
+    gathers: Cell<bool>,
+    /// In a turn, see `turn`.
+    in_turn: Cell<bool>,
     /// The last drain left no socket: the next gives memory back.
     resting: Cell<bool>,
     /// The reference that the cleanup hook has; null when there is no hook.
@@ -168,6 +178,8 @@ impl Stack {
             held: Cell::new(false),
             in_a_row: Cell::new((0, 0)),
             deferred: Cell::new(false),
+            gathers: Cell::new(false),
+            in_turn: Cell::new(false),
             resting: Cell::new(false),
             hook: Cell::new(ptr::null()),
             last_stats: RefCell::new(None),
@@ -373,10 +385,11 @@ impl Stack {
         id: InterfaceId,
         name: String,
         watched: Option<Arc<Watched>>,
+        port_news: Option<Arc<PortNews>>,
     ) -> u32 {
         let number = self.last_interface.get() + 1;
         self.last_interface.set(number);
-        self.interfaces.borrow_mut().push(Interface { number, id, name, watched });
+        self.interfaces.borrow_mut().push(Interface { number, id, name, watched, port_news });
         number
     }
 
@@ -429,7 +442,18 @@ impl Stack {
             Some(objects) => js.deref(&objects.doorbell),
             None => None,
         };
-        doorbell.map_or(Ok(()), |doorbell| js.call(doorbell, &[]).map(drop))
+        doorbell.map_or(Ok(()), |doorbell| self.turn(|| js.call(doorbell, &[]).map(drop)))
+    }
+
+    /// A turn, in which JavaScript answers to what is reported: what it writes to several sockets is sent together.
+    fn turn<T>(&self, callback: impl FnOnce() -> T) -> T {
+        self.in_turn.set(true);
+        let outcome = callback();
+        self.in_turn.set(false);
+        if self.gathers.replace(false) {
+            self.with_shard(Shard::flush);
+        }
+        outcome
     }
 
     /// Whether the doorbell is to be called on the loop's next turn.
@@ -488,6 +512,7 @@ impl Stack {
         let mut left = DRAIN_BYTES.saturating_sub(bytes).max(1);
         let more = self.fill(js, &mut records, &mut left)?;
         let count = records.len() as i32;
+        self.gathers.set(self.in_turn.get() && (count > 1 || self.gathers.get()));
 
         self.update_hold();
         let idle = self.is_idle() && self.slabs.borrow().holds();
@@ -500,14 +525,25 @@ impl Stack {
         Ok(count)
     }
 
+    /// Whether a write of so many bytes may wait for the end of the turn.
+    pub(crate) fn gathers(&self, bytes: usize) -> bool {
+        bytes <= SMALL_WRITE && self.gathers.get()
+    }
+
     /// Whether there is no socket that could receive anything.
     fn is_idle(&self) -> bool {
         self.pump.borrow().sockets() == 0 && self.datagrams.borrow().len() == 0
     }
 
-    /// Says which interfaces have frames for who watches them.
+    /// Says which interfaces have frames for who watches them, and which frame ports have frames or room for their program.
     fn report_frames(&self, records: &mut Records<'_>) {
         for interface in &*self.interfaces.borrow() {
+            if let Some(news) = &interface.port_news
+                && records.make_room(1)
+                && news.take()
+            {
+                records.put([Kind::Port as i32, interface.number as i32, 0, 0, 0, 0]);
+            }
             let Some(watched) = &interface.watched else { continue };
             if records.make_room(1) && watched.take_news() {
                 records.put([Kind::Frames as i32, interface.number as i32, 0, 0, 0, 0]);
@@ -611,6 +647,7 @@ impl Stack {
                 // What is counted up stays as it was; of what there is at a time nothing is left.
                 (stats.connections, stats.time_wait) = (0, 0);
                 (stats.listeners, stats.receive_memory) = (0, 0);
+                stats.tcp_curr_estab = 0;
                 stats
             });
             *self.last_stats.borrow_mut() = closed.ok();
@@ -666,7 +703,7 @@ pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
         None => None,
     };
     if let Some(doorbell) = doorbell
-        && js.call_from_loop(doorbell).is_err()
+        && stack.turn(|| js.call_from_loop(doorbell)).is_err()
     {
         js.raise_uncaught();
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use usernet_device::{Device, DeviceInfo, Medium, Received, RxData, TxFrame, Wake};
+use usernet_device::{Device, DeviceInfo, Medium, OpenError, Received, RxData, TxFrame, Wake};
 
 use crate::bell::Bell;
 
@@ -141,6 +141,14 @@ impl Device for WatchedDevice {
 
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {
         self.inner.set_waker(waker);
+    }
+
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        self.inner.set_mtu(mtu)
+    }
+
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        self.inner.set_up(up)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -211,7 +211,8 @@ impl Traffic {
                 | Event::Raw(..)
                 | Event::Ping(..)
                 | Event::Flow(_)
-                | Event::Address(..) => {}
+                | Event::Address(..)
+                | Event::Link(..) => {}
                 Event::Socket(socket, ready) => {
                     let key = (host, net.life(host), socket);
                     if let Some(&(index, end)) = self.sockets.get(&key) {

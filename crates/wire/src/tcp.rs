@@ -102,9 +102,14 @@ impl Options {
                 (3, &[shift]) => options.window_scale = Some(shift),
                 (4, []) => options.sack_permitted = true,
                 (5, blocks) if !blocks.is_empty() && blocks.len() % 8 == 0 => {
-                    for block in blocks.chunks_exact(8).take(4) {
-                        options.sack.push((SeqNumber(be32(block)), SeqNumber(be32(&block[4..]))));
-                    }
+                    // Several such options: what there is room for in a header counts.
+                    let room = options.sack.remaining_capacity();
+                    options.sack.extend(
+                        blocks
+                            .chunks_exact(8)
+                            .take(room)
+                            .map(|b| (SeqNumber(be32(b)), SeqNumber(be32(&b[4..])))),
+                    );
                 }
                 (8, stamps) if stamps.len() == 8 => {
                     options.timestamps =

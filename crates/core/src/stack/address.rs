@@ -1,14 +1,11 @@
-//! Addresses: whose a packet that came in is, which of ours one that goes out bears (RFC 6724), and the multicast groups
-//! that are listened to.
+//! Addresses: whose a packet that came in is, and which of ours one that goes out bears (RFC 6724).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use usernet_wire::ndp::solicited_node;
 
 use super::Stack;
-use crate::error::MembershipError;
 use crate::interface::{AddressState, InterfaceId, IpCidr, is_unicast};
-use crate::udp::MAX_MEMBERSHIPS;
 
 /// What is done with a packet that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,55 +110,6 @@ impl Stack {
             || i.config.addresses.iter().any(|cidr| is_solicited_node_of(cidr.addr, group))
             // RFC 4862 §5.4.2: of those too that are being checked.
             || i.link.iter().flat_map(|l| l.addresses.keys()).any(|a| is_solicited_node_of(*a, group))
-    }
-
-    /// Listens to a group on an interface. Calls are counted: as many [`leave_group`](Self::leave_group) undo them.
-    ///
-    /// # Errors
-    /// [`MembershipError::InvalidGroup`], [`MembershipError::NoSuchInterface`],
-    /// [`MembershipError::TooManyMemberships`] beyond 256 groups on the interface.
-    pub fn join_group(
-        &mut self,
-        interface: InterfaceId,
-        group: IpAddr,
-    ) -> Result<(), MembershipError> {
-        if !group.is_multicast() {
-            return Err(MembershipError::InvalidGroup);
-        }
-        let i = self.interfaces.get_mut(interface).ok_or(MembershipError::NoSuchInterface)?;
-        if !i.groups.contains_key(&group) && i.groups.len() >= MAX_MEMBERSHIPS {
-            return Err(MembershipError::TooManyMemberships);
-        }
-        let count = i.groups.entry(group).or_default();
-        *count += 1;
-        if *count == 1 {
-            self.groups_changed(interface);
-        }
-        Ok(())
-    }
-
-    /// Stops listening to a group on an interface.
-    ///
-    /// # Errors
-    /// [`MembershipError::NoSuchInterface`], [`MembershipError::NotMember`].
-    pub fn leave_group(
-        &mut self,
-        interface: InterfaceId,
-        group: IpAddr,
-    ) -> Result<(), MembershipError> {
-        let i = self.interfaces.get_mut(interface).ok_or(MembershipError::NoSuchInterface)?;
-        let count = i.groups.get_mut(&group).ok_or(MembershipError::NotMember)?;
-        *count -= 1;
-        if *count == 0 {
-            i.groups.remove(&group);
-            self.groups_changed(interface);
-        }
-        Ok(())
-    }
-
-    /// The groups that were joined on an interface.
-    pub fn groups(&self, interface: InterfaceId) -> impl Iterator<Item = IpAddr> + '_ {
-        self.interfaces.get(interface).into_iter().flat_map(|i| i.groups.keys().copied())
     }
 
     /// The address of `id` that a packet to `remote` bears, of those the interface has (RFC 6724 §4, §5; §3.3.4.3 of RFC

@@ -33,8 +33,8 @@ const MAX_RETRIES: u8 = 3;
 const MAX_FORMED: usize = 16;
 /// RFC 4862 §5.5.3 e: an address is not cut shorter than this by an advertisement that is not authenticated.
 const TWO_HOURS: Duration = Duration::from_secs(7200);
-/// Address events that wait; further ones are lost.
-const MAX_EVENTS: usize = 256;
+/// Events of addresses that wait; further ones are lost.
+pub(super) const MAX_EVENTS: usize = 256;
 
 /// An address of an Ethernet interface.
 #[derive(Debug)]
@@ -78,6 +78,7 @@ impl Stack {
         let addr = self.stable_address(interface, prefix, 0);
         let cidr = IpCidr { addr: addr.into(), prefix_len: 64 };
         self.assign(now, interface, cidr, AddressOrigin::LinkLocal, Instant::FAR_FUTURE, 0);
+        self.tell_added(interface, cidr.addr);
     }
 
     /// Gives an Ethernet interface an address, and begins to check it.
@@ -129,6 +130,27 @@ impl Stack {
         if !v4 {
             self.groups_changed(interface);
             self.ensure_link_local(now, interface);
+        }
+    }
+
+    /// The link is there again, maybe another one: what is learnt is forgotten, addresses are checked and announced anew
+    /// (RFC 4862 §5.4, RFC 5227 §2.1: when an interface comes up), routers asked for.
+    pub(super) fn restart_link(&mut self, now: Instant, interface: InterfaceId) {
+        let Some(i) = self.interfaces.get_mut(interface) else { return };
+        let slaac = i.config.slaac;
+        let Some(link) = i.link.as_deref_mut() else { return };
+        link.solicitations = 0;
+        let assigned: Vec<_> = link.addresses.values().map(|a| a.info).collect();
+        for info in assigned {
+            self.unassign(interface, info.cidr.addr);
+            self.assign(now, interface, info.cidr, info.origin, info.valid_until, 0);
+            let link = self.link_mut(interface);
+            if let Some(again) = link.and_then(|link| link.addresses.get_mut(&info.cidr.addr)) {
+                again.info.preferred_until = info.preferred_until;
+            }
+        }
+        if slaac {
+            self.solicit_routers(now, interface);
         }
     }
 
@@ -236,6 +258,7 @@ impl Stack {
         if let Some(address) = link.and_then(|link| link.addresses.get_mut(&next)) {
             address.info.preferred_until = preferred_until;
         }
+        self.tell_added(interface, next);
     }
 
     /// The address that an interface forms of a prefix: its identifier is stable, and different for each prefix (RFC 7217
@@ -290,9 +313,8 @@ impl Stack {
             let link = self.link_mut(interface);
             if let Some(address) = link.and_then(|link| link.addresses.get_mut(&addr)) {
                 address.info.preferred_until = ends(now, preferred_lifetime);
-                let state = address.info.state;
-                self.tell_address(interface, addr, AddressChange::Is(state));
             }
+            self.tell_added(interface, addr);
             return;
         };
         // e)
@@ -351,9 +373,22 @@ impl Stack {
         had
     }
 
-    fn tell_address(&mut self, interface: InterfaceId, addr: IpAddr, change: AddressChange) {
-        if self.address_events < MAX_EVENTS {
-            self.address_events += 1;
+    /// Tells of an address that an interface has besides those that it was made with.
+    pub(super) fn tell_added(&mut self, interface: InterfaceId, addr: IpAddr) {
+        let Some(i) = self.interfaces.get(interface) else { return };
+        let assigned = i.link.as_ref().and_then(|link| link.addresses.get(&addr));
+        let state = assigned.map_or(State::Preferred, |a| a.info.state);
+        self.tell_address(interface, addr, AddressChange::Added(state));
+    }
+
+    pub(super) fn tell_address(
+        &mut self,
+        interface: InterfaceId,
+        addr: IpAddr,
+        change: AddressChange,
+    ) {
+        if self.interface_events < MAX_EVENTS {
+            self.interface_events += 1;
             self.events.push_back(Queued::Address(interface, addr, change));
         }
     }

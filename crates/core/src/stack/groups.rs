@@ -1,6 +1,7 @@
-//! Telling routers which multicast groups are listened to on an Ethernet link: the host's part of IGMPv3 (RFC 3376 §5) and
-//! MLDv2 (RFC 3810 §6), and of the older versions when an older querier speaks (RFC 3376 §7.2, RFC 3810 §8.2). Nobody here
-//! filters by source, so a group that is joined has the filter EXCLUDE {} and one that is not INCLUDE {}.
+//! Telling routers which multicast groups are listened to on a link, Ethernet or not: the host's part of IGMPv3 (RFC 3376
+//! §5) and MLDv2 (RFC 3810 §6), and of the older versions when an older querier speaks (RFC 3376 §7.2, RFC 3810 §8.2).
+//! Sockets hear either everybody or the sources they name, so a group that somebody wants from everybody has the filter
+//! EXCLUDE {}, one that is wanted of some sources INCLUDE of these, and one that nobody wants INCLUDE {}.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,9 +14,11 @@ use super::Stack;
 use super::address::is_all_hosts;
 use super::link::LinkTimer;
 use super::output::{Class, Outgoing};
+use crate::error::MembershipError;
 use crate::frame::RxFrame;
 use crate::interface::InterfaceId;
 use crate::time::{Duration, Instant};
+use crate::udp::MAX_MEMBERSHIPS;
 use igmp::RecordKind;
 
 /// Robustness Variable and Query Interval until a querier says otherwise (RFC 3376 §8.1, §8.2; RFC 3810 §9).
@@ -27,6 +30,8 @@ const UNSOLICITED: Duration = Duration::from_secs(1);
 const UNSOLICITED_OLD: Duration = Duration::from_secs(10);
 /// Sources remembered of queries for one group; beyond it the group is answered for as a whole (RFC 3376 §5.2).
 const MAX_SOURCES: usize = 64;
+/// Sources of one group that the sockets of an interface may name together.
+const MAX_GROUP_SOURCES: usize = 1024;
 
 const ALL_IGMPV3_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 22);
 const ALL_ROUTERS_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 2);
@@ -82,17 +87,148 @@ impl Querier {
     }
 }
 
+/// Of which senders a group is wanted (RFC 3376 §3.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Filter {
+    /// Of these alone; of none: it is not listened to.
+    Include(BTreeSet<IpAddr>),
+    /// Of everybody: EXCLUDE {}.
+    Everybody,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::Include(BTreeSet::new())
+    }
+}
+
+impl Filter {
+    fn is_nobody(&self) -> bool {
+        matches!(self, Self::Include(sources) if sources.is_empty())
+    }
+
+    fn has(&self, source: &IpAddr) -> bool {
+        match self {
+            Self::Include(sources) => sources.contains(source),
+            Self::Everybody => true,
+        }
+    }
+}
+
+/// Who listens to a group on an interface.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    /// How many hear everybody.
+    everybody: usize,
+    /// How many hear a source.
+    sources: BTreeMap<IpAddr, usize>,
+}
+
+impl Listeners {
+    /// What the interface wants, of what its listeners do (RFC 3376 §3.2).
+    fn filter(&self) -> Filter {
+        if self.everybody > 0 {
+            Filter::Everybody
+        } else {
+            Filter::Include(self.sources.keys().copied().collect())
+        }
+    }
+}
+
 /// A group that is reported, or whose end is.
 #[derive(Debug, Default)]
 struct Group {
-    joined: bool,
-    /// Reports of the last change that are still to be sent.
-    changes: u8,
+    /// What routers are told, or about to be.
+    filter: Filter,
+    /// Reports that are still to be sent of a change between everybody and some; in the older versions, of joining or
+    /// leaving.
+    mode_changes: u8,
+    /// Reports that are still to be sent of sources that are wanted now, or not any more.
+    source_changes: BTreeMap<IpAddr, u8>,
     /// When a query for the group is to be answered, and the sources it asked for; none: all.
     answer_at: Option<Instant>,
-    sources: BTreeSet<IpAddr>,
+    asked: BTreeSet<IpAddr>,
     /// Whether the last report of it was ours (RFC 2236 §3).
     reported_last: bool,
+}
+
+impl Group {
+    fn is_joined(&self) -> bool {
+        !self.filter.is_nobody()
+    }
+
+    fn is_changing(&self) -> bool {
+        self.mode_changes > 0 || !self.source_changes.is_empty()
+    }
+
+    fn forget_changes(&mut self) {
+        self.mode_changes = 0;
+        self.source_changes.clear();
+    }
+
+    /// Takes a new filter, and what of the change is to be said, `times` times (RFC 3376 §5.1).
+    fn change(&mut self, filter: Filter, version: Version, times: u8) {
+        let was = std::mem::replace(&mut self.filter, filter);
+        let (before, after) = (!was.is_nobody(), self.is_joined());
+        if !after {
+            (self.answer_at, self.asked) = (None, BTreeSet::new());
+        }
+        if version != Version::New {
+            if before != after {
+                // RFC 2236 §3: a leave is said once.
+                self.mode_changes = if after { times } else { 1 };
+            }
+            return;
+        }
+        match (&was, &self.filter) {
+            (Filter::Include(was), Filter::Include(is)) => {
+                let changed = was.symmetric_difference(is);
+                self.source_changes.extend(changed.map(|source| (*source, times)));
+            }
+            _ => {
+                self.mode_changes = times;
+                self.source_changes.clear();
+            }
+        }
+    }
+
+    /// The records of a report of changes, the next of those to be sent (RFC 3376 §5.1).
+    fn next_changes(&mut self, addr: IpAddr) -> Vec<Record> {
+        let records = if self.mode_changes > 0 {
+            vec![match &self.filter {
+                Filter::Everybody => (RecordKind::ChangeToExclude, addr, Vec::new()),
+                Filter::Include(sources) => {
+                    (RecordKind::ChangeToInclude, addr, sources.iter().copied().collect())
+                }
+            }]
+        } else {
+            let changed = self.source_changes.keys().copied();
+            let (new, old): (Vec<_>, Vec<_>) = changed.partition(|s| self.filter.has(s));
+            let records = [
+                (RecordKind::AllowNewSources, addr, new),
+                (RecordKind::BlockOldSources, addr, old),
+            ];
+            records.into_iter().filter(|(_, _, sources)| !sources.is_empty()).collect()
+        };
+        self.mode_changes = self.mode_changes.saturating_sub(1);
+        self.source_changes.retain(|_, times| {
+            *times -= 1;
+            *times > 0
+        });
+        records
+    }
+
+    /// The record that answers a query for these sources, or for the group as a whole (RFC 3376 §5.2).
+    fn answer(&self, addr: IpAddr, asked: BTreeSet<IpAddr>) -> Option<Record> {
+        let sources: Vec<IpAddr> = match &self.filter {
+            Filter::Everybody if asked.is_empty() => {
+                return Some((RecordKind::ModeIsExclude, addr, Vec::new()));
+            }
+            Filter::Include(sources) if asked.is_empty() => sources.iter().copied().collect(),
+            filter => asked.into_iter().filter(|source| filter.has(source)).collect(),
+        };
+        (!sources.is_empty()).then_some((RecordKind::ModeIsInclude, addr, sources))
+    }
 }
 
 /// What routers are told of a link.
@@ -136,9 +272,103 @@ fn is_silent(group: IpAddr) -> bool {
 impl Stack {
     /// The groups of an interface, or its addresses, changed: routers are told at the next call with a time.
     pub(super) fn groups_changed(&mut self, interface: InterfaceId) {
-        if self.link(interface).is_some() {
+        if self.interfaces.get(interface).is_some_and(|i| !i.loopback) {
             self.link_timers.set(LinkTimer::Groups(interface), Some(Instant::ZERO));
         }
+    }
+
+    /// Listens to a group on an interface. Calls are counted: as many [`leave_group`](Self::leave_group) undo them.
+    ///
+    /// # Errors
+    /// [`MembershipError::InvalidGroup`], [`MembershipError::NoSuchInterface`],
+    /// [`MembershipError::TooManyMemberships`] beyond 256 groups on the interface.
+    pub fn join_group(
+        &mut self,
+        interface: InterfaceId,
+        group: IpAddr,
+    ) -> Result<(), MembershipError> {
+        self.join(interface, group, None)
+    }
+
+    /// Listens to a group on an interface: to one source, or to everybody. Counted.
+    pub(super) fn join(
+        &mut self,
+        interface: InterfaceId,
+        group: IpAddr,
+        source: Option<IpAddr>,
+    ) -> Result<(), MembershipError> {
+        if !group.is_multicast() {
+            return Err(MembershipError::InvalidGroup);
+        }
+        let i = self.interfaces.get_mut(interface).ok_or(MembershipError::NoSuchInterface)?;
+        if !i.groups.contains_key(&group) && i.groups.len() >= MAX_MEMBERSHIPS {
+            return Err(MembershipError::TooManyMemberships);
+        }
+        let listeners = i.groups.entry(group).or_default();
+        let count = match source {
+            None => &mut listeners.everybody,
+            Some(source) => {
+                let sources = &mut listeners.sources;
+                if sources.len() >= MAX_GROUP_SOURCES && !sources.contains_key(&source) {
+                    return Err(MembershipError::TooManyMemberships);
+                }
+                sources.entry(source).or_default()
+            }
+        };
+        *count += 1;
+        if *count == 1 {
+            self.groups_changed(interface);
+        }
+        Ok(())
+    }
+
+    /// Stops listening to a group on an interface.
+    ///
+    /// # Errors
+    /// [`MembershipError::NoSuchInterface`], [`MembershipError::NotMember`].
+    pub fn leave_group(
+        &mut self,
+        interface: InterfaceId,
+        group: IpAddr,
+    ) -> Result<(), MembershipError> {
+        self.leave(interface, group, None)
+    }
+
+    /// Undoes one [`join`](Self::join).
+    pub(super) fn leave(
+        &mut self,
+        interface: InterfaceId,
+        group: IpAddr,
+        source: Option<IpAddr>,
+    ) -> Result<(), MembershipError> {
+        let i = self.interfaces.get_mut(interface).ok_or(MembershipError::NoSuchInterface)?;
+        let listeners = i.groups.get_mut(&group).ok_or(MembershipError::NotMember)?;
+        let count = match source {
+            None => Some(&mut listeners.everybody),
+            Some(source) => listeners.sources.get_mut(&source),
+        };
+        let count = count.filter(|count| **count > 0).ok_or(MembershipError::NotMember)?;
+        *count -= 1;
+        if *count > 0 {
+            return Ok(());
+        }
+        if let Some(source) = source {
+            listeners.sources.remove(&source);
+        }
+        if listeners.everybody == 0 && listeners.sources.is_empty() {
+            i.groups.remove(&group);
+        }
+        self.groups_changed(interface);
+        Ok(())
+    }
+
+    /// The groups that were joined on an interface.
+    pub fn groups(&self, interface: InterfaceId) -> impl Iterator<Item = IpAddr> + '_ {
+        self.interfaces.get(interface).into_iter().flat_map(|i| i.groups.keys().copied())
+    }
+
+    fn memberships(&mut self, interface: InterfaceId) -> Option<&mut Memberships> {
+        self.interfaces.get_mut(interface).filter(|i| !i.loopback).map(|i| &mut i.memberships)
     }
 
     /// Something is to be reported.
@@ -147,8 +377,8 @@ impl Stack {
         for v6 in [false, true] {
             self.report_due(now, interface, v6);
         }
-        if let Some(link) = self.link_mut(interface) {
-            let next = link.memberships.deadline();
+        if let Some(memberships) = self.memberships(interface) {
+            let next = memberships.deadline();
             self.link_timers.set(LinkTimer::Groups(interface), next);
         }
     }
@@ -156,34 +386,28 @@ impl Stack {
     /// Compares what is listened to with what routers know.
     fn note_changes(&mut self, now: Instant, interface: InterfaceId) {
         let Some(i) = self.interfaces.get_mut(interface) else { return };
-        let Some(link) = i.link.as_deref_mut() else { return };
-        let nodes = link.addresses.keys().filter_map(|addr| match addr {
-            // RFC 4862 §5.4.2: before the address is checked.
-            IpAddr::V6(a) => Some(IpAddr::V6(solicited_node(*a))),
-            IpAddr::V4(_) => None,
+        let nodes = i.link.iter().flat_map(|link| link.addresses.keys()).filter_map(|addr| {
+            match addr {
+                // RFC 4862 §5.4.2: before the address is checked.
+                IpAddr::V6(a) => Some((IpAddr::V6(solicited_node(*a)), Filter::Everybody)),
+                IpAddr::V4(_) => None,
+            }
         });
-        let wanted: BTreeSet<IpAddr> =
-            i.groups.keys().copied().chain(nodes).filter(|group| !is_silent(*group)).collect();
-        let memberships = &mut link.memberships;
-        for group in &wanted {
+        let joined = i.groups.iter().map(|(group, listeners)| (*group, listeners.filter()));
+        let mut wanted: BTreeMap<IpAddr, Filter> =
+            joined.chain(nodes).filter(|(group, _)| !is_silent(*group)).collect();
+        let memberships = &mut i.memberships;
+        for group in wanted.keys() {
             memberships.groups.entry(*group).or_default();
         }
         let (mut v4, mut v6) = (false, false);
         for (addr, group) in &mut memberships.groups {
-            let joined = wanted.contains(addr);
-            if group.joined == joined {
+            let filter = wanted.remove(addr).unwrap_or_default();
+            if group.filter == filter {
                 continue;
             }
             let family = if addr.is_ipv6() { &memberships.v6 } else { &memberships.v4 };
-            group.joined = joined;
-            group.changes = family.robustness;
-            if !joined {
-                (group.answer_at, group.sources) = (None, BTreeSet::new());
-                // RFC 2236 §3: a leave is said once.
-                if family.version(now) != Version::New {
-                    group.changes = 1;
-                }
-            }
+            group.change(filter, family.version(now), family.robustness);
             *(if addr.is_ipv6() { &mut v6 } else { &mut v4 }) = true;
         }
         if v4 {
@@ -197,8 +421,7 @@ impl Stack {
     /// Sends the reports of a family that are due.
     fn report_due(&mut self, now: Instant, interface: InterfaceId, v6: bool) {
         let (again, again_old) = (self.jitter(UNSOLICITED), self.jitter(UNSOLICITED_OLD));
-        let Some(link) = self.link_mut(interface) else { return };
-        let memberships = &mut link.memberships;
+        let Some(memberships) = self.memberships(interface) else { return };
         let querier = memberships.querier(v6);
         let version = querier.version(now);
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
@@ -211,39 +434,31 @@ impl Stack {
         let (mut joins, mut leaves) = (Vec::new(), Vec::new());
         let mut more = false;
         for (addr, group) in memberships.groups.iter_mut().filter(|(a, _)| a.is_ipv6() == v6) {
-            if changes && group.changes > 0 {
-                group.changes -= 1;
-                more |= group.changes > 0;
-                if group.joined {
-                    records.push((RecordKind::ChangeToExclude, *addr, Vec::new()));
-                    joins.push(*addr);
-                    group.reported_last = true;
-                } else {
-                    records.push((RecordKind::ChangeToInclude, *addr, Vec::new()));
-                    // RFC 2236 §3: whoever reported last is the one who may have to say that nobody is left.
-                    if group.reported_last {
-                        leaves.push(*addr);
-                    }
+            let joined = group.is_joined();
+            if changes && group.is_changing() {
+                // RFC 2236 §3: whoever reported last is the one who may have to say that nobody is left.
+                if group.mode_changes > 0 && (joined || group.reported_last) {
+                    (if joined { &mut joins } else { &mut leaves }).push(*addr);
                 }
+                group.reported_last |= joined;
+                records.extend(group.next_changes(*addr));
+                more |= group.is_changing();
             }
             let asked = due(group.answer_at);
             if asked {
                 group.answer_at = None;
             }
-            if group.joined && (general || asked) {
-                let sources = std::mem::take(&mut group.sources);
-                // RFC 3376 §5.2: asked for sources, those of them that are heard.
-                let record = if general || sources.is_empty() {
-                    (RecordKind::ModeIsExclude, *addr, Vec::new())
-                } else {
-                    (RecordKind::ModeIsInclude, *addr, sources.into_iter().collect())
-                };
-                records.push(record);
+            if joined && (general || asked) {
+                let mut asked = std::mem::take(&mut group.asked);
+                if general {
+                    asked.clear();
+                }
+                records.extend(group.answer(*addr, asked));
                 joins.push(*addr);
                 group.reported_last = true;
             }
         }
-        memberships.groups.retain(|_, group| group.joined || group.changes > 0);
+        memberships.groups.retain(|_, group| group.is_joined() || group.is_changing());
         if changes {
             let wait = if version == Version::New { again } else { again_old };
             memberships.querier(v6).changes_at = more.then_some(now + wait);
@@ -264,7 +479,16 @@ impl Stack {
     fn send_report(&mut self, interface: InterfaceId, v6: bool, records: &[Record]) {
         let mtu = usize::from(self.path(interface, v6).mtu);
         let (address, overhead) = if v6 { (16, 56) } else { (4, 32) };
-        let mut rest = records;
+        // RFC 3376 §4.2.16: a list of sources that does not fit is cut in several records.
+        let most = (mtu - overhead - 4 - address) / address;
+        let pieces = |(kind, group, sources): &Record| -> Vec<Record> {
+            if sources.len() <= most {
+                return vec![(*kind, *group, sources.clone())];
+            }
+            sources.chunks(most).map(|piece| (*kind, *group, piece.to_vec())).collect()
+        };
+        let records: Vec<Record> = records.iter().flat_map(pieces).collect();
+        let mut rest = &records[..];
         while !rest.is_empty() {
             let mut room = mtu - overhead;
             let fits = rest.iter().take_while(|(_, _, sources)| {
@@ -437,11 +661,10 @@ impl Stack {
     fn group_query(&mut self, now: Instant, interface: InterfaceId, v6: bool, query: Query) {
         // Each group is answered for at a time of its own in the older versions.
         let delays: Vec<Duration> = {
-            let count = self.link(interface).map_or(0, |link| link.memberships.groups.len());
+            let count = self.memberships(interface).map_or(0, |m| m.groups.len());
             (0..=count).map(|_| self.jitter(query.max_response)).collect()
         };
-        let Some(link) = self.link_mut(interface) else { return };
-        let memberships = &mut link.memberships;
+        let Some(memberships) = self.memberships(interface) else { return };
         let querier = memberships.querier(v6);
         let before = querier.version(now);
         match query.version {
@@ -468,9 +691,10 @@ impl Stack {
             // RFC 3376 §7.2.1: what was pending in the other version is off.
             (querier.general_at, querier.changes_at) = (None, None);
             for (_, group) in memberships.groups.iter_mut().filter(|(a, _)| a.is_ipv6() == v6) {
-                (group.changes, group.answer_at) = (0, None);
+                group.forget_changes();
+                group.answer_at = None;
             }
-            memberships.groups.retain(|_, group| group.joined);
+            memberships.groups.retain(|_, group| group.is_joined());
         }
         let at = now + delays[0];
         let querier = memberships.querier(v6);
@@ -481,13 +705,14 @@ impl Stack {
             (Version::New, None) => querier.general_at = Some(at),
             // 3. to 5.
             (Version::New, Some(group)) => {
-                let Some(group) = memberships.groups.get_mut(&group).filter(|g| g.joined) else {
+                let Some(group) = memberships.groups.get_mut(&group).filter(|g| g.is_joined())
+                else {
                     return;
                 };
-                let whole = group.answer_at.is_some() && group.sources.is_empty();
-                group.sources.extend(query.sources.iter().copied());
-                if whole || query.sources.is_empty() || group.sources.len() > MAX_SOURCES {
-                    group.sources.clear();
+                let whole = group.answer_at.is_some() && group.asked.is_empty();
+                group.asked.extend(query.sources.iter().copied());
+                if whole || query.sources.is_empty() || group.asked.len() > MAX_SOURCES {
+                    group.asked.clear();
                 }
                 group.answer_at = Some(group.answer_at.map_or(at, |pending| pending.min(at)));
             }
@@ -495,7 +720,7 @@ impl Stack {
                 let groups = memberships.groups.iter_mut().zip(&delays[1..]);
                 for ((addr, group), delay) in groups {
                     let meant = asked.is_none_or(|asked| asked == *addr);
-                    if group.joined && addr.is_ipv6() == v6 && meant {
+                    if group.is_joined() && addr.is_ipv6() == v6 && meant {
                         // RFC 2236 §3: a timer that would fire sooner stays.
                         let at = now + *delay;
                         group.answer_at = Some(group.answer_at.map_or(at, |p| p.min(at)));
@@ -509,16 +734,15 @@ impl Stack {
 
     /// Another host reported a group: in the older versions one report is enough (RFC 2236 §3, RFC 2710 §4).
     fn group_reported(&mut self, now: Instant, interface: InterfaceId, addr: IpAddr) {
-        let Some(link) = self.link_mut(interface) else { return };
-        let memberships = &mut link.memberships;
+        let Some(memberships) = self.memberships(interface) else { return };
         if memberships.querier(addr.is_ipv6()).version(now) == Version::New {
             return;
         }
         if let Some(group) = memberships.groups.get_mut(&addr) {
             group.answer_at = None;
             group.reported_last = false;
-            if group.joined {
-                group.changes = 0;
+            if group.is_joined() {
+                group.forget_changes();
             }
         }
     }

@@ -36,6 +36,10 @@ impl Stack {
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
         self.stats.frames_in += 1;
+        if self.interfaces.get(interface).is_some_and(|i| !i.up) {
+            self.stats.link_in_filtered += 1;
+            return;
+        }
         match self.link(interface).map(|link| link.mac) {
             Some(mac) => self.ethernet_input(now, interface, mac, frame),
             None => self.ip_input(now, interface, frame, Arrival::ToUs),
@@ -134,7 +138,7 @@ impl Stack {
             Protocol::ICMPV6 if packet.dst.is_ipv6() => {
                 self.icmp_input(now, interface, packet, frame, delivery);
             }
-            Protocol::IGMP if packet.dst.is_ipv4() && self.link(interface).is_some() => {
+            Protocol::IGMP if packet.dst.is_ipv4() => {
                 self.igmp_input(now, interface, packet, &frame);
             }
             _ if taken => {}

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use usernet_wire::ethernet::{EtherType, HEADER_LEN, MacAddr, Repr};
 
 use super::autoconf::Assigned;
-use super::groups::Memberships;
 use super::input::Arrival;
 use super::neighbor::Neighbor;
 use super::output::Outgoing;
@@ -47,8 +46,6 @@ pub(super) struct Link {
     pub(super) mtu_v6: Option<u16>,
     /// Router solicitations sent.
     pub(super) solicitations: u8,
-    /// What multicast routers are told.
-    pub(super) memberships: Memberships,
 }
 
 impl Link {
@@ -67,7 +64,6 @@ impl Link {
             hop_limit: None,
             mtu_v6: None,
             solicitations: 0,
-            memberships: Memberships::default(),
         }
     }
 }

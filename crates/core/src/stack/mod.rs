@@ -38,7 +38,7 @@ use smallvec::SmallVec;
 
 use crate::config::{Config, Secrets, SocketOptions};
 use crate::event::{
-    AddressChange, Event, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId,
+    AddressChange, Event, LinkChange, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId,
 };
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
@@ -110,6 +110,7 @@ enum Queued {
     /// Look at the flows that nobody was told of.
     Flows,
     Address(InterfaceId, IpAddr, AddressChange),
+    Link(InterfaceId, LinkChange),
 }
 
 /// A TCP/IP stack.
@@ -133,8 +134,8 @@ pub struct Stack {
     /// Counters of the port choice (RFC 6056 §3.3.4).
     port_counters: [u16; 16],
     link_timers: LinkTimers,
-    /// Events of addresses in the queue.
-    address_events: usize,
+    /// Events of interfaces and their addresses in the queue.
+    interface_events: usize,
     /// Exactly one entry per connection that waits for time; moved later lazily, when it fires.
     timers: BTreeSet<(Instant, SocketId)>,
     /// Connections that may have something to send, and how much the first of them was given in a row.
@@ -197,7 +198,7 @@ impl Stack {
             ports: HashMap::new(),
             port_counters: [0; 16],
             link_timers: LinkTimers::default(),
-            address_events: 0,
+            interface_events: 0,
             timers: BTreeSet::new(),
             tx: VecDeque::new(),
             tx_burst: 0,
@@ -315,8 +316,12 @@ impl Stack {
                     return Some(Event::Flow(id));
                 }
                 Queued::Address(interface, addr, change) => {
-                    self.address_events -= 1;
+                    self.interface_events -= 1;
                     return Some(Event::Address(interface, addr, change));
+                }
+                Queued::Link(interface, change) => {
+                    self.interface_events -= 1;
+                    return Some(Event::Link(interface, change));
                 }
             }
         }

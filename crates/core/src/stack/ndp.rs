@@ -10,7 +10,7 @@ use usernet_wire::ndp::{self, HOP_LIMIT, Message, NdOption, Options};
 use super::Stack;
 use super::neighbor::News;
 use super::output::{Class, Outgoing};
-use crate::interface::{AddressState, InterfaceId, is_unicast};
+use crate::interface::{AddressOrigin, AddressState, InterfaceId, is_unicast};
 use crate::time::Instant;
 
 /// Redirects remembered per interface; beyond it the oldest is forgotten.
@@ -142,11 +142,11 @@ impl Stack {
     ) {
         let Some(link) = self.link(interface) else { return };
         let own = NdOption::SourceMac(link.mac);
-        let sure = link
-            .addresses
-            .get(&IpAddr::V6(source))
-            .is_none_or(|a| a.info.state != AddressState::Optimistic);
-        // RFC 4429 §3.2: an address that is not sure yet must not change what others know of it.
+        let sure = link.addresses.get(&IpAddr::V6(source)).is_none_or(|a| {
+            a.info.state != AddressState::Optimistic || a.info.origin == AddressOrigin::Manual
+        });
+        // RFC 4429 §3.2: an address that is not sure yet must not change what others know of it. Who configured one means
+        // to use it at once: two such hosts could not find one another before both are sure.
         let options: &[NdOption<'_>] = if sure { &[own] } else { &[] };
         let message = Message::NeighborSolicitation { target };
         match mac {

@@ -405,6 +405,17 @@ impl Stack {
         }
     }
 
+    /// Forgets the neighbours of a link that are not configured; what waits for them is lost.
+    pub(super) fn forget_neighbors(&mut self, interface: InterfaceId) {
+        let Some(link) = self.link(interface) else { return };
+        let learnt =
+            |(addr, n): (&IpAddr, &Neighbor)| (n.state != State::Permanent).then_some(*addr);
+        let learnt: Vec<IpAddr> = link.neighbors.iter().filter_map(learnt).collect();
+        for addr in learnt {
+            self.forget_neighbor(interface, addr);
+        }
+    }
+
     /// The neighbours of every Ethernet interface, in no order.
     pub fn neighbors(&self, now: Instant) -> Vec<NeighborInfo> {
         let mut all = Vec::new();

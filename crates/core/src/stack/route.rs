@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Stack;
+use super::autoconf::MAX_EVENTS;
+use super::groups::{Listeners, Memberships};
 use super::link::Link;
+use super::{Queued, Stack};
 use crate::error::InterfaceError;
-use crate::event::SocketId;
+use crate::event::{AddressChange, LinkChange, SocketId};
 use crate::interface::{
     AddressOrigin, AddressState, InterfaceConfig, InterfaceId, IpCidr, Medium, Offload, Route,
     is_unicast,
@@ -25,15 +27,26 @@ const MIN_MTU_V6: u16 = 1280;
 pub(super) struct Interface {
     pub(super) config: InterfaceConfig,
     pub(super) loopback: bool,
-    /// The multicast groups that were joined, and how often.
-    pub(super) groups: BTreeMap<IpAddr, usize>,
+    /// Whether its link carries frames.
+    pub(super) up: bool,
+    /// The multicast groups that are listened to, and by whom.
+    pub(super) groups: BTreeMap<IpAddr, Listeners>,
+    /// What multicast routers are told of them.
+    pub(super) memberships: Memberships,
     /// Of an Ethernet interface.
     pub(super) link: Option<Box<Link>>,
 }
 
 impl Interface {
     fn new(config: InterfaceConfig, loopback: bool) -> Self {
-        Self { config, loopback, groups: BTreeMap::new(), link: None }
+        Self {
+            config,
+            loopback,
+            up: true,
+            groups: BTreeMap::new(),
+            memberships: Memberships::default(),
+            link: None,
+        }
     }
 
     fn has(&self, addr: IpAddr) -> bool {
@@ -135,6 +148,105 @@ impl Stack {
         Ok(())
     }
 
+    /// As [`remove_interface`](Self::remove_interface), because the device failed: [`Event::Link`] tells of it.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`].
+    pub fn lose_interface(&mut self, now: Instant, id: InterfaceId) -> Result<(), InterfaceError> {
+        self.remove_interface(now, id)?;
+        // At most one for each interface there was.
+        self.interface_events += 1;
+        self.events.push_back(Queued::Link(id, LinkChange::Lost));
+        self.reroute();
+        Ok(())
+    }
+
+    /// Changes the largest packet of an interface, bytes. Connections through it follow: they send no longer ones, and longer
+    /// ones as far as the rest of their path is known to take them.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`]; [`InterfaceError::InvalidMtu`] as with
+    /// [`add_interface`](Self::add_interface).
+    pub fn set_mtu(
+        &mut self,
+        now: Instant,
+        id: InterfaceId,
+        mtu: u16,
+    ) -> Result<(), InterfaceError> {
+        self.check_mtu(id, mtu)?;
+        let Some(interface) = self.interfaces.get_mut(id) else {
+            return Err(InterfaceError::NoSuchInterface);
+        };
+        interface.config.mtu = mtu;
+        if let Some(link) = interface.link.as_deref_mut() {
+            // What a router says holds within what the link carries (RFC 4861 §6.3.4).
+            link.mtu_v6 = link.mtu_v6.filter(|told| *told <= mtu);
+        }
+        let ids: Vec<SocketId> = self.connections.keys().collect();
+        for socket in ids {
+            let (tuple, path) = (self.connections[socket].tuple, self.connections[socket].path);
+            if path.interface == id {
+                self.connections[socket].path = self.path_to(now, id, tuple.remote);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an interface can have that MTU.
+    ///
+    /// # Errors
+    /// As [`set_mtu`](Self::set_mtu).
+    pub fn check_mtu(&self, id: InterfaceId, mtu: u16) -> Result<(), InterfaceError> {
+        let Some(interface) = self.interfaces.get(id).filter(|i| !i.loopback) else {
+            return Err(InterfaceError::NoSuchInterface);
+        };
+        let config = &interface.config;
+        let assigned = interface.link.iter().flat_map(|link| link.addresses.keys());
+        let mut addresses = config.addresses.iter().map(|cidr| cidr.addr).chain(assigned.copied());
+        let v6 = config.slaac || addresses.any(|addr| addr.is_ipv6());
+        if mtu < if v6 { MIN_MTU_V6 } else { MIN_MTU_V4 } {
+            return Err(InterfaceError::InvalidMtu);
+        }
+        Ok(())
+    }
+
+    /// Takes the link of an interface down, or up again. While it is down nothing comes in or goes out, and no route leads
+    /// through it; connections live on until they time out. When it is up again, addresses are checked and announced anew.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`]; loopback is always up.
+    pub fn set_link(
+        &mut self,
+        now: Instant,
+        id: InterfaceId,
+        up: bool,
+    ) -> Result<(), InterfaceError> {
+        let Some(interface) = self.interfaces.get_mut(id).filter(|i| !i.loopback) else {
+            return Err(InterfaceError::NoSuchInterface);
+        };
+        if interface.up == up {
+            return Ok(());
+        }
+        interface.up = up;
+        if up {
+            self.restart_link(now, id);
+        } else {
+            self.forget_neighbors(id);
+        }
+        if self.interface_events < MAX_EVENTS {
+            self.interface_events += 1;
+            let change = if up { LinkChange::Up } else { LinkChange::Down };
+            self.events.push_back(Queued::Link(id, change));
+        }
+        self.reroute();
+        Ok(())
+    }
+
+    /// An interface's largest packet, bytes, and whether its link is up.
+    pub fn interface_link(&self, id: InterfaceId) -> Option<(u16, bool)> {
+        self.interfaces.get(id).map(|i| (i.config.mtu, i.up))
+    }
+
     /// Adds an address to an interface.
     ///
     /// # Errors
@@ -156,6 +268,7 @@ impl Stack {
         } else {
             interface.config.addresses.push(address);
         }
+        self.tell_added(id, address.addr);
         Ok(())
     }
 
@@ -176,6 +289,7 @@ impl Stack {
         if !self.unassign(id, address) && !removed {
             return Err(InterfaceError::InvalidAddress);
         }
+        self.tell_address(id, address, AddressChange::Removed);
         Ok(())
     }
 
@@ -324,7 +438,7 @@ impl Stack {
             }
         };
         let asked = |id: InterfaceId| only.is_none_or(|only| only == id);
-        for (id, i) in self.interfaces.iter().filter(|(id, i)| !i.loopback && asked(*id)) {
+        for (id, i) in self.interfaces.iter().filter(|(id, i)| !i.loopback && i.up && asked(*id)) {
             for cidr in &i.config.addresses {
                 if cidr.contains(remote) && i.is_prefix_on_link(cidr.addr) {
                     consider(cidr.prefix_len, id, remote);
@@ -336,13 +450,14 @@ impl Stack {
                 }
             }
         }
-        for route in self.routes.iter().filter(|route| asked(route.interface)) {
+        let is_up = |id: InterfaceId| self.interfaces.get(id).is_some_and(|i| i.up);
+        for route in self.routes.iter().filter(|r| asked(r.interface) && is_up(r.interface)) {
             if route.to.contains(remote) {
                 consider(route.to.prefix_len, route.interface, route.via.unwrap_or(remote));
             }
         }
         if best.is_none() && remote.is_ipv6() {
-            let mut ids = self.interfaces.keys().filter(|id| asked(*id));
+            let mut ids = self.interfaces.keys().filter(|id| asked(*id) && is_up(*id));
             return ids.find_map(|id| Some((id, self.default_router(id)?)));
         }
         best.map(|(_, id, via)| (id, via))

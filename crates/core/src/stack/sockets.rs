@@ -392,6 +392,30 @@ impl Stack {
             .unwrap_or(Err(SendError::NoSuchSocket))
     }
 
+    /// Queues bytes as [`tcp_send`](Self::tcp_send) does, and marks their end as the end of urgent data (RFC 9293 §3.8.5).
+    /// The peer reads them in line. RFC 6093 §5 advises new programs against it: middleboxes clear the mark.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn tcp_send_urgent(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+    ) -> Result<usize, SendError> {
+        self.with_held(now, id, |conn, ctx| conn.send_urgent(ctx, data))
+            .unwrap_or(Err(SendError::NoSuchSocket))
+    }
+
+    /// Bytes to read before the end of the urgent data that the peer announced (RFC 9293 §3.8.5 MUST-33); `None` when
+    /// there is none. A mark that is new, or that moved on, is an event: [`Ready::URGENT`](crate::Ready).
+    ///
+    /// # Errors
+    /// [`NoSuchSocket`].
+    pub fn tcp_urgent(&self, id: SocketId) -> Result<Option<u32>, NoSuchSocket> {
+        Ok(self.held(id)?.urgent_left())
+    }
+
     /// Bytes that [`tcp_send`](Self::tcp_send) would take now.
     ///
     /// # Errors

@@ -114,8 +114,7 @@ impl Stack {
             }
         }
         for membership in socket.memberships {
-            // The interface may be gone.
-            let _ = self.leave_group(membership.interface, membership.group);
+            self.end_membership(&membership);
         }
         self.udp_flow_closed(id);
         Ok(())
@@ -246,9 +245,21 @@ impl Stack {
         if self.udp[id].memberships.len() >= MAX_MEMBERSHIPS {
             return Err(MembershipError::TooManyMemberships);
         }
-        self.join_group(membership.interface, membership.group)?;
+        let source = membership.sources.as_ref().and_then(|sources| sources.first().copied());
+        self.join(membership.interface, membership.group, source)?;
         self.udp[id].memberships.push(membership);
         Ok(())
+    }
+
+    /// Undoes what a membership joined.
+    fn end_membership(&mut self, membership: &Membership) {
+        let Membership { interface, group, sources } = membership;
+        let sources =
+            sources.as_ref().map_or(vec![None], |s| s.iter().copied().map(Some).collect());
+        for source in sources {
+            // The interface may be gone, and its groups with it.
+            let _ = self.leave(*interface, *group, source);
+        }
     }
 
     /// Makes a socket hear one more source of a multicast group, and no other than those named so (RFC 4607, source-specific
@@ -271,13 +282,15 @@ impl Stack {
             let sources = Some(smallvec::smallvec![source]);
             return self.udp_add_membership(id, Membership { interface, group, sources });
         };
-        match &mut self.udp[id].memberships[at].sources {
+        match &self.udp[id].memberships[at].sources {
             Some(sources) if sources.contains(&source) => Err(MembershipError::AlreadyMember),
             Some(sources) if sources.len() >= MAX_SOURCES => {
                 Err(MembershipError::TooManyMemberships)
             }
-            Some(sources) => {
-                sources.push(source);
+            Some(_) => {
+                self.join(interface, group, Some(source))?;
+                let sources = &mut self.udp[id].memberships[at].sources;
+                sources.get_or_insert_default().push(source);
                 Ok(())
             }
             None => Err(MembershipError::AlreadyMember),
@@ -300,11 +313,13 @@ impl Stack {
         let sources = socket.memberships[at].sources.as_mut().ok_or(MembershipError::NotMember)?;
         let which = sources.iter().position(|s| *s == source).ok_or(MembershipError::NotMember)?;
         sources.remove(which);
-        if sources.is_empty() {
-            let Membership { interface, group, .. } = socket.memberships.remove(at);
-            // The interface may be gone, and its groups with it.
-            let _ = self.leave_group(interface, group);
+        let last = sources.is_empty();
+        let interface = socket.memberships[at].interface;
+        if last {
+            socket.memberships.remove(at);
         }
+        // The interface may be gone, and its groups with it.
+        let _ = self.leave(interface, group, Some(source));
         Ok(())
     }
 
@@ -320,9 +335,8 @@ impl Stack {
     ) -> Result<(), MembershipError> {
         let socket = self.udp.get_mut(id).ok_or(MembershipError::NoSuchSocket)?;
         let at = socket.membership(interface, group).ok_or(MembershipError::NotMember)?;
-        let Membership { interface, group, .. } = socket.memberships.remove(at);
-        // The interface may be gone, and its groups with it.
-        let _ = self.leave_group(interface, group);
+        let membership = socket.memberships.remove(at);
+        self.end_membership(&membership);
         Ok(())
     }
 

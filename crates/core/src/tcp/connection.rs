@@ -19,6 +19,7 @@ use super::rtt::Rtt;
 use super::send::Fin;
 use super::send_buffer::SendBuffer;
 use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
+use super::urgent::Urgent;
 use crate::config::SocketOptions;
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::event::{ListenerId, Ready, SocketId, Trace, TraceEvent};
@@ -155,6 +156,14 @@ pub(crate) struct Counters {
     pub(super) bytes_retrans: u64,
     pub(super) segs_out: u64,
     pub(super) segs_in: u64,
+    pub(super) data_segs_out: u64,
+    pub(super) data_segs_in: u64,
+    pub(super) dsack_dups: u64,
+    pub(super) rcv_ooopack: u64,
+    /// When data of ours, data of the peer's, and an acknowledgement went or came last; the handshake counts.
+    pub(super) last_data_sent: Instant,
+    pub(super) last_data_recv: Instant,
+    pub(super) last_ack_recv: Instant,
     pub(super) retrans: u64,
     pub(super) timeouts: u64,
     pub(super) dup_acks: u64,
@@ -198,6 +207,7 @@ pub(crate) struct Connection {
     pub(super) probe_due: bool,
     pub(super) iss: SeqNumber,
     pub(super) ecn: Ecn,
+    pub(super) urgent: Urgent,
     /// See [`Info::syn_data`].
     pub(super) syn_data: bool,
     /// The Fast Open cookie that our SYN-ACK carries, and whether as the experimental option.
@@ -276,6 +286,7 @@ impl Connection {
             probe_due: false,
             iss: SeqNumber(0),
             ecn: Ecn::default(),
+            urgent: Urgent::default(),
             syn_data: false,
             cookie: None,
             half_open_of: None,
@@ -447,6 +458,9 @@ impl Connection {
             }
             _ => {}
         }
+        let counts =
+            |state| u64::from(matches!(state, StateName::Established | StateName::CloseWait));
+        ctx.stats.tcp_curr_estab = ctx.stats.tcp_curr_estab + counts(to) - counts(from);
         if from == StateName::TimeWait {
             ctx.stats.time_wait -= 1;
         }
@@ -691,6 +705,7 @@ impl Connection {
             return false;
         }
         if self.rx.len() > 0 && self.state.acks().is_some() && !self.read_shut {
+            ctx.stats.tcp_abort_on_close += 1;
             return self.abort(ctx);
         }
         self.rx.clear();

@@ -3,6 +3,7 @@
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::Flags;
 
+use super::ack_timeout::Pace;
 use super::connection::{Connection, Ctx, Segment, Verdict};
 use super::fastopen_cookies::{Advice, Cookie};
 use super::recv::{Acceptable, Receiver};
@@ -160,6 +161,11 @@ impl Connection {
         let State::SynReceived(state) = &mut self.state else { return };
         let rtt = state.hs.rtt.clone();
         let snd = Sender::new(send, super::send_buffer::SendBuffer::default(), rtt, &options, now);
+        let pace = Pace {
+            delay: options.delayed_ack,
+            srtt: crate::time::Duration::ZERO,
+            rto: state.hs.rtt.rto(),
+        };
         let mut rcv = Receiver::new(recv, now);
         let len = syn.payload.len() as u32;
         if len > 0 {
@@ -170,7 +176,7 @@ impl Connection {
                 false,
                 len,
                 &mut self.rx,
-                options.delayed_ack,
+                pace,
                 options.recv_buffer.initial(),
             );
             self.counters.bytes_received += received.readable as u64;

@@ -177,7 +177,10 @@ impl Connection {
             }
             same => same,
         });
-        self.counters.bytes_acked += u64::from(acked);
+        let counters = &mut self.counters;
+        (counters.last_data_sent, counters.last_data_recv) = (now, now);
+        counters.last_ack_recv = now;
+        counters.bytes_acked += u64::from(acked);
         if acked > 0 && self.is_flushed() {
             self.set_flushed();
         }
@@ -250,7 +253,7 @@ impl Connection {
                 self.owner = Owner::Orphan;
                 self.transition(ctx, |_| State::Closed);
             } else {
-                self.fail(ctx, ConnectionError::TimedOut);
+                self.give_up(ctx);
             }
             return;
         }

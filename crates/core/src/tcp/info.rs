@@ -107,6 +107,30 @@ pub struct Info {
     pub segs_out: u64,
     /// Segments received.
     pub segs_in: u64,
+    /// Of those sent, segments with data.
+    pub data_segs_out: u64,
+    /// Of those received, segments with data.
+    pub data_segs_in: u64,
+    /// Time since data was sent last, since data came last, and since an acknowledgement came last (`lastsnd`, `lastrcv`,
+    /// `lastack`); the handshake counts as all three.
+    pub last_data_sent: Duration,
+    /// See [`last_data_sent`](Self::last_data_sent).
+    pub last_data_recv: Duration,
+    /// See [`last_data_sent`](Self::last_data_sent).
+    pub last_ack_recv: Duration,
+    /// How long an acknowledgement of ours waits for company, as it adapts; zero before any data came.
+    pub ato: Duration,
+    /// The largest segment that came lately: what "full-sized" means for the peer's, bytes.
+    pub rcv_mss: u32,
+    /// The MSS that we announce.
+    pub advmss: u16,
+    /// Segments that arrived ahead of a gap.
+    pub rcv_ooopack: u64,
+    /// Segments of ours that the peer says it got twice (RFC 2883).
+    pub dsack_dups: u64,
+    /// Bytes that the application has to read to get to the end of the peer's urgent data (RFC 9293 §3.8.5, RFC 6093);
+    /// `None` when there is none. Urgent data is read in line.
+    pub urgent: Option<u32>,
     /// Segments sent again.
     pub retrans: u64,
     /// Retransmission timeouts.
@@ -201,6 +225,17 @@ impl Connection {
             bytes_retrans: self.counters.bytes_retrans,
             segs_out: self.counters.segs_out,
             segs_in: self.counters.segs_in,
+            data_segs_out: self.counters.data_segs_out,
+            data_segs_in: self.counters.data_segs_in,
+            last_data_sent: now.since(self.counters.last_data_sent),
+            last_data_recv: now.since(self.counters.last_data_recv),
+            last_ack_recv: now.since(self.counters.last_ack_recv),
+            ato: self.state.receiver().map_or(Duration::ZERO, |r| r.timeout.ato()),
+            rcv_mss: self.state.receiver().map_or(0, |r| r.rcv_mss()),
+            advmss: self.announced_mss(),
+            rcv_ooopack: self.counters.rcv_ooopack,
+            dsack_dups: self.counters.dsack_dups,
+            urgent: self.urgent_left(),
             retrans: self.counters.retrans,
             timeouts: self.counters.timeouts,
             lost: snd.map_or(0, |s| s.board.deemed_lost()),

@@ -13,11 +13,13 @@
 //! | `recovery`, `scoreboard`, `rtt` | acknowledgements, loss detection (RACK-TLP), recovery (PRR), undo, timers |
 //! | `congestion` | how large the window is: one file per algorithm |
 //! | `rate`, `pacing` | how fast data is delivered, and how fast it is sent |
-//! | `info`, `chrono` | what is shown of a connection, what it spends its time on |
+//! | `info`, `chrono`, `tally` | what is shown of a connection, what it spends its time on, what the stack counts |
 //! | `pmtud` | the path's MTU, by ICMP and by probing |
-//! | `recv`, `recv_queue`, `assembler` | the receive side |
+//! | `recv`, `recv_queue`, `assembler`, `ack_timeout` | the receive side |
+//! | `urgent` | urgent data, both ways (RFC 6093) |
 //! | `buffers` | how much may be queued, and how that grows |
 
+mod ack_timeout;
 mod assembler;
 mod buffers;
 mod chrono;
@@ -41,6 +43,8 @@ mod segment;
 mod send;
 mod send_buffer;
 mod state;
+mod tally;
+mod urgent;
 
 use std::fmt;
 

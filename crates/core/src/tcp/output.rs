@@ -5,6 +5,7 @@ use usernet_wire::tcp::{Flags, Options, Repr, Timestamps};
 
 use super::connection::{Connection, Ctx};
 use super::ecn::NOT_ECT;
+use super::info::CaState;
 use super::send::{Outgoing, TimerOutcome};
 use super::state::{PeerSyn, Rcv, Snd, State, SynReceived};
 use crate::config::SocketOptions;
@@ -145,6 +146,7 @@ impl Connection {
         if again {
             self.counters.retrans += 1;
             ctx.stats.tcp_retrans_segs += 1;
+            ctx.stats.tcp_syn_retrans += 1;
             self.trace(ctx, Trace::Retransmit { seq: 0, len: 0, timeout: true });
         }
         self.count_out(ctx, 1);
@@ -155,7 +157,7 @@ impl Connection {
         let free = self.free(ctx);
         let buffer = self.recv_buffer(ctx.memory.receive);
         let nagle = self.options.nagle;
-        let tso = self.path.tso && !self.cwr_is_next();
+        let tso = self.path.tso && !self.cwr_is_next() && !self.is_urgent();
         let (mut snd, mut rcv) = self.state.sides()?;
         let mut sent = None;
         if let Snd::Active(snd, fin) = &mut snd {
@@ -190,6 +192,11 @@ impl Connection {
                     None if rcv.acks.timestamps() => 3,
                     None => 4,
                 };
+                match rcv.duplicate_due().filter(|_| max > 0) {
+                    Some(true) => ctx.stats.tcp_dsack_old_sent += 1,
+                    Some(false) => ctx.stats.tcp_dsack_ofo_sent += 1,
+                    None => {}
+                }
                 let blocks = if max == 0 { None } else { Some(rcv.sack_blocks(max)) };
                 (rcv.advertise(free, buffer), blocks)
             }
@@ -213,6 +220,7 @@ impl Connection {
             header.options.sack = blocks;
         }
         header.flags.set(Flags::FIN, fin_sent);
+        self.point_to_urgent(&mut header);
         let ecn = self.mark_segment(&mut header, sent.as_ref().map(|(out, ..)| out));
         let Some((out, offset, mss)) = sent else {
             self.count_out(ctx, 1);
@@ -227,10 +235,20 @@ impl Connection {
         let segments = u64::from(out.len.div_ceil(mss).max(1));
         self.count_out(ctx, segments);
         self.counters.bytes_sent += u64::from(out.len);
+        if out.len > 0 {
+            self.counters.data_segs_out += segments;
+            self.counters.last_data_sent = ctx.now;
+        }
         if out.retransmit {
             self.counters.retrans += segments;
             self.counters.bytes_retrans += u64::from(out.len);
             ctx.stats.tcp_retrans_segs += segments;
+            let state = self.state.sender().map(|snd| snd.ca_state());
+            match state {
+                Some(CaState::Recovery) => ctx.stats.tcp_fast_retrans += segments,
+                Some(CaState::Loss) => ctx.stats.tcp_slow_start_retrans += segments,
+                _ => {}
+            }
             let timeout = self.state.sender().is_some_and(|snd| snd.retries > 0);
             let seq = out.seq.since(self.iss);
             self.trace(ctx, Trace::Retransmit { seq, len: out.len, timeout });
@@ -241,7 +259,7 @@ impl Connection {
     pub(crate) fn on_timer(&mut self, ctx: &mut Ctx<'_>) {
         self.run_keep_alive(ctx);
         if let Some((_, mut rcv)) = self.state.sides() {
-            rcv.acks().on_timer(ctx.now);
+            ctx.stats.delayed_acks += u64::from(rcv.acks().on_timer(ctx.now));
         }
         match &mut self.state {
             State::Closed => {}
@@ -260,7 +278,9 @@ impl Connection {
                 let Some(snd) = state.sender_mut() else { return };
                 let backoff = snd.rtt.backoff;
                 let mut reduced = false;
-                match snd.on_timer(ctx.now, &self.options) {
+                let outcome = snd.on_timer(ctx.now, &self.options);
+                snd.tally.settle(ctx.stats);
+                match outcome {
                     TimerOutcome::Nothing => {}
                     TimerOutcome::Timeout => {
                         reduced = true;
@@ -280,14 +300,23 @@ impl Connection {
                         };
                         self.trace(ctx, what);
                     }
-                    TimerOutcome::Probe => self.probe_due = true,
-                    TimerOutcome::GiveUp => self.fail(ctx, ConnectionError::TimedOut),
+                    TimerOutcome::Probe => {
+                        ctx.stats.tcp_win_probe += 1;
+                        self.probe_due = true;
+                    }
+                    TimerOutcome::GiveUp => self.give_up(ctx),
                 }
                 if reduced {
                     self.window_reduced();
                 }
             }
         }
+    }
+
+    /// Nobody answers (RFC 9293 §3.8.3, §3.8.4).
+    pub(super) fn give_up(&mut self, ctx: &mut Ctx<'_>) {
+        ctx.stats.tcp_abort_on_timeout += 1;
+        self.fail(ctx, ConnectionError::TimedOut);
     }
 
     /// When keep-alive wants to run: only while nothing is in flight, which has its own timer.
@@ -319,9 +348,10 @@ impl Connection {
             None => self.keep_alive.0 >= keep_alive.count,
         };
         if given_up {
-            self.fail(ctx, ConnectionError::TimedOut);
+            self.give_up(ctx);
             return;
         }
+        ctx.stats.tcp_keep_alive += 1;
         self.keep_alive = (self.keep_alive.0.saturating_add(1), ctx.now);
         self.probe_due = true;
     }

@@ -9,6 +9,7 @@ use super::CaState;
 use super::congestion::{AckSample, PathSample};
 use super::scoreboard::{DUP_THRESH, Delivered};
 use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
+use super::tally::Happened;
 use crate::config::SocketOptions;
 use crate::time::{Duration, Instant};
 
@@ -158,6 +159,7 @@ impl Sender {
         let mut dsack = None;
         if self.sack {
             dsack = duplicate_report(a.sack, self.una);
+            self.tally.happened.set(Happened::DSACK, dsack.is_some());
             self.board.sack(
                 now,
                 a.sack,
@@ -199,6 +201,7 @@ impl Sender {
         self.take_back(now, a, advanced, dsack, &delivered, &mut result);
         self.run_recovery(now, advanced, prior_flight, rtt, &delivered, &mut result);
         self.take_sample(now, &delivered);
+        self.note_news();
 
         if self.board.is_empty() {
             match self.timer {
@@ -219,6 +222,13 @@ impl Sender {
             self.arm_timer(now, advanced > 0);
         }
         result
+    }
+
+    /// What the scoreboard found, for the stack's counters.
+    fn note_news(&mut self) {
+        let (lost, reordered) = self.board.take_news();
+        self.tally.lost_retransmissions += lost;
+        self.tally.reorderings += reordered;
     }
 
     /// Tells congestion control which segments were deemed lost, if it wants to know.
@@ -349,6 +359,8 @@ impl Sender {
         loss.probe = None;
         loss.probe_due = false;
         result.recovery = Some(true);
+        let with = if self.sack { Happened::SACK_RECOVERY } else { Happened::RENO_RECOVERY };
+        self.tally.happened |= with;
     }
 
     /// The recovery in progress goes on, or ends.
@@ -499,6 +511,17 @@ impl Sender {
         if !(echoes_original || all_duplicates || original_arrived) {
             return;
         }
+        // Under the names, and by the distinctions, of Linux's counters.
+        let which = match self.loss.recovery {
+            Recovery::Timeout { .. } if original_arrived => {
+                Happened::LOSS_UNDO | Happened::SPURIOUS_RTO
+            }
+            Recovery::Timeout { .. } => Happened::LOSS_UNDO,
+            Recovery::Fast { high } if echoes_original && self.una.ge(high) => Happened::FULL_UNDO,
+            Recovery::Fast { .. } if echoes_original => Happened::PARTIAL_UNDO,
+            _ => Happened::DSACK_UNDO,
+        };
+        self.tally.happened |= Happened::UNDO | which;
         self.loss.undo = None;
         self.loss.prr = None;
         self.loss.frto = false;
@@ -507,7 +530,6 @@ impl Sender {
         self.loss.reno_sacked = 0;
         self.board.unmark_lost();
         self.cc.undo(now);
-        result.undone = true;
         if result.recovery != Some(true) {
             result.recovery = Some(false);
         }
@@ -551,6 +573,7 @@ impl Sender {
             self.cc.on_loss(now, prior_flight.max(self.mss), self.mss);
             self.cc.on_recovered(now, self.in_flight(), self.mss);
             result.recovery = Some(false);
+            self.tally.happened |= Happened::PROBE_RECOVERY;
         }
     }
 
@@ -643,6 +666,7 @@ impl Sender {
         let (found, later) =
             self.board.detect_losses(now, recovering, self.mss, self.rtt.min_rtt, self.rtt.srtt);
         self.tell_losses(now);
+        self.note_news();
         self.timer = match later {
             Some(at) => Timer::Reorder { at: at.max(now + MIN_PROBE_TIMEOUT).min(self.rto_at) },
             None => Timer::Retransmit,
@@ -688,7 +712,8 @@ impl Sender {
             self.cc.save();
         }
         self.cc.on_timeout(now, flight, self.mss, again);
-        self.board.mark_all_lost();
+        let reneged = self.board.mark_all_lost();
+        self.tally.happened.set(Happened::RENEGING, reneged);
         self.tell_losses(now);
         self.update_pacing();
         let loss = &mut self.loss;

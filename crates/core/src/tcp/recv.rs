@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::{SackBlock, Timestamps};
 
+use super::ack_timeout::{AckTimeout, Pace};
 use super::assembler::Assembler;
 use super::recv_queue::RecvQueue;
 use crate::payload::Payload;
@@ -176,10 +177,13 @@ impl AckSide {
     }
 
     /// Time has passed: a delayed acknowledgement that is due goes out with the next poll.
-    pub(super) fn on_timer(&mut self, now: Instant) {
-        if self.ack_due(now) {
+    /// Answers whether there is one.
+    pub(super) fn on_timer(&mut self, now: Instant) -> bool {
+        let over = matches!(self.due, AckDue::At(at) if at <= now);
+        if over {
             self.due = AckDue::Now;
         }
+        over
     }
 
     /// When a delayed acknowledgement is due.
@@ -237,7 +241,9 @@ pub(super) struct Receiver {
     /// Acknowledgements that are still to go at once, and how many a loss brings back.
     quick: u8,
     quick_acks: u8,
-    /// When data came last.
+    /// How long they wait otherwise.
+    pub(super) timeout: AckTimeout,
+    /// When data came last, or the handshake was over.
     last_data: Instant,
     /// The application answers what it gets: an acknowledgement can ride on the answer.
     interactive: bool,
@@ -264,6 +270,7 @@ impl Receiver {
             unacked: 0,
             quick: params.quick_acks,
             quick_acks: params.quick_acks,
+            timeout: AckTimeout::default(),
             last_data: now,
             interactive: false,
         }
@@ -280,8 +287,8 @@ impl Receiver {
         self.interactive = false;
     }
 
-    /// Takes the data and FIN of an acceptable segment. `segment_size` is the size of the wire's segments, `delay` the
-    /// longest that an acknowledgement waits, `limit` the memory that data ahead of a gap may take, bytes.
+    /// Takes the data and FIN of an acceptable segment. `segment_size` is the size of the wire's segments, `pace` how
+    /// long an acknowledgement may wait, `limit` the memory that data ahead of a gap may take, bytes.
     pub(super) fn on_data(
         &mut self,
         now: Instant,
@@ -290,7 +297,7 @@ impl Receiver {
         mut fin: bool,
         segment_size: u32,
         queue: &mut RecvQueue,
-        delay: Duration,
+        pace: Pace,
         limit: usize,
     ) -> Received {
         let mut result = Received::default();
@@ -298,6 +305,10 @@ impl Receiver {
         let end = seq + data.len() as u32;
         if data.is_empty() && !fin {
             return result;
+        }
+        if self.timeout.on_data(now, pace) {
+            // The sender restarts after its idle time from a small window (RFC 5681 §4.1), as at the start.
+            self.quick = self.quick_acks;
         }
         // What we have already is cut off its front: a duplicate, reported at once (RFC 9293 §3.10.7.4, RFC 2883 §4).
         if seq.lt(nxt) {
@@ -350,7 +361,7 @@ impl Receiver {
                 // RFC 5681 §4.2: a segment that fills a gap, in part or in whole, is acknowledged at once.
                 self.acks.ack_now();
             }
-            self.delay_ack(now, len, segment_size, delay);
+            self.delay_ack(now, len, segment_size, pace);
         } else {
             self.ooo.insert(seq, data, limit);
             if let Some((from, _)) = again {
@@ -370,15 +381,15 @@ impl Receiver {
     }
 
     /// RFC 9293 §3.8.6.3: at least every second full-sized segment, and no later than the delay.
-    fn delay_ack(&mut self, now: Instant, len: u32, segment_size: u32, delay: Duration) {
+    fn delay_ack(&mut self, now: Instant, len: u32, segment_size: u32, pace: Pace) {
         self.rcv_mss = if segment_size > self.rcv_mss { segment_size } else { self.rcv_mss };
         self.unacked = self.unacked.saturating_add(len);
         self.last_data = now;
         let quick = self.quick > 0 && !self.interactive;
-        if delay.is_zero() || quick || self.unacked >= 2 * self.rcv_mss {
+        if pace.delay.is_zero() || quick || self.unacked >= 2 * self.rcv_mss {
             self.acks.ack_now();
         } else {
-            self.acks.ack_by(now + delay);
+            self.acks.ack_by(now + self.timeout.delay(pace));
         }
     }
 
@@ -429,6 +440,11 @@ impl Receiver {
         blocks.extend(self.dsack.take());
         blocks.extend(self.ooo.sack_blocks(max - blocks.len()));
         blocks
+    }
+
+    /// Whether the next SACK reports a duplicate, and then whether of what is acknowledged already.
+    pub(super) fn duplicate_due(&self) -> Option<bool> {
+        self.dsack.map(|(_, right)| right.le(self.acks.nxt))
     }
 
     /// A segment that lies wholly before RCV.NXT came: its data is reported as a duplicate (RFC 2883 §4).

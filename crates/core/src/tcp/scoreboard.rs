@@ -1,7 +1,13 @@
 //! What was sent and not acknowledged: one entry per segment as it was handed to the device, in sequence order, with what
 //! is known of its fate (RFC 6675 §3: the scoreboard), and the time-based loss detection over it (RFC 8985 RACK).
+//!
+//! The work of an acknowledgement is bounded, whatever the peer says (CVE-2019-11477 "SACK Panic", CVE-2019-11478, and
+//! CVE-2018-5390 are what happens otherwise): every step is a look-up in a tree, or changes an entry's state, and an entry
+//! changes state as often as it is sent and not oftener. What the peer has is merged into runs, so a block that is repeated
+//! is passed over in one step; what waits to be sent again and what is in flight, in the order of sending, have sets of
+//! their own, so that nothing is ever searched for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
@@ -15,7 +21,11 @@ pub(crate) const DUP_THRESH: u32 = 3;
 /// Recoveries without reordering after which the reordering window shrinks again (RFC 8985 §6.2 step 4).
 const REO_WND_PERSIST: u8 = 16;
 
-/// A sent segment.
+/// Most entries: beyond it nothing new is sent until something is acknowledged. A window of 90 MiB in full segments; it
+/// bounds what small ones, written one by one or forced by a small MSS, take of memory.
+const MAX_ENTRIES: usize = 1 << 16;
+
+/// A sent segment, or a run of them that the peer has.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     /// Its first sequence number.
@@ -28,6 +38,8 @@ pub(crate) struct Sent {
     sent_at: Instant,
     /// Its place in the order of all transmissions: what was sent at the same time was still sent one after another.
     order: u64,
+    /// Segments that it was sent in, as far as they were told apart.
+    pieces: u32,
     /// The peer has it.
     sacked: bool,
     /// It is deemed lost (since it was sent first).
@@ -41,6 +53,11 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// It is on its way, as far as is known: neither arrived nor lost.
+    fn is_in_flight(&self) -> bool {
+        !self.sacked && (!self.lost || self.retransmitted)
+    }
+
     /// Where it ends.
     pub(crate) fn end(&self) -> SeqNumber {
         self.seq + self.len
@@ -95,17 +112,28 @@ struct Rack {
     rtt: Duration,
 }
 
+/// Where a segment begins, counted so that it never wraps.
+type Place = u64;
+
 /// The scoreboard.
 #[derive(Debug, Default)]
 pub(crate) struct Scoreboard {
-    segments: VecDeque<Sent>,
+    /// Every byte from the first unacknowledged one to the last sent, once.
+    segments: BTreeMap<Place, Sent>,
+    /// A sequence number and its place, at or below the first entry.
+    base: (SeqNumber, Place),
+    /// What is in flight, in the order of sending.
+    in_flight: BTreeSet<(u64, Place)>,
+    /// What is lost and was not sent again, and what was.
+    to_repair: BTreeSet<Place>,
+    repaired: BTreeSet<Place>,
     /// Sums over the entries, bytes of sequence space.
     outstanding: u32,
     sacked: u32,
     lost: u32,
     retransmitted: u32,
-    /// Entries that are SACKed.
-    sacked_entries: u32,
+    /// Segments that are SACKed.
+    sacked_pieces: u32,
     rack: Option<Rack>,
     /// The highest sequence number that was delivered (RACK.fack).
     fack: Option<SeqNumber>,
@@ -124,12 +152,22 @@ pub(crate) struct Scoreboard {
     /// Whether congestion control looks at every lost segment, and those it has not seen; at most what is in flight.
     pub(crate) watch_losses: bool,
     losses: Vec<LostSegment>,
+    /// Since they were taken last: retransmissions found to be lost, and segments that arrived behind later ones.
+    news: (u32, u32),
+    /// Entries looked at or changed so far.
+    #[cfg(test)]
+    work: u64,
 }
 
 impl Scoreboard {
     /// Whether everything sent was acknowledged.
     pub(crate) fn is_empty(&self) -> bool {
         self.segments.is_empty()
+    }
+
+    /// Whether there are so many entries that nothing new is to be sent.
+    pub(crate) fn is_full(&self) -> bool {
+        self.segments.len() >= MAX_ENTRIES
     }
 
     /// Bytes in flight: sent, and neither SACKed nor lost without having been sent again (RFC 6675 §4, "pipe").
@@ -167,6 +205,11 @@ impl Scoreboard {
         std::mem::take(&mut self.losses)
     }
 
+    /// Retransmissions found to be lost, and segments that arrived behind later ones, since this was asked last.
+    pub(crate) fn take_news(&mut self) -> (u32, u32) {
+        std::mem::take(&mut self.news)
+    }
+
     /// Counts a segment that is deemed lost from now on.
     fn count_loss(&mut self, seq: SeqNumber, len: u32, snapshot: Snapshot) {
         self.rate.lost += u64::from(len);
@@ -175,18 +218,90 @@ impl Scoreboard {
         }
     }
 
+    fn place(&self, seq: SeqNumber) -> Place {
+        self.base.1 + u64::from(seq.since(self.base.0))
+    }
+
+    #[inline]
+    #[cfg_attr(not(test), allow(clippy::unused_self))]
+    fn note_work(&mut self) {
+        #[cfg(test)]
+        {
+            self.work += 1;
+        }
+    }
+
+    /// Takes an entry out, and what it stands for.
+    fn take(&mut self, place: Place) -> Option<Sent> {
+        self.note_work();
+        let sent = self.segments.remove(&place)?;
+        self.outstanding -= sent.len;
+        if sent.sacked {
+            self.sacked -= sent.len;
+            self.sacked_pieces -= sent.pieces;
+        }
+        if sent.is_in_flight() {
+            self.in_flight.remove(&(sent.order, place));
+        }
+        if sent.lost {
+            self.lost -= sent.len;
+            if sent.retransmitted {
+                self.retransmitted -= sent.len;
+                self.repaired.remove(&place);
+            } else {
+                self.to_repair.remove(&place);
+            }
+        }
+        Some(sent)
+    }
+
+    /// Puts an entry in, and what it stands for.
+    fn put(&mut self, sent: Sent) {
+        self.note_work();
+        let place = self.place(sent.seq);
+        self.outstanding += sent.len;
+        if sent.sacked {
+            self.sacked += sent.len;
+            self.sacked_pieces += sent.pieces;
+        }
+        if sent.is_in_flight() {
+            self.in_flight.insert((sent.order, place));
+        }
+        if sent.lost {
+            self.lost += sent.len;
+            if sent.retransmitted {
+                self.retransmitted += sent.len;
+                self.repaired.insert(place);
+            } else {
+                self.to_repair.insert(place);
+            }
+        }
+        self.segments.insert(place, sent);
+    }
+
+    /// Changes an entry.
+    fn change(&mut self, place: Place, change: impl FnOnce(&mut Sent)) {
+        if let Some(mut sent) = self.take(place) {
+            change(&mut sent);
+            self.put(sent);
+        }
+    }
+
     /// A new segment was sent.
     pub(crate) fn sent(&mut self, now: Instant, seq: SeqNumber, len: u32, fin: bool) {
         let outstanding = !self.segments.is_empty();
-        self.outstanding += len;
-        let snapshot = self.rate.on_sent(now, outstanding, self.pipe());
+        if !outstanding {
+            self.base = (seq, 0);
+        }
+        let snapshot = self.rate.on_sent(now, outstanding, self.pipe() + len);
         self.transmissions += 1;
-        self.segments.push_back(Sent {
+        self.put(Sent {
             seq,
             len,
             fin,
             sent_at: now,
             order: self.transmissions,
+            pieces: 1,
             sacked: false,
             lost: false,
             retransmitted: false,
@@ -205,32 +320,36 @@ impl Scoreboard {
         echo: Option<Duration>,
         delivered: &mut Delivered,
     ) {
-        while let Some(front) = self.segments.front_mut() {
-            let whole = front.end().le(una);
-            if !whole && front.seq.ge(una) {
+        while let Some((&place, front)) = self.segments.first_key_value() {
+            if front.seq.ge(una) {
                 break;
             }
-            // Part of a large segment may be acknowledged: its front goes.
-            let n = if whole { front.len } else { una.since(front.seq) };
-            let mut part = front.clone();
-            part.len = n;
-            if whole {
-                self.segments.pop_front();
-            } else {
-                front.seq = una;
-                front.len -= n;
+            let Some(mut part) = self.take(place) else { break };
+            if part.end().gt(una) {
+                // Part of a large segment may be acknowledged: its front goes.
+                let n = una.since(part.seq);
+                let mut rest = part.clone();
+                rest.seq = una;
+                rest.len -= n;
+                part.len = n;
+                self.put(rest);
             }
-            delivered.acked += n;
+            delivered.acked += part.len;
             if part.sacked {
-                delivered.acked_sacked += n;
+                delivered.acked_sacked += part.len;
             } else {
                 self.deliver(now, &part, min_rtt, echo, delivered);
             }
-            self.outstanding -= n;
-            self.sacked -= if part.sacked { n } else { 0 };
-            self.sacked_entries -= u32::from(part.sacked && whole);
-            self.lost -= if part.lost { n } else { 0 };
-            self.retransmitted -= if part.retransmitted { n } else { 0 };
+        }
+        match self.segments.first_key_value() {
+            Some((&place, front)) => self.base = (front.seq, place),
+            None => {
+                // An idle connection keeps no memory for it.
+                self.segments = BTreeMap::new();
+                self.in_flight = BTreeSet::new();
+                self.to_repair = BTreeSet::new();
+                self.repaired = BTreeSet::new();
+            }
         }
     }
 
@@ -269,6 +388,7 @@ impl Scoreboard {
                     self.reordering = true;
                     self.reorder_span = self.reorder_span.max(fack.since(sent.seq));
                     self.reorder_seen = self.reorder_seen.saturating_add(1);
+                    self.news.1 += 1;
                 }
             }
             _ => self.fack = Some(end),
@@ -290,66 +410,78 @@ impl Scoreboard {
         delivered: &mut Delivered,
     ) {
         for &(left, right) in blocks {
-            if left.lt(una) || !left.lt(right) || right.gt(nxt) {
+            if left.lt(una) || !left.lt(right) || right.gt(nxt) || self.segments.is_empty() {
                 continue;
             }
-            let mut i = self.segments.partition_point(|s| s.end().le(left));
-            while let Some(segment) = self.segments.get(i) {
-                if segment.seq.ge(right) {
-                    break;
-                }
-                if segment.sacked {
-                    i += 1;
+            let (left, right) = (self.place(left), self.place(right));
+            let first = self.segments.range(..=left).next_back();
+            let mut at = first.map_or(left, |(place, _)| *place);
+            while at < right {
+                self.note_work();
+                let Some((&place, segment)) = self.segments.range(at..).next() else { break };
+                let (len, sacked) = (segment.len, segment.sacked);
+                let end = place + u64::from(len);
+                at = end;
+                if sacked || end <= left || place >= right {
                     continue;
                 }
-                let (seq, len, end) = (segment.seq, segment.len, segment.end());
                 // The covered part, in whole pieces of an MSS counted from the segment's start.
-                let from = if left.le(seq) { 0 } else { left.since(seq).next_multiple_of(mss) };
-                let to = if right.ge(end) { len } else { right.since(seq) / mss * mss };
-                if from >= to {
-                    i += 1;
+                let from = (left.saturating_sub(place) as u32).next_multiple_of(mss);
+                let to = if right >= end { len } else { (right - place) as u32 / mss * mss };
+                if from >= to || (self.is_full() && (from > 0 || to < len)) {
                     continue;
                 }
                 if to < len {
-                    self.split(i, to);
+                    self.split(place, to);
                 }
                 if from > 0 {
-                    self.split(i, from);
-                    i += 1;
+                    self.split(place, from);
                 }
-                let segment = &mut self.segments[i];
-                let before = segment.clone();
+                let Some(mut segment) = self.take(place + u64::from(from)) else { continue };
+                delivered.sacked += segment.len;
+                self.deliver(now, &segment, min_rtt, echo, delivered);
                 segment.sacked = true;
                 segment.lost = false;
                 segment.retransmitted = false;
-                let n = before.len;
-                self.sacked += n;
-                self.sacked_entries += 1;
-                self.lost -= if before.lost { n } else { 0 };
-                self.retransmitted -= if before.retransmitted { n } else { 0 };
-                delivered.sacked += n;
-                self.deliver(now, &before, min_rtt, echo, delivered);
-                i += 1;
+                self.put_sacked(segment);
             }
         }
     }
 
-    /// Cuts entry `i` so that its first part is `at` long.
-    fn split(&mut self, i: usize, at: u32) {
-        let first = &mut self.segments[i];
+    /// Puts in what the peer has, as one with what it has before and behind.
+    fn put_sacked(&mut self, mut run: Sent) {
+        let place = self.place(run.seq);
+        let before = self.segments.range(..place).next_back();
+        if let Some(before) = before.filter(|(_, s)| s.sacked).map(|(place, _)| *place)
+            && let Some(before) = self.take(before)
+        {
+            run = merge(before, run);
+        }
+        let behind = self.place(run.end());
+        if self.segments.get(&behind).is_some_and(|s| s.sacked)
+            && let Some(behind) = self.take(behind)
+        {
+            run = merge(run, behind);
+        }
+        self.put(run);
+    }
+
+    /// Cuts the entry at `place` so that its first part is `at` long.
+    fn split(&mut self, place: Place, at: u32) {
+        let Some(mut first) = self.take(place) else { return };
         let mut second = first.clone();
         second.seq += at;
         second.len -= at;
         first.len = at;
         first.fin = false;
-        self.sacked_entries += u32::from(second.sacked);
-        self.segments.insert(i + 1, second);
+        self.put(first);
+        self.put(second);
     }
 
     /// The reordering window (RFC 8985 §6.2 step 4): how much later than a segment sent after it one may arrive before it
     /// counts as lost.
     fn reo_wnd(&self, recovering: bool, mss: u32, min_rtt: Duration, srtt: Duration) -> Duration {
-        let many = self.sacked_entries >= DUP_THRESH || self.sacked > (DUP_THRESH - 1) * mss;
+        let many = self.sacked_pieces >= DUP_THRESH || self.sacked > (DUP_THRESH - 1) * mss;
         if !self.reordering && (recovering || many) {
             return Duration::ZERO;
         }
@@ -383,151 +515,152 @@ impl Scoreboard {
     ) -> (bool, Option<Instant>) {
         let Some(rack) = self.rack else { return (false, None) };
         let patience = rack.rtt + self.reo_wnd(recovering, mss, min_rtt, srtt);
-        let (mut found, mut later) = (false, None::<Instant>);
-        for i in 0..self.segments.len() {
-            let segment = &mut self.segments[i];
-            if segment.sacked || (segment.lost && !segment.retransmitted) {
-                continue;
-            }
-            if !sent_after(rack.sent, (segment.order, segment.end())) {
-                if segment.ever_retransmitted {
-                    continue;
-                }
-                // Those behind it were sent even later, unless they were sent again, and those follow their originals.
+        let mut found = false;
+        while let Some(&(order, place)) = self.in_flight.first() {
+            self.note_work();
+            let Some(segment) = self.segments.get(&place) else { break };
+            if !sent_after(rack.sent, (order, segment.end())) {
                 break;
             }
             let at = segment.sent_at + patience;
             if at > now {
-                later = Some(later.map_or(at, |l| l.min(at)));
-                continue;
+                // Those behind it were sent later.
+                return (found, Some(at));
             }
             found = true;
-            if segment.lost {
-                // The retransmission was lost too.
-                segment.retransmitted = false;
-                self.retransmitted -= segment.len;
-            } else {
-                segment.lost = true;
-                self.lost += segment.len;
-            }
+            self.news.0 += u32::from(segment.lost);
             let (seq, len, snapshot) = (segment.seq, segment.len, segment.snapshot);
+            self.change(place, |segment| {
+                // If it was lost before, its retransmission was lost too.
+                segment.lost = true;
+                segment.retransmitted = false;
+            });
             self.count_loss(seq, len, snapshot);
         }
-        (found, later)
+        (found, None)
     }
 
     /// Length of the first segment, bytes of sequence space.
     pub(crate) fn front_len(&self) -> u32 {
-        self.segments.front().map_or(0, |s| s.len)
+        self.segments.first_key_value().map_or(0, |(_, s)| s.len)
     }
 
     /// Marks the segment that begins at `seq` as lost.
     pub(crate) fn mark_lost(&mut self, seq: SeqNumber) {
-        let i = self.segments.partition_point(|s| s.seq.lt(seq));
-        if let Some(segment) = self.segments.get_mut(i).filter(|s| s.seq == seq)
-            && !segment.sacked
-            && !segment.lost
-        {
-            segment.lost = true;
-            self.lost += segment.len;
+        let place = self.place(seq);
+        if self.segments.get(&place).is_some_and(|s| !s.sacked && !s.lost) {
+            self.change(place, |segment| segment.lost = true);
         }
     }
 
     /// Marks the first segment as lost, `mss` bytes of it. Returns whether that was news.
     pub(crate) fn mark_front_lost(&mut self, mss: u32) -> bool {
-        match self.segments.front() {
-            Some(front) if !front.sacked && !front.lost => {
-                if front.len > mss {
-                    self.split(0, mss);
-                }
-                let front = &mut self.segments[0];
-                front.lost = true;
-                let (seq, len, snapshot) = (front.seq, front.len, front.snapshot);
-                self.lost += len;
-                self.count_loss(seq, len, snapshot);
-                true
-            }
-            _ => false,
+        let Some((&place, front)) = self.segments.first_key_value() else { return false };
+        if front.sacked || front.lost {
+            return false;
         }
+        if front.len > mss {
+            self.split(place, mss);
+        }
+        self.change(place, |front| front.lost = true);
+        if let Some(front) = self.segments.get(&place) {
+            let (seq, len, snapshot) = (front.seq, front.len, front.snapshot);
+            self.count_loss(seq, len, snapshot);
+        }
+        true
     }
 
     /// The timer ran out: everything the peer does not have is lost (RFC 6675 §5.1), what was sent again included. If the
     /// peer SACKed the very first byte without acknowledging it, it has reneged (RFC 2018 §8): its word counts no more.
-    pub(crate) fn mark_all_lost(&mut self) {
-        let reneged = self.segments.front().is_some_and(|s| s.sacked);
-        self.sacked = 0;
-        self.lost = 0;
-        self.retransmitted = 0;
-        self.sacked_entries = 0;
-        for i in 0..self.segments.len() {
-            let segment = &mut self.segments[i];
-            let known = segment.lost && !segment.retransmitted;
-            segment.sacked &= !reneged;
-            segment.lost = !segment.sacked;
-            segment.retransmitted = false;
-            let (seq, len, snapshot) = (segment.seq, segment.len, segment.snapshot);
-            if segment.sacked {
-                self.sacked += len;
-                self.sacked_entries += 1;
-            } else {
-                self.lost += len;
-                if !known {
-                    self.count_loss(seq, len, snapshot);
-                }
+    ///
+    /// Answers whether it has.
+    pub(crate) fn mark_all_lost(&mut self) -> bool {
+        let reneged = self.segments.first_key_value().is_some_and(|(_, s)| s.sacked);
+        if reneged {
+            let held: Vec<Place> =
+                self.segments.iter().filter(|(_, s)| s.sacked).map(|(place, _)| *place).collect();
+            for place in held {
+                self.change(place, |segment| {
+                    segment.sacked = false;
+                    segment.pieces = 1;
+                });
             }
         }
+        while let Some(&(_, place)) = self.in_flight.first() {
+            let Some(segment) = self.segments.get(&place) else { break };
+            let (seq, len, snapshot) = (segment.seq, segment.len, segment.snapshot);
+            self.change(place, |segment| {
+                segment.lost = true;
+                segment.retransmitted = false;
+            });
+            self.count_loss(seq, len, snapshot);
+        }
+        reneged
     }
 
     /// Nothing is lost after all: what was not sent again is in flight still.
     pub(crate) fn unmark_lost(&mut self) {
-        self.lost = 0;
-        self.retransmitted = 0;
-        for segment in &mut self.segments {
-            segment.lost = false;
-            segment.retransmitted = false;
+        while let Some(place) = self.to_repair.first().or_else(|| self.repaired.first()).copied() {
+            self.change(place, |segment| {
+                segment.lost = false;
+                segment.retransmitted = false;
+            });
         }
     }
 
     /// The first segment that is to be sent again, cut to `max` bytes.
     pub(crate) fn next_lost(&mut self, max: u32) -> Option<Sent> {
-        if self.lost == self.retransmitted {
-            return None;
+        self.note_work();
+        let place = *self.to_repair.first()?;
+        if self.segments.get(&place)?.len > max {
+            self.split(place, max);
         }
-        let i = self.segments.iter().position(|s| s.lost && !s.retransmitted)?;
-        if self.segments[i].len > max {
-            self.split(i, max);
-        }
-        Some(self.segments[i].clone())
+        self.segments.get(&place).cloned()
     }
 
     /// Cuts the last segment so that a probe of `max` bytes can be sent of its end (RFC 8985 §7.3).
     pub(crate) fn cut_tail(&mut self, max: u32) -> Option<Sent> {
-        let last = self.segments.len().checked_sub(1)?;
-        let len = self.segments[last].len;
+        let (&place, last) = self.segments.last_key_value()?;
+        let len = last.len;
         if len > max {
             // Its end in whole segments: what the device cut last.
             let tail = if len.is_multiple_of(max) { max } else { len % max };
-            self.split(last, len - tail);
+            self.split(place, len - tail);
         }
-        self.segments.back().cloned()
+        self.segments.last_key_value().map(|(_, last)| last.clone())
     }
 
     /// The segment at `seq` was sent again.
     pub(crate) fn retransmitted(&mut self, now: Instant, seq: SeqNumber) {
-        let i = self.segments.partition_point(|s| s.seq.lt(seq));
-        if let Some(segment) = self.segments.get_mut(i) {
-            debug_assert_eq!(segment.seq, seq);
-            self.transmissions += 1;
+        let place = self.place(seq);
+        self.transmissions += 1;
+        let order = self.transmissions;
+        self.change(place, |segment| {
             segment.sent_at = now;
-            segment.order = self.transmissions;
+            segment.order = order;
             segment.ever_retransmitted = true;
-            if segment.lost && !segment.retransmitted {
-                segment.retransmitted = true;
-                self.retransmitted += segment.len;
-            }
-            let in_flight = self.pipe();
-            self.segments[i].snapshot = self.rate.on_sent(now, true, in_flight);
+            segment.retransmitted |= segment.lost;
+        });
+        let in_flight = self.pipe();
+        let snapshot = self.rate.on_sent(now, true, in_flight);
+        if let Some(segment) = self.segments.get_mut(&place) {
+            segment.snapshot = snapshot;
+        } else {
+            debug_assert!(false, "what is sent again is an entry");
         }
+    }
+}
+
+/// Two runs of what the peer has, one right behind the other.
+fn merge(first: Sent, second: Sent) -> Sent {
+    let later = if first.order > second.order { &first } else { &second };
+    Sent {
+        seq: first.seq,
+        len: first.len + second.len,
+        fin: second.fin,
+        pieces: first.pieces.saturating_add(second.pieces),
+        ever_retransmitted: first.ever_retransmitted || second.ever_retransmitted,
+        ..later.clone()
     }
 }
 
@@ -558,7 +691,7 @@ mod tests {
         let blocks: Vec<SackBlock> = blocks.iter().map(|(l, r)| (BASE + *l, BASE + *r)).collect();
         let mut d = Delivered::default();
         let now = Instant::from_millis(ms);
-        b.sack(now, &blocks, BASE, BASE + 100_000, MSS, RTT, None, &mut d);
+        b.sack(now, &blocks, BASE, BASE + 10_000_000, MSS, RTT, None, &mut d);
         check(b);
         d.sacked
     }
@@ -575,13 +708,22 @@ mod tests {
 
     fn check(b: &Scoreboard) {
         let sum =
-            |f: fn(&Sent) -> bool| b.segments.iter().filter(|s| f(s)).map(|s| s.len).sum::<u32>();
+            |f: fn(&Sent) -> bool| b.segments.values().filter(|s| f(s)).map(|s| s.len).sum::<u32>();
         assert_eq!(b.outstanding, sum(|_| true));
         assert_eq!(b.sacked, sum(|s| s.sacked));
         assert_eq!(b.lost, sum(|s| s.lost));
         assert_eq!(b.retransmitted, sum(|s| s.retransmitted));
-        assert_eq!(b.sacked_entries as usize, b.segments.iter().filter(|s| s.sacked).count());
-        assert!(b.segments.iter().all(|s| !(s.sacked && s.lost) && s.len > 0));
+        assert!(b.segments.values().all(|s| !(s.sacked && s.lost) && s.len > 0));
+        let keys = |f: fn(&Sent) -> bool| {
+            b.segments.iter().filter(|(_, s)| f(s)).map(|(place, _)| *place).collect::<Vec<_>>()
+        };
+        assert!(b.to_repair.iter().copied().eq(keys(|s| s.lost && !s.retransmitted)));
+        assert!(b.repaired.iter().copied().eq(keys(|s| s.lost && s.retransmitted)));
+        let mut in_flight: Vec<_> = b.in_flight.iter().map(|(_, place)| *place).collect();
+        in_flight.sort_unstable();
+        assert_eq!(in_flight, keys(Sent::is_in_flight));
+        let ends = b.segments.iter().map(|(place, s)| place + u64::from(s.len));
+        assert!(ends.zip(b.segments.keys().skip(1)).all(|(end, next)| end == *next));
     }
 
     #[test]
@@ -651,8 +793,8 @@ mod tests {
         b.sent(Instant::ZERO, BASE, 1000, true);
         assert_eq!(sack(&mut b, &[(150, 420)]), 200);
         assert_eq!(b.segments.len(), 3);
-        assert_eq!(b.segments[1].seq, BASE + 200);
-        assert!(b.segments[2].fin && !b.segments[0].fin);
+        assert_eq!(b.segments[&200].seq, BASE + 200);
+        assert!(b.segments[&400].fin && !b.segments[&0].fin);
         for i in 0..1000 {
             sack(&mut b, &[(i, i + 1)]);
         }
@@ -685,5 +827,99 @@ mod tests {
         b.mark_all_lost();
         check(&b);
         assert_eq!((b.sacked, b.lost()), (0, 400));
+    }
+
+    /// Units of work of `f`.
+    fn work(b: &mut Scoreboard, f: impl FnOnce(&mut Scoreboard)) -> u64 {
+        let before = b.work;
+        f(b);
+        b.work - before
+    }
+
+    #[test]
+    fn blocks_that_are_repeated_over_thousands_of_segments_cost_nothing() {
+        let n = 20_000;
+        let mut b = board(n);
+        sack(&mut b, &[(100, n / 2 * 100)]);
+        assert_eq!(b.segments.len() as u32, 1 + 1 + n / 2, "what the peer has is one run");
+        for _ in 0..10 {
+            let blocks = [(100, n / 2 * 100); 4];
+            let blocks = blocks.map(|(l, r)| (BASE + l, BASE + r));
+            let mut d = Delivered::default();
+            let work = work(&mut b, |b| {
+                b.sack(
+                    Instant::from_millis(50),
+                    &blocks,
+                    BASE,
+                    BASE + n * MSS,
+                    MSS,
+                    RTT,
+                    None,
+                    &mut d,
+                );
+            });
+            assert!(d.sacked == 0 && work <= 8, "{work}");
+        }
+    }
+
+    #[test]
+    fn work_of_a_hostile_peer_with_thousands_of_holes_is_bounded() {
+        // SACK Panic and its relatives: large segments of a peer with the least MSS, torn at every second piece, so that
+        // there are thousands of holes; then every hole is deemed lost and sent again, and again, while the peer repeats
+        // itself. All of it costs a few steps for what is sent, and a few for every acknowledgement.
+        let (pieces, total) = (1000, 20_000);
+        let mut b = Scoreboard::default();
+        for i in 0..total / pieces {
+            b.sent(Instant::from_millis(1), BASE + i * pieces * MSS, pieces * MSS, false);
+        }
+        let end = BASE + total * MSS;
+        let (mut ms, mut acks, mut sent) = (50, 0_u64, u64::from(total / pieces));
+        let ack = |b: &mut Scoreboard, ms: u64, blocks: &[SackBlock]| {
+            let now = Instant::from_millis(ms);
+            let mut d = Delivered::default();
+            let work = work(b, |b| {
+                b.sack(now, blocks, BASE, end, MSS, RTT, None, &mut d);
+            });
+            assert!(work <= 16 * blocks.len() as u64, "{work} steps for one acknowledgement");
+            b.detect_losses(now, true, MSS, RTT, RTT);
+        };
+        for i in (1..total).step_by(8) {
+            let blocks = [0, 2, 4, 6].map(|k| (BASE + (i + k) * MSS, BASE + (i + k + 1) * MSS));
+            ms += 1;
+            acks += 1;
+            ack(&mut b, ms, &blocks);
+        }
+        check(&b);
+        assert!(b.segments.len() as u32 >= total - 1, "{} entries", b.segments.len());
+        for _ in 0..3 {
+            ms += 1000;
+            while let Some(lost) = b.next_lost(MSS) {
+                b.retransmitted(Instant::from_millis(ms), lost.seq);
+                sent += 1;
+            }
+            // The last hole arrives, so all the others were lost again; the same blocks come with it, over and over.
+            for _ in 0..1000 {
+                let last = (end - 2 * MSS, end - MSS);
+                let old = (BASE + MSS, BASE + 2 * MSS);
+                ms += 1;
+                acks += 1;
+                ack(&mut b, ms, &[last, old, old, old]);
+            }
+        }
+        check(&b);
+        assert!(b.work <= 16 * acks + 16 * sent, "{} steps, {acks} ACKs, {sent} sent", b.work);
+    }
+
+    #[test]
+    fn entries_are_bounded() {
+        let mut b = Scoreboard::default();
+        let mut at = BASE;
+        while !b.is_full() {
+            b.sent(Instant::ZERO, at, 2 * MSS, false);
+            at += 2 * MSS;
+        }
+        assert_eq!(b.segments.len(), MAX_ENTRIES);
+        assert_eq!(sack(&mut b, &[(MSS, 2 * MSS)]), 0, "nothing is cut any more");
+        assert_eq!(sack(&mut b, &[(0, 2 * MSS)]), 2 * MSS, "what is whole counts still");
     }
 }

@@ -2,10 +2,13 @@
 
 use usernet_wire::tcp::Flags;
 
+use super::ack_timeout::Pace;
 use super::connection::{Connection, Ctx, Owner, Segment, Verdict};
 use super::recv::Acceptable;
+use super::rtt::Rtt;
 use super::send::Ack;
 use super::state::{Closed, Rcv, Snd, State};
+use super::tally::Happened;
 use crate::error::ConnectionError;
 use crate::event::{Ready, Trace};
 use crate::time::Duration;
@@ -13,10 +16,14 @@ use crate::time::Duration;
 impl Connection {
     /// Takes a segment.
     pub(crate) fn on_segment(&mut self, ctx: &mut Ctx<'_>, seg: Segment) -> Verdict {
-        self.counters.segs_in += match seg.gso_size {
+        let segments = match seg.gso_size {
             0 => 1,
             size => (seg.payload.len() as u64).div_ceil(u64::from(size)).max(1),
         };
+        self.counters.segs_in += segments;
+        if !seg.payload.is_empty() {
+            self.counters.data_segs_in += segments;
+        }
         match &self.state {
             State::Closed => {
                 if seg.has(Flags::RST) {
@@ -91,6 +98,14 @@ impl Connection {
             return Verdict::Done;
         }
         self.last_heard = ctx.now;
+        self.counters.last_ack_recv = ctx.now;
+        if !seg.payload.is_empty() {
+            self.counters.last_data_recv = ctx.now;
+        }
+        // Sixth, the URG bit, taken at a closed window too (RFC 9293 §3.10.7.4, §3.8.6 MUST-66).
+        if seg.has(Flags::URG) {
+            self.take_urgent(ctx, &seg);
+        }
         self.keep_alive.0 = 0;
         // What the network marked, on this packet and on ours (RFC 3168 §6.1, RFC 9768 §3.2.2).
         let flags = header.flags;
@@ -101,6 +116,7 @@ impl Connection {
             marks = self.told_of_marks(flags, packets);
             ctx.stats.tcp_delivered_ce += u64::from(marks);
         }
+        let pace = self.ack_pace();
         let Some((snd, mut rcv)) = self.state.sides() else { return Verdict::Done };
         let header = &seg.header;
         if let Some(stamps) = stamps {
@@ -137,7 +153,10 @@ impl Connection {
             acked = result.acked;
             self.counters.bytes_acked += u64::from(acked);
             self.counters.dup_acks += u64::from(result.duplicate);
-            ctx.stats.tcp_undos += u64::from(result.undone);
+            if snd.tally.happened.contains(Happened::DSACK) {
+                self.counters.dsack_dups += 1;
+            }
+            snd.tally.settle(ctx.stats);
             recovery = result.recovery.map(|began| Trace::Recovery {
                 began,
                 cwnd: snd.cwnd(),
@@ -159,9 +178,13 @@ impl Connection {
                 let ahead = (header.seq + seg.payload.len() as u32).gt(rcv.acks.nxt);
                 if orphan && !seg.payload.is_empty() && ahead {
                     // Nobody will read it (RFC 9293 §3.10.4, RFC 2525 §2.17).
+                    ctx.stats.tcp_abort_on_data += 1;
                     self.transition(ctx, |_| State::Closed);
                     return Verdict::Reset;
                 }
+                let ahead_of_gap = header.seq.gt(rcv.acks.nxt) && !seg.payload.is_empty();
+                ctx.stats.tcp_ofo_queue += u64::from(ahead_of_gap);
+                self.counters.rcv_ooopack += u64::from(ahead_of_gap);
                 let received = rcv.on_data(
                     ctx.now,
                     header.seq,
@@ -169,7 +192,7 @@ impl Connection {
                     fin,
                     size,
                     &mut self.rx,
-                    self.options.delayed_ack,
+                    pace,
                     limit,
                 );
                 closed.fin_received = received.fin;
@@ -218,6 +241,16 @@ impl Connection {
             self.set_flushed();
         }
         Verdict::Done
+    }
+
+    /// What acknowledgements of ours depend on.
+    pub(super) fn ack_pace(&self) -> Pace {
+        let rtt = self.state.sender().map(|snd| &snd.rtt);
+        Pace {
+            delay: self.options.delayed_ack,
+            srtt: rtt.map_or(Duration::ZERO, |rtt| rtt.srtt),
+            rto: rtt.map_or(self.options.rto_max, Rtt::rto),
+        }
     }
 
     /// A RST that is believed (RFC 9293 §3.10.7.4).

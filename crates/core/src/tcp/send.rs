@@ -12,6 +12,7 @@ use super::recovery::LossRecovery;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::send_buffer::SendBuffer;
+use super::tally::Tally;
 use crate::config::{Congestion, SocketOptions};
 use crate::time::{Duration, Instant};
 
@@ -88,8 +89,6 @@ pub(super) struct AckResult {
     pub(super) duplicate: bool,
     /// Whether fast recovery began (`true`) or ended (`false`).
     pub(super) recovery: Option<bool>,
-    /// The recovery turned out to be spurious.
-    pub(super) undone: bool,
     /// The window is being reduced because of marks, from now on.
     pub(super) reduced: bool,
 }
@@ -181,6 +180,8 @@ pub(super) struct Sender {
     pub(super) search: PathSearch,
     /// More follows at once: hold partial segments back.
     pub(super) corked: bool,
+    /// For the stack's counters.
+    pub(super) tally: Tally,
 }
 
 impl Sender {
@@ -221,6 +222,7 @@ impl Sender {
             paced: options.pacing,
             search: PathSearch::new(params.mss),
             corked: false,
+            tally: Tally::default(),
         };
         sender.congestion_changed();
         sender
@@ -407,7 +409,7 @@ impl Sender {
     fn next_new(&mut self, now: Instant, fin: Fin, nagle: bool, max: u32) -> Option<Outgoing> {
         let unsent = self.unsent();
         let fin_due = fin == Fin::Queued && !self.fin_sent();
-        if unsent == 0 && !fin_due {
+        if (unsent == 0 && !fin_due) || self.board.is_full() {
             return None;
         }
         // RFC 5681 §4.1: a window that was not used for an RTO says nothing of the path now.

@@ -10,19 +10,20 @@ use usernet_wire::{icmpv6, mld};
 use crate::lan::*;
 use crate::support::*;
 
-const GROUP: &str = "239.1.2.3";
-const GROUP6: &str = "ff15::7";
+pub(crate) const GROUP: &str = "239.1.2.3";
+pub(crate) const GROUP6: &str = "ff15::7";
 
 /// One message as it was sent: when (ms after the last look), to whom, what.
-type Sent = (u128, String, String);
+pub(crate) type Sent = (u128, String, String);
 
 /// The membership messages since the last call.
-fn reports(lan: &mut Lan, since: usernet_core::Instant) -> Vec<Sent> {
+pub(crate) fn reports(lan: &mut Lan, since: usernet_core::Instant) -> Vec<Sent> {
     let frames: Vec<_> = lan.log.drain(..).collect();
     frames
         .iter()
         .filter_map(|(at, frame)| {
-            let body = &frame[14..];
+            // A packet, or one in an Ethernet frame.
+            let body = if matches!(frame[0] >> 4, 4 | 6) { &frame[..] } else { &frame[14..] };
             let packet = Packet::parse(body).ok()?;
             let data = &body[packet.payload_offset..packet.payload_offset + packet.payload_len];
             let what = match (packet.src, packet.dst) {
@@ -74,12 +75,12 @@ fn text(
     format!("{:?}({}{{{}}})", kind.expect("a known kind"), group.to_string(), sources.join(","))
 }
 
-fn join(lan: &mut Lan, group: &str) {
+pub(crate) fn join(lan: &mut Lan, group: &str) {
     let interface = lan.hosts[0].interface;
     lan.host(1).stack.join_group(interface, ip(group)).unwrap();
 }
 
-fn leave(lan: &mut Lan, group: &str) {
+pub(crate) fn leave(lan: &mut Lan, group: &str) {
     let interface = lan.hosts[0].interface;
     lan.host(1).stack.leave_group(interface, ip(group)).unwrap();
 }
@@ -92,14 +93,19 @@ fn with_alert(src: IpAddr, dst: IpAddr, protocol: Protocol, body: &[u8]) -> Vec<
     packet
 }
 
-fn give_igmp(lan: &mut Lan, dst: &str, message: igmp::NewMessage<'_>) {
-    let mut body = vec![0; message.len()];
-    message.emit(&mut body);
-    let packet = with_alert(ip("198.18.0.254"), ip(dst), Protocol::IGMP, &body);
+pub(crate) fn give_igmp(lan: &mut Lan, dst: &str, message: igmp::NewMessage<'_>) {
+    let packet = igmp_packet(dst, message);
     lan.inject(1, framed(mac(0xfe), usernet_core::MacAddr::BROADCAST, &packet));
 }
 
-fn give_mld(lan: &mut Lan, dst: &str, message: mld::NewMessage<'_>) {
+/// A message of the router's.
+pub(crate) fn igmp_packet(dst: &str, message: igmp::NewMessage<'_>) -> Vec<u8> {
+    let mut body = vec![0; message.len()];
+    message.emit(&mut body);
+    with_alert(ip("198.18.0.254"), ip(dst), Protocol::IGMP, &body)
+}
+
+pub(crate) fn give_mld(lan: &mut Lan, dst: &str, message: mld::NewMessage<'_>) {
     let (src, to): (Ipv6Addr, Ipv6Addr) = ("fe80::fe".parse().unwrap(), dst.parse().unwrap());
     let mut body = vec![0; message.len()];
     message.emit(&mut body, src, to);
@@ -107,7 +113,7 @@ fn give_mld(lan: &mut Lan, dst: &str, message: mld::NewMessage<'_>) {
     lan.inject(1, framed(mac(0xfe), usernet_core::MacAddr::multicast_v6(to), &packet));
 }
 
-fn query_v3<'a>(group: &str, sources: &'a [Ipv4Addr]) -> igmp::NewMessage<'a> {
+pub(crate) fn query_v3<'a>(group: &str, sources: &'a [Ipv4Addr]) -> igmp::NewMessage<'a> {
     igmp::NewMessage::Query(igmp::Query {
         group: group.parse().unwrap(),
         version: QueryVersion::V3 {
@@ -120,12 +126,12 @@ fn query_v3<'a>(group: &str, sources: &'a [Ipv4Addr]) -> igmp::NewMessage<'a> {
     })
 }
 
-fn query_v2(group: &str) -> igmp::NewMessage<'static> {
+pub(crate) fn query_v2(group: &str) -> igmp::NewMessage<'static> {
     let version = QueryVersion::V2 { max_response: 100 };
     igmp::NewMessage::Query(igmp::Query { group: group.parse().unwrap(), version })
 }
 
-fn mld_query(group: &str, v2: bool) -> mld::NewMessage<'static> {
+pub(crate) fn mld_query(group: &str, v2: bool) -> mld::NewMessage<'static> {
     let v2 = v2.then_some(mld::QueryV2 {
         suppress: false,
         robustness: 2,
@@ -135,7 +141,7 @@ fn mld_query(group: &str, v2: bool) -> mld::NewMessage<'static> {
     mld::NewMessage::Query(mld::Query { group: group.parse().unwrap(), max_response: 10_000, v2 })
 }
 
-fn quiet() -> Lan {
+pub(crate) fn quiet() -> Lan {
     let mut lan = Lan::of(1);
     lan.run(Duration::from_secs(5));
     lan.log.clear();
@@ -143,7 +149,7 @@ fn quiet() -> Lan {
 }
 
 #[test]
-fn joins_and_leaves_are_said_twice() {
+pub(crate) fn joins_and_leaves_are_said_twice() {
     for (group, to) in [(GROUP, "224.0.0.22"), (GROUP6, "ff02::16")] {
         let mut lan = quiet();
         let start = lan.now;

@@ -3,23 +3,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use usernet_core::{Config, Duration, MacAddr, RxFrame};
+use usernet_core::{Config, Duration, MacAddr, Medium, RxFrame};
 use usernet_wire::arp::Repr as Arp;
 use usernet_wire::igmp::{self, NewMessage as Igmp, NewRecord, QueryVersion, RecordKind};
 use usernet_wire::ip::{Protocol, Repr as IpRepr};
 use usernet_wire::mld::{self, NewMessage as Mld};
 use usernet_wire::ndp::{Message, NdOption, Prefix};
 
-use crate::hostile::{Dice, fix_header};
+use crate::hostile::{Dice, FRAMES, fix_header, setting};
 use crate::lan::*;
+use crate::oracle::Judged;
 use crate::support::*;
-
-/// Frames of a run, unless the environment says otherwise.
-const FRAMES: u64 = 100_000;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// A membership message in a packet with a Router Alert.
 fn alerted(src: IpAddr, dst: IpAddr, protocol: Protocol, body: &[u8]) -> Vec<u8> {
@@ -141,6 +135,7 @@ fn mutated_frames_of_a_link_are_survived() {
     }
     let seeds = seeds();
     let mut now = NOW;
+    let mut judged = Judged::default();
     for i in 0..frames {
         let mut frame = seeds[dice.roll(seeds.len())].clone();
         for _ in 0..dice.roll(4) {
@@ -164,9 +159,14 @@ fn mutated_frames_of_a_link_are_survived() {
             let dest =
                 std::net::SocketAddr::new(Ipv4Addr::from(0xc612_0000 + i as u32 % 4096).into(), 9);
             let _ = host.stack.udp_send_to(now, udp, &[0; 100], Some(dest), None);
-            while host.stack.poll_transmit(now).is_some() {}
+            for (_, bytes) in host.take(now) {
+                judged.frame(&host, Medium::Ethernet(mac(1)), &bytes);
+            }
             host.events();
         }
+    }
+    for sent in [judged.arp, judged.icmp, judged.igmp, judged.udp] {
+        assert!(sent > 10, "{judged:?}");
     }
     let stats = host.stack.stats();
     assert!(stats.reassembly_memory <= 4 << 20, "{stats:?}");

@@ -388,6 +388,66 @@ script!(
 );
 
 script!(
+    acknowledgements_of_a_trickle_wait_for_the_next_segment,
+    "
+    # Segments 35 ms apart on a path of 400 ms: the delay grows towards twice the gap, so that one acknowledgement does for
+    # two segments.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    +400ms < . 1:1(0) ack 1 win 65535
+    accept
+    < P. 1:101(100) ack 1
+    +35ms < P. 101:201(100) ack 1
+    +5ms > . 1:1(0) ack 201
+    info ato = 55ms
+    +30ms < P. 201:301(100) ack 1
+    +35ms < P. 301:401(100) ack 1
+    info ato > 60ms
+    nothing
+    +22..30ms > . 1:1(0) ack 401
+"
+);
+
+script!(
+    a_trickle_never_waits_longer_than_a_round_trip,
+    "
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    +45ms < . 1:1(0) ack 1 win 65535
+    accept
+    < P. 1:101(100) ack 1
+    +35ms < P. 101:201(100) ack 1
+    +5ms > . 1:1(0) ack 201
+    +30ms < P. 201:301(100) ack 1
+    info ato > 60ms
+    +45ms > . 1:1(0) ack 301
+"
+);
+
+script!(
+    an_idle_time_brings_quick_acknowledgements_back,
+    "
+    # The sender restarts from a small window (RFC 5681 §4.1).
+    option quick_acks 2
+    @server <mss 1460>
+    < P. 1:101(100) ack 1
+    > . 1:1(0) ack 101
+    < P. 101:201(100) ack 1
+    > . 1:1(0) ack 201
+    < P. 201:301(100) ack 1
+    +40ms > . 1:1(0) ack 301
+    +1s < P. 301:401(100) ack 1
+    > . 1:1(0) ack 401
+    < P. 401:501(100) ack 1
+    > . 1:1(0) ack 501
+    < P. 501:601(100) ack 1
+    +40ms > . 1:1(0) ack 601
+"
+);
+
+script!(
     partly_duplicate_data_is_reported,
     "
     @server <mss 1460,sackOK>
@@ -647,6 +707,95 @@ script!(
     +40ms > . 1:1(0) ack 21
     < U. 21:21(0) ack 1 urg 0
     state ESTABLISHED
+"
+);
+
+script!(
+    urgent_data_is_announced_with_its_mark,
+    "
+    # RFC 9293 §3.8.5, RFC 6093: told when there is a mark and when it moves on, and how far it is; the data is in line.
+    @server
+    < P. 1:11(10) ack 1
+    no-event urgent
+    info urgent = 0
+    < PU. 11:21(10) ack 1 urg 5
+    event urgent
+    info urgent = 15
+    read 12
+    info urgent = 3
+    < PU. 21:31(10) ack 1 urg 0
+    no-event urgent
+    read 3
+    info urgent = 0
+    # The mark may lie ahead of the data, and moves on only.
+    < PU. 31:41(10) ack 1 urg 100
+    event urgent
+    < PU. 41:51(10) ack 1 urg 50
+    no-event urgent
+    info urgent = 115
+    < PU. 51:61(10) ack 1 urg 100
+    event urgent
+    info urgent = 135
+    read 45
+    info urgent = 90
+    discard
+"
+);
+
+script!(
+    urgent_mark_is_taken_at_a_closed_window,
+    "
+    # RFC 9293 §3.8.6 MUST-66.
+    option recv_buffer 4096
+    @server
+    < . 1:4097(4096) ack 1
+    +40ms > . 1:1(0) ack 4097 win 0
+    < U. 4097:4098(1) ack 1 urg 1
+    > . 1:1(0) ack 4097 win 0
+    event urgent
+    info urgent = 4097
+    < U. 4097:4097(0) ack 1 urg 10
+    event urgent
+    info urgent = 4106
+"
+);
+
+script!(
+    urgent_data_is_sent_in_line_with_its_mark,
+    "
+    # RFC 9293 §3.8.5 MUST-30, MUST-31; RFC 6093 §3.1: the pointer names the byte behind it.
+    @server
+    write 10
+    > P. 1:11(10) ack 1
+    < . 1:1(0) ack 11
+    write 2000 urgent
+    > U. 11:1471(1460) ack 1 urg 2000
+    > PU. 1471:2011(540) ack 1 urg 540
+    write 100
+    < . 1:1(0) ack 2011
+    > P. 2011:2111(100) ack 1 urg 0
+"
+);
+
+script!(
+    times_and_counts_of_a_connection_are_told,
+    "
+    @server <mss 1460>
+    info advmss = 1460
+    +1s < P. 1:101(100) ack 1
+    +40ms > . 1:1(0) ack 101
+    < . 301:401(100) ack 1
+    > . 1:1(0) ack 101
+    +100ms write 10
+    > P. 1:11(10) ack 101
+    +200ms
+    info last_data_sent = 200ms
+    info last_data_recv = 300ms
+    info last_ack_recv = 300ms
+    info data_segs_in = 2
+    info data_segs_out = 1
+    info rcv_ooopack = 1
+    info rcv_mss = 536
 "
 );
 

@@ -485,6 +485,7 @@ script!(
     > . 1:1461(1460) ack 1
     info timeouts = 0
     info retrans = 2
+    stat tcp_lost_retransmit = 1
 "
 );
 
@@ -502,7 +503,102 @@ script!(
     info cwnd >= 14600
     info in_flight = 11680
     stat tcp_undos = 1
+    stat tcp_loss_undo = 1
+    stat tcp_spurious_rtos = 1
+    stat tcp_timeouts = 1
     nothing
+"
+);
+
+script!(
+    timeout_that_was_spurious_is_taken_back_when_an_old_timestamp_is_echoed,
+    "
+    # RFC 3522 §3.2, without SACK: the acknowledgement answers what was sent 200 ms before the retransmission.
+    @server <mss 1460,TS val 1 ecr 0>
+    write 14480
+    >* 1:14481(14480) ack 1 mss 1448
+    +200ms > . 1:1449(1448) ack 1
+    info cwnd = 1448
+    < . 1:1(0) ack 1449 <nop,nop,TS val 2 ecr last-200>
+    info cwnd >= 14480
+    info ssthresh = max
+    info in_flight = 13032
+    stat tcp_loss_undo = 1
+    stat tcp_spurious_rtos = 0
+    nothing
+"
+);
+
+script!(
+    timeout_stands_when_the_retransmission_is_echoed,
+    "
+    @server <mss 1460,TS val 1 ecr 0>
+    write 14480
+    >* 1:14481(14480) ack 1 mss 1448
+    +200ms > . 1:1449(1448) ack 1
+    +10ms < . 1:1(0) ack 1449 <nop,nop,TS val 2 ecr last>
+    >* 1449:4345(2896) ack 1 mss 1448
+    info ssthresh = 10136
+    stat tcp_loss_undo = 0
+    stat tcp_slow_start_retrans = 3
+"
+);
+
+script!(
+    recovery_that_was_spurious_is_taken_back_when_an_old_timestamp_is_echoed,
+    "
+    # RFC 4015: the first segment was late, not lost; its acknowledgement echoes it.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535 <nop,nop,TS val 1 ecr last>
+    accept
+    write 14480
+    >* 1:14481(14480) ack 1 mss 1448
+    +40ms < . 1:1(0) ack 1 <nop,nop,TS val 2 ecr last,nop,nop,sack 1449:5793>
+    > . 1:1449(1448) ack 1
+    stat tcp_sack_recovery = 1
+    stat tcp_fast_retrans = 1
+    +1ms < . 1:1(0) ack 5793 <nop,nop,TS val 2 ecr last-40>
+    discard
+    info ssthresh = max
+    stat tcp_partial_undo = 1
+    stat tcp_full_undo = 0
+"
+);
+
+script!(
+    spurious_recovery_of_a_whole_window_is_taken_back,
+    "
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535 <nop,nop,TS val 1 ecr last>
+    accept
+    write 5792
+    >* 1:5793(5792) ack 1 mss 1448
+    +40ms < . 1:1(0) ack 1 <nop,nop,TS val 2 ecr last,nop,nop,sack 1449:5793>
+    > . 1:1449(1448) ack 1
+    +1ms < . 1:1(0) ack 5793 <nop,nop,TS val 2 ecr last-40>
+    info ssthresh = max
+    stat tcp_full_undo = 1
+    stat tcp_undos = 1
+"
+);
+
+script!(
+    recovery_without_sack_is_counted_apart,
+    "
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    repeat 3 {
+    < . 1:1(0) ack 1
+    discard
+    }
+    stat tcp_reno_recovery = 1
+    stat tcp_sack_recovery = 0
+    stat tcp_fast_retrans = 1
 "
 );
 
@@ -524,6 +620,8 @@ script!(
     < . 1:1(0) ack 5841 <nop,nop,sack 1:1461>
     discard
     stat tcp_undos = 1
-    info ssthresh = 4294967295
+    stat tcp_dsack_undo = 1
+    stat tcp_dsack_recv = 1
+    info ssthresh = max
 "
 );

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::link::{Link, LinkOptions, pair};
+use crate::open_error::OpenError;
 use line::Line;
 
 /// Frames that one call takes out of the device below, or gives to it, at most.
@@ -379,6 +380,14 @@ impl<D: Device> Device for Impaired<D> {
 
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {
         self.device.set_waker(waker);
+    }
+
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        self.device.set_mtu(mtu)
+    }
+
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        self.device.set_up(up)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

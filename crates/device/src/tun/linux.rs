@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check};
+use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check, check_mtu};
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::netlink::Netlink;
 use crate::open_error::OpenError;
@@ -97,7 +97,7 @@ impl Tun {
         let mut netlink =
             Netlink::open().map_err(failed("netlink", "open a routing socket for the settings"))?;
         let index = interface_index(&name).map_err(failed("ioctl", "get the index"))?;
-        let mtu = configure(&mut netlink, &name, index, options, mac)?;
+        let mtu = configure(&mut netlink, &name, kind, index, options, mac)?;
         Ok(Self {
             info: info(name, kind, mtu, offload, vnet),
             fd,
@@ -367,6 +367,25 @@ impl Device for Tun {
     }
 
     fn set_waker(&mut self, _waker: Arc<dyn Wake>) {}
+
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        check_mtu(mtu)?;
+        let (index, name) = (self.index, self.info.name.clone());
+        self.netlink()?.set_mtu(index, mtu.into()).map_err(|e| {
+            OpenError::from_io(
+                &e,
+                "netlink",
+                format!("cannot set MTU {mtu} of '{name}': {e}{}", config_remedy(&e)),
+            )
+        })?;
+        let vnet = self.vnet_len > 0;
+        self.info = info(name, self.kind, mtu, self.info.offload, vnet);
+        Ok(())
+    }
+
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        Self::set_up(self, up)
+    }
 }
 
 /// Writes a frame from its pieces, with one system call; whether the kernel took it rather than found fault with it.
@@ -509,6 +528,7 @@ fn attach(fd: BorrowedFd<'_>, wanted: &str, kind: Kind, flags: c_int) -> Result<
 fn configure(
     netlink: &mut Netlink,
     name: &str,
+    kind: Kind,
     index: u32,
     options: &TunOptions,
     mac: Option<[u8; 6]>,
@@ -530,7 +550,10 @@ fn configure(
     }
     // Both make things better and neither is needed; without the permission, or without IPv6, they are left.
     let _ = netlink.set_queue_len(index, options.queue_len);
-    let _ = netlink.quiet_ipv6(index);
+    // On Ethernet the kernel's side is a neighbour as others are: without a link-local address it could be no router.
+    if kind == Kind::Tun {
+        let _ = netlink.quiet_ipv6(index);
+    }
     if options.up && !interface_is_up(name).unwrap_or(false) {
         netlink.set_up(index, true).map_err(|e| failed("take up".into(), &e))?;
     }

@@ -161,16 +161,17 @@ fn check(options: &TunOptions) -> Result<(), OpenError> {
     if let Some(name) = &options.name {
         check_name(name)?;
     }
-    match options.mtu {
-        Some(mtu) if mtu < MIN_MTU => Err(OpenError::new(
-            libc::EINVAL,
-            "ioctl",
-            format!(
-                "MTU {mtu} is too small: IPv4 needs at least {MIN_MTU} bytes (and IPv6 1280); leave it out for 1500"
-            ),
-        )),
-        _ => Ok(()),
+    options.mtu.map_or(Ok(()), check_mtu)
+}
+
+fn check_mtu(mtu: u16) -> Result<(), OpenError> {
+    if mtu >= MIN_MTU {
+        return Ok(());
     }
+    let message = format!(
+        "MTU {mtu} is too small: IPv4 needs at least {MIN_MTU} bytes (and IPv6 1280); leave it out for 1500"
+    );
+    Err(OpenError::new(libc::EINVAL, "ioctl", message))
 }
 
 fn check_name(name: &str) -> Result<(), OpenError> {

@@ -108,6 +108,14 @@ impl Device for Tap {
         self.0.set_waker(waker);
     }
 
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
+        self.0.set_mtu(mtu)
+    }
+
+    fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
+        self.0.set_up(up)
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         self.0.poll_timeout()
     }

@@ -82,6 +82,14 @@ impl Tester {
             },
             ["write", n] => self.write(parse(n)?, n, false),
             ["write", n, "more"] => self.write(parse(n)?, n, true),
+            ["write", n, "urgent"] => {
+                let (id, now, at) = (self.socket()?, self.now, self.peer().written);
+                let data = segment::bytes_at(true, at.wrapping_add(1), parse(n)?);
+                let taken = self.stack().0.tcp_send_urgent(now, id, &data);
+                let taken = taken.map_err(|e| e.to_string())?;
+                self.peer().written += taken as u32;
+                same("the outcome", &taken.to_string(), n)
+            }
             ["write", n, "=", outcome] => self.write(parse(n)?, outcome, false),
             ["read", what] => self.read(what),
             ["peek", n] => {
@@ -159,8 +167,8 @@ impl Tester {
                 }
             }
             ["info", name, relation, value] => {
-                let id = self.socket()?;
-                let info = self.stack().0.tcp_info(id).map_err(|e| e.to_string())?;
+                let (id, now) = (self.socket()?, self.now);
+                let info = self.stack().0.tcp_info_at(now, id).map_err(|e| e.to_string())?;
                 compare(field(&info, name)?, relation, value)
             }
             ["stat", name, relation, value] => {
@@ -350,6 +358,29 @@ fn field(info: &Info, name: &str) -> Result<u64, String> {
         "retrans" => info.retrans,
         "timeouts" => info.timeouts,
         "lost" => info.lost.into(),
+        "data_segs_out" => info.data_segs_out,
+        "data_segs_in" => info.data_segs_in,
+        "last_data_sent" => nanos(info.last_data_sent),
+        "last_data_recv" => nanos(info.last_data_recv),
+        "last_ack_recv" => nanos(info.last_ack_recv),
+        "ato" => nanos(info.ato),
+        "rcv_mss" => info.rcv_mss.into(),
+        "advmss" => info.advmss.into(),
+        "rcv_ooopack" => info.rcv_ooopack,
+        "dsack_dups" => info.dsack_dups,
+        "urgent" => info.urgent.unwrap_or(0).into(),
+        "sacked" => info.sacked.into(),
+        "retrans_out" => info.retrans_out.into(),
+        "reordering" => info.reordering.into(),
+        "reord_seen" => info.reord_seen.into(),
+        "delivered" => info.delivered,
+        "delivery_rate" => info.delivery_rate,
+        "pacing_rate" => info.pacing_rate,
+        "paced" => info.paced.into(),
+        "app_limited" => info.app_limited.into(),
+        "busy" => nanos(info.busy),
+        "rwnd_limited" => nanos(info.rwnd_limited),
+        "sndbuf_limited" => nanos(info.sndbuf_limited),
         "dup_acks" => info.dup_acks,
         // 0 off, 1 classic, 2 accurate.
         "ecn" => info.ecn as u64,
@@ -450,6 +481,7 @@ fn ready(name: &str) -> Result<Ready, String> {
         "flushed" => Ready::FLUSHED,
         "error" => Ready::ERROR,
         "closed" => Ready::CLOSED,
+        "urgent" => Ready::URGENT,
         _ => return Err(format!("no such event: {name}")),
     })
 }

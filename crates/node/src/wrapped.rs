@@ -1,0 +1,69 @@
+//! Methods of classes whose objects wrap a Rust value: what is the same for all of them.
+
+use napi::sys;
+
+use crate::js::{Failure, IntoJs, Js, Result, Value, callback_info, unwrap};
+use crate::stack::caught;
+
+/// Runs a method: finds what its receiver wraps, catches panics (`failed` says what to answer then), throws what it has to.
+///
+/// # Safety
+/// `env` and `info` are those that Node-API gave the running callback, which is a method of a class whose constructor wraps
+/// a `T` or throws, and whose objects keep it as long as they live.
+pub(crate) unsafe fn enter<'s, T: 's, const N: usize, R: IntoJs>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    method: impl FnOnce(Js<'s>, &T, [Value<'s>; N]) -> Result<R>,
+    failed: impl FnOnce(&T, String) -> Result<R>,
+) -> sys::napi_value {
+    // SAFETY: the caller's contract.
+    let Ok((js, this, args)) = (unsafe { callback_info::<N>(env, info) }) else {
+        return std::ptr::null_mut();
+    };
+    let wrapped = unwrap::<T>(js, this);
+    if wrapped.is_null() {
+        js.throw(Failure::Type("Illegal invocation".to_owned()));
+        return std::ptr::null_mut();
+    }
+    // SAFETY: V8 checks that a method's receiver was made by the class's constructor (it defines a signature), which by the
+    // caller's contract wraps a `T`; the receiver is held by the running call, and with it what it wraps.
+    let wrapped = unsafe { &*wrapped };
+    let outcome = caught(|| method(js, wrapped, args));
+    let outcome = outcome.unwrap_or_else(|message| failed(wrapped, message));
+    match outcome.and_then(|value| value.into_js(js)) {
+        Ok(value) => value.raw(),
+        Err(failure) => {
+            js.throw(failure);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// One entry of a class: `method_of!(enter, Wrapped; "name", |js, wrapped, [a, b]| ..)`, where `enter` is a function as the
+/// one above, of that class.
+macro_rules! method_of {
+    ($enter:path, $wrapped:ty; $name:literal, |$js:ident, $this:ident, [$($arg:ident),*]| $body:expr) => {{
+        unsafe extern "C" fn callback(
+            env: napi::sys::napi_env,
+            info: napi::sys::napi_callback_info,
+        ) -> napi::sys::napi_value {
+            // SAFETY: Node-API calls this with its callback's own arguments, and it is entered as a method only.
+            unsafe {
+                $enter(env, info, |$js: crate::js::Js<'_>, $this: &$wrapped, [$($arg),*]| $body)
+            }
+        }
+        napi::sys::napi_property_descriptor {
+            utf8name: concat!($name, "\0").as_ptr().cast(),
+            name: std::ptr::null_mut(),
+            method: Some(callback),
+            getter: None,
+            setter: None,
+            value: std::ptr::null_mut(),
+            attributes: napi::sys::PropertyAttributes::writable
+                | napi::sys::PropertyAttributes::configurable,
+            data: std::ptr::null_mut(),
+        }
+    }};
+}
+
+pub(crate) use method_of;
