@@ -1669,6 +1669,103 @@ export declare function configureDefaultStack(options: StackOptions): Stack;
 export declare const net: Net;
 /** `node:dgram` on the default stack. */
 export declare const dgram: Dgram;
+/** What `createBridge()` takes. */
+export interface BridgeOptions {
+  /** The ports it begins with. Default none. */
+  ports?: BridgePortOptions[];
+  /** For how long a station is remembered after it was heard, ms. Default 300,000 (IEEE 802.1D). */
+  ageing?: number;
+  /** Stations remembered at most; what is for others goes to every port. Default 8,192. */
+  maxEntries?: number;
+  /** Which thread passes frames, as with stacks. Default `thread`: it does not wait for JavaScript. */
+  drive?: StackOptions["drive"];
+}
+/** A port of a bridge to be. */
+export interface BridgePortOptions {
+  /** A device that carries Ethernet frames. */
+  device: Device;
+  /** Its name. Default: that of the TAP, or `link0`, `port0`... */
+  name?: string;
+  /** Largest packet, bytes, without Ethernet header. Default, and most: the device's. */
+  mtu?: number;
+  /** The path of a file that gets what passes as pcapng. */
+  capture?: string;
+}
+/** A port of a bridge, with what has passed it. */
+export interface BridgePort {
+  readonly name: string;
+  /** Largest packet, bytes. */
+  readonly mtu: number;
+  /** Whether its link is up. */
+  readonly up: boolean;
+  /** Frames that came in, and their bytes. */
+  readonly framesIn: number;
+  readonly bytesIn: number;
+  /** Frames that were sent out, and their bytes. */
+  readonly framesOut: number;
+  readonly bytesOut: number;
+  /** Of those that came in: sent to all others, because they were for many, or their station was not known. */
+  readonly flooded: number;
+  /** Of those that came in: for a station on the same port, or for bridges alone (`01:80:c2:00:00:0x`). */
+  readonly filtered: number;
+  /** Of those that came in: no frames. */
+  readonly malformed: number;
+  /** Of those to be sent out: longer than the port carries, or beyond the 4 MiB that may wait. */
+  readonly dropped: number;
+}
+/** A station that a bridge knows. */
+export interface BridgeStation {
+  readonly mac: string;
+  /** The name of the port behind which it was heard last. */
+  readonly port: string;
+  /** How long ago, ms. */
+  readonly age: number;
+}
+/** The events of a bridge. */
+export interface BridgeEvents {
+  /** A port's link went up or down, or its device failed and the port is gone. */
+  port: [
+    event: LinkEvent
+  ];
+  close: [
+  ];
+}
+/**
+ * A learning bridge (IEEE 802.1D): frames go where their station was heard, to all ports when it was not or they are for
+ * many. Made by `createBridge()`. Without a spanning tree: ports must not form a loop. Does not keep the process alive.
+ */
+export declare class Bridge extends TypedEventEmitter<BridgeEvents> {
+  #private;
+  /** Whether `close()` was called. */
+  get closed(): boolean;
+  /** The ports, in the order they were added. */
+  get ports(): BridgePort[];
+  /** The stations it knows, those heard last first. */
+  table(): BridgeStation[];
+  /** Adds a port. Rejects where its device cannot be had, or carries no Ethernet frames. */
+  addPort(options: BridgePortOptions): Promise<BridgePort>;
+  /** Removes a port, and lets its device go. */
+  removePort(name: string): Promise<void>;
+  /** Takes a port's link up again. */
+  setUp(name: string): void;
+  /** Takes a port's link down: nothing comes in or goes out. */
+  setDown(name: string): void;
+  /** Watches the frames that pass a port. */
+  tap(name: string, options?: TapOptions): Tap;
+  /** Ends it and lets its devices go. Idempotent. */
+  close(): Promise<void>;
+  /** As `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+/**
+ * Makes a learning bridge between devices that carry Ethernet frames. Rejects where one cannot be had.
+ *
+ * @example
+ * const [near, far] = createLink({ medium: 'ethernet' });
+ * const bridge = await createBridge({ ports: [{ device: tap({ name: 'tap0' }) }, { device: near }] });
+ * const stack = await createStack({ interfaces: [{ device: far, addresses: ['198.18.0.2/24'] }] });
+ */
+export declare function createBridge(options?: BridgeOptions): Promise<Bridge>;
 /** An error of the operating system's kind, as `node:net` raises it. */
 export interface SystemError extends Error {
   /** The name of the error, such as `ECONNREFUSED`. */

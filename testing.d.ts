@@ -1227,6 +1227,8 @@ interface NativeInterfaceOptions {
   duplicateAddressDetection?: "optimistic" | "strict" | "off";
   identifierKey?: Uint8Array;
   capture?: string;
+  /** It is a port of the stack's bridge. */
+  bridge?: boolean;
   mac?: string;
   acceptAny?: boolean;
   device: {
@@ -1340,6 +1342,8 @@ interface NativeStackOptions {
   drive?: "auto" | "loop" | "thread";
   /** Whether received bytes may be shown where they lie, in external buffers. Default: where the runtime allows them. */
   externalBuffers?: boolean;
+  bridgeAgeing?: number | undefined;
+  bridgeEntries?: number | undefined;
 }
 type NativeUdpOption = "broadcast" | "ttl" | "multicastTtl" | "multicastLoopback" | "multicastInterface" | "recvBuffer" | "sendBuffer" | "trafficClass" | "dontFragment";
 interface NativeUdpInfo {
@@ -1397,6 +1401,13 @@ interface NativeDatagrams {
   setInterface(id: number, name: "hold" | "acceptAny", on: boolean): number;
   addAddress(interfaceId: number, cidr: string): number;
   removeAddress(interfaceId: number, address: string): number;
+  /** What has passed the ports of the bridge. */
+  bridgePorts(): Array<Record<"interface" | "framesIn" | "bytesIn" | "framesOut" | "bytesOut" | "flooded" | "filtered" | "malformed" | "dropped", number>>;
+  bridgeTable(): Array<{
+    mac: string;
+    interface: number;
+    age: number;
+  }>;
   /** Loopback among them, whose number is 0. */
   interfaces(): Array<{
     interface: number;

@@ -1,6 +1,15 @@
 // The package's front door: stacks, devices, and `connect` and `createServer` on the default stack.
 import { dgram, net } from './default-stack';
 
+export {
+  type Bridge,
+  type BridgeEvents,
+  type BridgeOptions,
+  type BridgePort,
+  type BridgePortOptions,
+  type BridgeStation,
+  createBridge,
+} from './bridge';
 export { configureDefaultStack, defaultStack } from './default-stack';
 export {
   type PacketDevice,

@@ -119,6 +119,8 @@ export interface NativeInterfaceOptions {
   duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
   identifierKey?: Uint8Array; // 16 bytes
   capture?: string; // path
+  /** It is a port of the stack's bridge. */
+  bridge?: boolean;
   mac?: string;
   acceptAny?: boolean;
   device:
@@ -225,6 +227,8 @@ export interface NativeStackOptions {
   drive?: 'auto' | 'loop' | 'thread';
   /** Whether received bytes may be shown where they lie, in external buffers. Default: where the runtime allows them. */
   externalBuffers?: boolean;
+  bridgeAgeing?: number | undefined; // ms
+  bridgeEntries?: number | undefined;
 }
 
 /** What can be set of a UDP socket; buffers in bytes, 1 and 0 for on and off. */
@@ -318,6 +322,22 @@ export interface NativeDatagrams {
   setInterface(id: number, name: 'hold' | 'acceptAny', on: boolean): number;
   addAddress(interfaceId: number, cidr: string): number;
   removeAddress(interfaceId: number, address: string): number;
+  /** What has passed the ports of the bridge. */
+  bridgePorts(): Array<
+    Record<
+      | 'interface'
+      | 'framesIn'
+      | 'bytesIn'
+      | 'framesOut'
+      | 'bytesOut'
+      | 'flooded'
+      | 'filtered'
+      | 'malformed'
+      | 'dropped',
+      number
+    >
+  >;
+  bridgeTable(): Array<{ mac: string; interface: number; age: number }>; // ms
   /** Loopback among them, whose number is 0. */
   interfaces(): Array<{ interface: number; name: string; mtu: number; up: boolean; mac?: string }>;
   /** Throw where the system refuses, with its code and the remedy. */

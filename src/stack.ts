@@ -26,6 +26,7 @@ import {
   loadBinding,
   type NativeBinding,
   type NativeNeighbor,
+  type NativeStackOptions,
   type NativeStats,
 } from './native';
 import { bindNet, type Net } from './net/bind';
@@ -61,6 +62,8 @@ import { Tap, TapHub, type TapOptions } from './tap';
 /** How often the trace is collected while there is nothing else to collect, ms. */
 const TRACE_INTERVAL = 20;
 
+/** Adds a port of the stack's bridge; its name. */
+export const kAddBridgePort: unique symbol = Symbol('usernet.addBridgePort');
 const kTap: unique symbol = Symbol('usernet.tap');
 
 /** The stack's reactor, for the package's own modules. */
@@ -179,9 +182,9 @@ export class Stack extends TypedEventEmitter<StackEvents> {
   #tls: Tls | undefined;
 
   /** @internal Use `createStack()`. */
-  constructor(binding: NativeBinding, options: StackOptions = {}) {
+  constructor(binding: NativeBinding, options: StackOptions = {}, more: Partial<NativeStackOptions> = {}) {
     super();
-    const native = stackOptions(options);
+    const native = { ...stackOptions(options), ...more };
     this.#reactor = new Reactor(binding, native);
     this.#context = new NetContext(() => this.#reactor);
     this.net = bindNet(this.#context);
@@ -276,6 +279,11 @@ export class Stack extends TypedEventEmitter<StackEvents> {
    */
   attach<T extends realNet.Server>(server: T): T {
     return attach(server, this.#context);
+  }
+
+  /** @internal */
+  [kAddBridgePort](options: InterfaceOptions): string {
+    return this.#addInterface(options, true);
   }
 
   /** Adds an interface. Rejects where its device cannot be had, with a `code` and the remedy. */
@@ -524,8 +532,9 @@ export class Stack extends TypedEventEmitter<StackEvents> {
     return this.close();
   }
 
-  #addInterface(options: InterfaceOptions): string {
+  #addInterface(options: InterfaceOptions, bridge = false): string {
     const native = interfaceOptions(options, ['lo', ...this.#ids.keys()]);
+    if (bridge) native.bridge = true;
     const id = this.#reactor.native.addInterface(native);
     if (id < 0) throw errnoException(id, 'addInterface');
     if (options.device.kind === 'port') {
@@ -533,7 +542,7 @@ export class Stack extends TypedEventEmitter<StackEvents> {
       this.#ports.set(id, options.device);
     }
     // A name with a pattern in it (tun%d) is the system's to complete.
-    const name = this.#reactor.native.addresses().find((entry) => entry.interface === id)?.name ?? native.name;
+    const name = this.#reactor.native.interfaces().find((entry) => entry.interface === id)?.name ?? native.name;
     this.#ids.set(name, id);
     this.#lost.delete(name);
     this.#reactor.interfaceNames.set(id, name);
@@ -650,8 +659,8 @@ export async function createStack(options: StackOptions = {}): Promise<Stack> {
 }
 
 /** Makes a stack that ends with its process or worker, however that ends. */
-export function openStack(options?: StackOptions): Stack {
-  const stack = new Stack(loadBinding(), options);
+export function openStack(options?: StackOptions, more?: Partial<NativeStackOptions>): Stack {
+  const stack = new Stack(loadBinding(), options, more);
   leavesWithProcess(stack[kReactor]);
   return stack;
 }

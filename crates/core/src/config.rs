@@ -87,6 +87,8 @@ pub struct Config {
     pub fast_open_keys: FastOpenKeys,
     /// Most servers whose Fast Open cookies are kept; beyond it the one used longest ago is forgotten.
     pub max_fast_open_cookies: usize,
+    /// Of the bridge between the interfaces that are its ports.
+    pub bridge: BridgeConfig,
     /// Most neighbours remembered on an Ethernet interface (ARP and neighbour cache together); of those whose hardware
     /// address is still asked for, a quarter of that. Beyond it the ones that matter least make way.
     pub max_neighbors: usize,
@@ -145,6 +147,7 @@ impl Default for Config {
             udp_flow_idle: Duration::from_secs(120),
             fast_open_keys: FastOpenKeys::Rotating { every: Duration::from_secs(12 * 3600) },
             max_fast_open_cookies: 1024,
+            bridge: BridgeConfig::default(),
             max_neighbors: 1024,
             socket: SocketOptions::default(),
         }
@@ -412,6 +415,22 @@ pub enum MtuProbing {
     BlackHole,
     /// From the base size of 1,024 bytes payload (IPv4) or 1,280-byte packets (IPv6) upwards, from the start.
     Always,
+}
+
+/// What a bridge remembers of stations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BridgeConfig {
+    /// For how long, after a station was heard (IEEE 802.1D table 7-5: 300 s).
+    pub ageing: Duration,
+    /// Of how many; what is for others goes to every port.
+    pub max_entries: usize,
+}
+
+impl Default for BridgeConfig {
+    /// 300 s, 8,192 stations.
+    fn default() -> Self {
+        Self { ageing: Duration::from_secs(300), max_entries: 8192 }
+    }
 }
 
 /// When an idle connection is probed.

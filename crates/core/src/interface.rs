@@ -203,6 +203,8 @@ pub struct InterfaceConfig {
     /// Whether new connections and UDP flows that come in here are held until
     /// [`flow_accept`](crate::Stack::flow_accept) and its relatives decide.
     pub hold: bool,
+    /// Ethernet only: whether it is a port of the stack's bridge: it has no addresses, and its frames go to the other ports.
+    pub bridge_port: bool,
     /// Ethernet only: whether routers are asked for and believed (RFC 4861 §6.3): default routes, prefixes, addresses
     /// formed in these (RFC 4862), MTU. Not while the stack forwards: a router does not listen to others.
     pub slaac: bool,
@@ -224,6 +226,7 @@ impl Default for InterfaceConfig {
             addresses: Vec::new(),
             accept_any: false,
             hold: false,
+            bridge_port: false,
             slaac: false,
             detection: Detection::default(),
             identifier_key: None,

@@ -24,8 +24,8 @@ mod time;
 mod udp;
 
 pub use config::{
-    BufferSize, Config, Congestion, EcnPolicy, FastOpen, FastOpenKeys, KeepAlive, MtuProbing,
-    ReassemblyLimits, Secrets, SocketOptions, SynCookies, UnknownCongestion,
+    BridgeConfig, BufferSize, Config, Congestion, EcnPolicy, FastOpen, FastOpenKeys, KeepAlive,
+    MtuProbing, ReassemblyLimits, Secrets, SocketOptions, SynCookies, UnknownCongestion,
 };
 pub use error::{
     BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,
@@ -42,8 +42,9 @@ pub use interface::{
 };
 pub use payload::{Payload, Storage};
 pub use stack::{
-    ConnectOptions, FlowInfo, FlowKind, FlowOptions, FlowSocket, ListenAddress, ListenOptions,
-    PingOptions, RawOptions, RawPacket, Reject, Shutdown, Stack, Stats,
+    BridgePortStats, BridgeStation, ConnectOptions, FlowInfo, FlowKind, FlowOptions, FlowSocket,
+    ListenAddress, ListenOptions, PingOptions, RawOptions, RawPacket, Reject, Shutdown, Stack,
+    Stats,
 };
 pub use time::{Duration, Instant};
 pub use udp::{Datagram, UdpInfo, UdpOptions, UdpSettings};

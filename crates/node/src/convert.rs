@@ -50,6 +50,50 @@ pub(crate) fn addresses<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }
 
+/// What has passed the ports of the bridge: `[{ interface, framesIn, .. }]`.
+pub(crate) fn bridge_ports<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let ports = stack.with_core(|core| core.bridge_ports().collect::<Vec<_>>());
+    let interfaces = stack.interfaces.borrow();
+    let items = ports.into_iter().flatten().filter_map(|(id, stats)| {
+        let interface = interfaces.iter().find(|i| i.id == id)?;
+        let object = js.object();
+        Some(object.and_then(|object| {
+            numbers(
+                js,
+                object,
+                &[
+                    (c"interface", f64::from(interface.number)),
+                    (c"framesIn", stats.frames_in as f64),
+                    (c"bytesIn", stats.bytes_in as f64),
+                    (c"framesOut", stats.frames_out as f64),
+                    (c"bytesOut", stats.bytes_out as f64),
+                    (c"flooded", stats.flooded as f64),
+                    (c"filtered", stats.filtered as f64),
+                    (c"malformed", stats.malformed as f64),
+                    (c"dropped", stats.dropped as f64),
+                ],
+            )?;
+            Ok(object)
+        }))
+    });
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
+/// The stations that the bridge knows: `[{ mac, interface, age }]`, age in ms.
+pub(crate) fn bridge_table<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
+    let stations = stack.with_core(|core| core.bridge_table(core.now()));
+    let interfaces = stack.interfaces.borrow();
+    let items = stations.into_iter().flatten().map(|station| {
+        let interface = interfaces.iter().find(|i| i.id == station.port);
+        let object = js.object()?;
+        js.set(object, c"mac", js.string(&station.mac.to_string())?)?;
+        let number = interface.map_or(0, |i| i.number);
+        numbers(js, object, &[(c"interface", f64::from(number)), (c"age", ms(station.age))])?;
+        Ok(object)
+    });
+    js.array(&items.collect::<Result<Vec<_>>>()?)
+}
+
 /// The interfaces: `[{ interface, name, mtu, up, mac? }]`.
 pub(crate) fn interfaces<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     let interfaces = stack.interfaces.borrow();

@@ -158,6 +158,12 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
                 shard.set_link(id, up)
             })
         }),
+        method!("bridgePorts", |js, stack, []| {
+            Ok(OrNull(Some(convert::bridge_ports(js, stack)?)))
+        }),
+        method!("bridgeTable", |js, stack, []| {
+            Ok(OrNull(Some(convert::bridge_table(js, stack)?)))
+        }),
         method!("interfaces", |js, stack, []| Ok(OrNull(Some(convert::interfaces(js, stack)?)))),
         method!("addNeighbor", |js, stack, [number, address, mac]| {
             let address = ip(js, address, "address")?;

@@ -109,6 +109,13 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     check_mtu(Some(config.mtu), &addresses)?;
     let (name, mtu) = (config.name.clone(), config.mtu);
     config.accept_any = bool(js, options, c"acceptAny")?.unwrap_or(false);
+    config.bridge_port = bool(js, options, c"bridge")?.unwrap_or(false);
+    if config.bridge_port && device.medium() == usernet_device::Medium::Ip {
+        let message = format!(
+            "a bridge carries Ethernet frames, and '{name}' carries IP packets; use tap(), packetSocket(), unixSocket(), framePort({{ medium: 'ethernet' }}) or createLink({{ medium: 'ethernet' }})"
+        );
+        return Err(invalid("addPort", message));
+    }
     let watched = Watched::new(Arc::clone(&stack.bell));
     let device = Box::new(WatchedDevice { inner: device, watched: Arc::clone(&watched) });
     let added = stack.with_shard(|shard| shard.add_device(device, config));

@@ -107,6 +107,12 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     const TIMEOUT: (f64, f64) = (0.0, 2_147_483_647.0);
     let options = object(js, value, "options")?;
     let mut config = Config::default();
+    if let Some(ms) = number(js, options, c"bridgeAgeing", (1.0, 1e9))? {
+        config.bridge.ageing = Duration::from_secs_f64(ms / 1e3);
+    }
+    if let Some(stations) = number(js, options, c"bridgeEntries", (1.0, 1_048_576.0))? {
+        config.bridge.max_entries = stations as usize;
+    }
     if let Some(on) = bool(js, options, c"loopback")? {
         config.loopback = on;
     }

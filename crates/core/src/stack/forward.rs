@@ -6,11 +6,20 @@ use usernet_wire::{tcp, udp};
 
 use super::Stack;
 use super::address::is_routable;
+use super::bridge::Passed;
 use super::icmp::Complaint;
 use super::output::{Class, Outgoing};
 use crate::frame::{Gso, GsoKind, RxChecksum, RxFrame, TxChecksum};
 use crate::interface::{InterfaceId, Offload};
 use crate::time::Instant;
+
+/// Where a packet is passed on to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way<'a> {
+    pub(super) interface: InterfaceId,
+    /// The link header that it keeps: of a bridge. A router's packets get one later.
+    pub(super) header: &'a [u8],
+}
 
 impl Stack {
     /// Makes the stack a router, or a host.
@@ -66,7 +75,10 @@ impl Stack {
         let mut bytes = bytes.to_vec();
         age(&mut bytes);
         if merged {
-            return self.forward_merged(interface, packet, bytes, frame.gso_size, offload);
+            let way = Way { interface, header: &[] };
+            let passed = self.forward_merged(&way, packet, bytes, frame.gso_size, offload);
+            self.stats.ip_forw_datagrams += passed.frames;
+            return;
         }
         // What a device vouched for may have no checksum yet.
         let vouched = frame.checksum == RxChecksum::Trusted && packet.fragment.is_none();
@@ -76,21 +88,45 @@ impl Stack {
             }
             return self.forward_in_fragments(interface, packet, &bytes, mtu);
         }
-        let checksum =
-            if vouched { complete(packet, &mut bytes, offload.tx_checksum) } else { None };
-        self.pass_on(interface, bytes, checksum, None);
+        let way = Way { interface, header: &[] };
+        let passed = if vouched {
+            self.finish_and_pass_on(&way, packet, bytes, offload)
+        } else {
+            self.pass_on(&way, bytes, None, None)
+        };
+        self.stats.ip_forw_datagrams += passed.frames;
     }
 
-    fn pass_on(
+    /// Passes on a packet whose checksum a device vouched for, which may not be there yet.
+    pub(super) fn finish_and_pass_on(
         &mut self,
-        interface: InterfaceId,
-        bytes: Vec<u8>,
+        way: &Way<'_>,
+        packet: &Packet,
+        mut bytes: Vec<u8>,
+        offload: Offload,
+    ) -> Passed {
+        let checksum = complete(packet, &mut bytes, offload.tx_checksum);
+        self.pass_on(way, bytes, checksum, None)
+    }
+
+    /// Queues a packet with the link header that it keeps.
+    pub(super) fn pass_on(
+        &mut self,
+        way: &Way<'_>,
+        mut bytes: Vec<u8>,
         checksum: Option<TxChecksum>,
         gso: Option<Gso>,
-    ) {
+    ) -> Passed {
+        let Way { interface, header } = *way;
         let class = Class::Forward;
+        bytes.splice(..0, header.iter().copied());
+        let start = |c: TxChecksum| TxChecksum { start: c.start + header.len() as u16, ..c };
+        let checksum = checksum.map(start);
+        let len = bytes.len() as u64;
         if self.send_packet(Outgoing { interface, bytes, checksum, gso, class }) {
-            self.stats.ip_forw_datagrams += 1;
+            Passed { frames: 1, bytes: len, refused: 0 }
+        } else {
+            Passed { refused: 1, ..Passed::default() }
         }
     }
 
@@ -120,30 +156,31 @@ impl Stack {
             let sum = checksum::checksum(&bytes[..header_len]);
             bytes[10..12].copy_from_slice(&sum.to_be_bytes());
             self.stats.ip_frag_creates += 1;
-            self.pass_on(interface, bytes, None, None);
+            let passed = self.pass_on(&Way { interface, header: &[] }, bytes, None, None);
+            self.stats.ip_forw_datagrams += passed.frames;
         }
     }
 
     /// Passes on segments that a device had merged: merged where the next device cuts, else cut here.
-    fn forward_merged(
+    pub(super) fn forward_merged(
         &mut self,
-        interface: InterfaceId,
+        way: &Way<'_>,
         packet: &Packet,
         mut bytes: Vec<u8>,
         size: u16,
         offload: Offload,
-    ) {
+    ) -> Passed {
         let v6 = packet.dst.is_ipv6();
         if offload.tx_checksum && if v6 { offload.tso6 } else { offload.tso4 } {
             let checksum = complete(packet, &mut bytes, true);
             let kind = if v6 { GsoKind::Tcp6 } else { GsoKind::Tcp4 };
-            return self.pass_on(interface, bytes, checksum, Some(Gso { kind, size }));
+            return self.pass_on(way, bytes, checksum, Some(Gso { kind, size }));
         }
         let at = packet.payload_offset;
         let headers_len = at + tcp_header_len(&bytes[at..]);
         if headers_len > bytes.len() {
             self.stats.ip_in_hdr_errors += 1;
-            return;
+            return Passed::default();
         }
         let (headers, data) = bytes.split_at(headers_len);
         let seq = u32::from_be_bytes([
@@ -154,6 +191,7 @@ impl Stack {
         ]);
         let ident = u16::from_be_bytes([headers[4], headers[5]]);
         let last = data.len().saturating_sub(1) / usize::from(size);
+        let mut passed = Passed::default();
         for (i, piece) in data.chunks(usize::from(size)).enumerate() {
             let mut segment = [headers, piece].concat();
             let offset = (i * usize::from(size)) as u32;
@@ -178,8 +216,9 @@ impl Stack {
             }
             let part = Packet { payload_len: segment.len() - at, ..*packet };
             let checksum = complete(&part, &mut segment, offload.tx_checksum);
-            self.pass_on(interface, segment, checksum, None);
+            passed += self.pass_on(way, segment, checksum, None);
         }
+        passed
     }
 }
 
@@ -188,7 +227,7 @@ fn tcp_header_len(segment: &[u8]) -> usize {
 }
 
 /// The longest packet that merged segments were, bytes.
-fn merged_segment_len(packet: &Packet, bytes: &[u8], size: u16) -> usize {
+pub(super) fn merged_segment_len(packet: &Packet, bytes: &[u8], size: u16) -> usize {
     let header_len = packet.payload_offset + tcp_header_len(&bytes[packet.payload_offset..]);
     (header_len + usize::from(size)).min(bytes.len())
 }

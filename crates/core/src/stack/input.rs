@@ -40,6 +40,9 @@ impl Stack {
             self.stats.link_in_filtered += 1;
             return;
         }
+        if self.interfaces.get(interface).is_some_and(|i| i.bridged.is_some()) {
+            return self.bridge_input(now, interface, &frame);
+        }
         match self.link(interface).map(|link| link.mac) {
             Some(mac) => self.ethernet_input(now, interface, mac, frame),
             None => self.ip_input(now, interface, frame, Arrival::ToUs),

@@ -4,6 +4,7 @@
 mod address;
 mod arp;
 mod autoconf;
+mod bridge;
 mod fastopen;
 mod flow;
 mod forward;
@@ -48,6 +49,7 @@ use crate::tcp::{
 use crate::time::Instant;
 use crate::udp::UdpSocket;
 
+pub use bridge::{BridgePortStats, BridgeStation};
 pub use flow::{FlowInfo, FlowKind, FlowOptions, FlowSocket, Reject};
 pub use ping::PingOptions;
 pub use raw::{RawOptions, RawPacket};
@@ -56,6 +58,7 @@ pub use stats::Stats;
 
 pub(crate) use stats::TraceLog;
 
+use bridge::Bridge;
 use flow::Flows;
 use fragment::{Idents, Reassembler};
 use icmp::{Complaint, IcmpLimit};
@@ -127,6 +130,7 @@ pub struct Stack {
     interfaces: SlotMap<InterfaceId, Interface>,
     loopback: Option<InterfaceId>,
     routes: Vec<Route>,
+    bridge: Bridge,
     connections: SlotMap<SocketId, Box<Connection>>,
     table: HashMap<Tuple, SocketId, KeyedHash>,
     listeners: SlotMap<ListenerId, Listener>,
@@ -192,6 +196,7 @@ impl Stack {
             interfaces: SlotMap::with_key(),
             loopback: None,
             routes: Vec::new(),
+            bridge: Bridge::new(config.bridge, KeyedHash(secrets.hash)),
             connections: SlotMap::with_key(),
             table: HashMap::with_hasher(KeyedHash(secrets.hash)),
             listeners: SlotMap::with_key(),

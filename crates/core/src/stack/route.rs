@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::autoconf::MAX_EVENTS;
+use super::bridge::BridgePortStats;
 use super::groups::{Listeners, Memberships};
 use super::link::Link;
 use super::{Queued, Stack};
@@ -33,6 +34,8 @@ pub(super) struct Interface {
     pub(super) groups: BTreeMap<IpAddr, Listeners>,
     /// What multicast routers are told of them.
     pub(super) memberships: Memberships,
+    /// What has passed it, of a port of the bridge.
+    pub(super) bridged: Option<BridgePortStats>,
     /// Of an Ethernet interface.
     pub(super) link: Option<Box<Link>>,
 }
@@ -45,6 +48,7 @@ impl Interface {
             up: true,
             groups: BTreeMap::new(),
             memberships: Memberships::default(),
+            bridged: None,
             link: None,
         }
     }
@@ -107,10 +111,20 @@ impl Stack {
         }
         let mut interface = Interface::new(config, false);
         let Medium::Ethernet(mac) = interface.config.medium else {
+            // A bridge carries Ethernet frames.
+            if interface.config.bridge_port {
+                return Err(InterfaceError::InvalidMac);
+            }
             return Ok(self.interfaces.insert(interface));
         };
         if !mac.is_unicast() {
             return Err(InterfaceError::InvalidMac);
+        }
+        if interface.config.bridge_port {
+            // It takes part in nothing itself.
+            interface.config.addresses.clear();
+            interface.bridged = Some(BridgePortStats::default());
+            return Ok(self.interfaces.insert(interface));
         }
         interface.link = Some(Box::new(Link::new(mac, self.table.hasher())));
         let id = self.interfaces.insert(interface);
@@ -145,6 +159,7 @@ impl Stack {
         }
         self.routes.retain(|route| route.interface != id);
         self.link_timers.forget(id);
+        self.bridge.forget(id);
         Ok(())
     }
 
@@ -232,6 +247,7 @@ impl Stack {
             self.restart_link(now, id);
         } else {
             self.forget_neighbors(id);
+            self.bridge.forget(id);
         }
         if self.interface_events < MAX_EVENTS {
             self.interface_events += 1;
@@ -259,6 +275,9 @@ impl Stack {
     ) -> Result<(), InterfaceError> {
         self.check_address(address)?;
         let interface = self.interfaces.get_mut(id).ok_or(InterfaceError::NoSuchInterface)?;
+        if interface.bridged.is_some() {
+            return Err(InterfaceError::InvalidAddress);
+        }
         if address.addr.is_ipv6() && interface.config.mtu < MIN_MTU_V6 {
             return Err(InterfaceError::InvalidMtu);
         }

@@ -234,7 +234,7 @@ fn hosts_do_not_forward() {
 }
 
 /// A long segment as a device merges them, its checksum not computed.
-fn merged(src: IpAddr, dst: IpAddr, data: &[u8]) -> Vec<u8> {
+pub(crate) fn merged(src: IpAddr, dst: IpAddr, data: &[u8]) -> Vec<u8> {
     let tcp = Repr {
         src_port: 1,
         dst_port: 2,

@@ -1,6 +1,7 @@
 //! The layers below and beside TCP, in virtual time: stacks on perfect wires, and crafted frames.
 
 mod autoconf;
+mod bridge;
 mod ethernet;
 mod flow;
 mod forward;
