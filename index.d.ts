@@ -701,8 +701,13 @@ export interface InterfaceOptions {
    */
   slaac?: boolean;
   /**
+   * Ethernet, with `forwarding`: whether the stack tells the hosts of the link that it is a router: a default router, with
+   * the prefixes of its IPv6 addresses, of which they form their own, and the MTU (RFC 4861 section 6.2). Default false.
+   */
+  routerAdvertisements?: boolean;
+  /**
    * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them at once: IPv4 ones are
-   * announced, IPv6 ones are asked for meanwhile (RFC 4429), and one that turns out to be somebody else's is given up.
+   * asked for and announced, IPv6 ones asked for (RFC 4429), and one that turns out to be somebody else's is given up.
    * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
    */
   duplicateAddressDetection?: "optimistic" | "strict" | "off";
@@ -1113,7 +1118,10 @@ type ClientState = "init" | "selecting" | "requesting" | "bound" | "renewing" | 
 export interface DhcpClientOptions {
   /** The name of the interface. */
   interface: string;
-  /** Its hardware address, `02:00:00:00:00:01`. Default: a random one of those that anybody may choose. */
+  /**
+   * The hardware address that the server is told, such as `02:00:00:00:00:01`. Default: the interface's own; where it has
+   * none, a random one of those that anybody may choose.
+   */
   hardwareAddress?: string;
   /** What the server knows the client by, instead of its hardware address (RFC 2131 section 2). */
   clientId?: Uint8Array;
@@ -1159,7 +1167,10 @@ export declare class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
   get state(): ClientState;
   /** Datagrams that were no DHCP messages. */
   get ignored(): number;
-  /** Tells the server that somebody else uses the address, gives it up and asks for another. */
+  /**
+   * Tells the server that somebody else uses the address, gives it up and asks for another after 10 s. On Ethernet it does so
+   * by itself when the interface finds that out.
+   */
   decline(): void;
   /** Gives the address back to the server, takes it from the interface, and ends. Idempotent. */
   close(): void;

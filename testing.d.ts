@@ -872,8 +872,13 @@ interface InterfaceOptions {
    */
   slaac?: boolean;
   /**
+   * Ethernet, with `forwarding`: whether the stack tells the hosts of the link that it is a router: a default router, with
+   * the prefixes of its IPv6 addresses, of which they form their own, and the MTU (RFC 4861 section 6.2). Default false.
+   */
+  routerAdvertisements?: boolean;
+  /**
    * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them at once: IPv4 ones are
-   * announced, IPv6 ones are asked for meanwhile (RFC 4429), and one that turns out to be somebody else's is given up.
+   * asked for and announced, IPv6 ones asked for (RFC 4429), and one that turns out to be somebody else's is given up.
    * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
    */
   duplicateAddressDetection?: "optimistic" | "strict" | "off";
@@ -1224,6 +1229,7 @@ interface NativeInterfaceOptions {
   mtu?: number;
   addresses: string[];
   slaac?: boolean;
+  routerAdvertisements?: boolean;
   duplicateAddressDetection?: "optimistic" | "strict" | "off";
   identifierKey?: Uint8Array;
   capture?: string;

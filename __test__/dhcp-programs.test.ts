@@ -103,11 +103,18 @@ describeTun('our server', () => {
 });
 
 describeTun('our client', () => {
-  test('dnsmasq gives it an address by its hardware address; renewed, declined, given back', async () => {
+  test('dnsmasq gives it an address by its hardware address; given back, and declined when another has it', async () => {
     const namespace = await Namespace.start('dhcp-peer.ts', { addresses: [], kernelAddresses: ['198.18.0.1/24'] });
     const server = namespace.spawn('dnsmasq', [
       ...['--keep-in-foreground', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--user=root', '--pid-file='],
-      ...['--interface=tap0', '--bind-interfaces', '--log-facility=-', '--log-dhcp', '--dhcp-authoritative'],
+      ...[
+        '--interface=tap0',
+        '--bind-interfaces',
+        '--log-facility=-',
+        '--log-dhcp',
+        '--dhcp-authoritative',
+        '--no-ping',
+      ],
       `--dhcp-leasefile=${path.join(folder, 'dnsmasq.leases')}`,
       ...['--dhcp-range=198.18.0.50,198.18.0.59,255.255.255.0,600', '--dhcp-option=option:mtu,1400'],
       ...['--dhcp-host=02:00:00:00:00:02,198.18.0.77', '--domain=lab.test', '--address=/www.lab.test/192.0.2.7'],
@@ -115,11 +122,7 @@ describeTun('our client', () => {
     const log = heard(server);
     try {
       await until('dnsmasq listens', () => log().includes('started'));
-      const lease = await namespace.call('lease', {
-        interface: 'tap0',
-        hostname: 'usernet',
-        hardwareAddress: '02:00:00:00:00:02',
-      });
+      const lease = await namespace.call('lease', { interface: 'tap0', hostname: 'usernet' });
       expect(lease).toMatchObject({
         address: '198.18.0.77',
         prefixLength: 24,
@@ -138,6 +141,13 @@ describeTun('our client', () => {
       expect(ping.stdout).toContain('1 received');
       await namespace.call('release');
       await until('dnsmasq has it back', () => /DHCPRELEASE\(tap0\) 198\.18\.0\.77/.test(log()));
+
+      // The kernel is somebody else on the link.
+      await namespace.exec('ip', ['address', 'add', '198.18.0.77/32', 'dev', 'tap0']);
+      expect(await namespace.call('lease', { interface: 'tap0' })).toMatchObject({ address: '198.18.0.77' });
+      await until('dnsmasq hears that', () => /DHCPDECLINE\(tap0\) 198\.18\.0\.77 02:00:00:00:00:02/.test(log()));
+      expect(await namespace.call('events')).toContainEqual(['lost', '198.18.0.77', 'declined']);
+      expect(await namespace.call('addresses')).toEqual([]);
     } finally {
       server.process.kill();
       await server.finished;

@@ -384,6 +384,33 @@ describe('on two stacks', () => {
     await ended;
   });
 
+  test('on Ethernet it has the interface’s hardware address, and declines an address that somebody else has', async () => {
+    const [left, right] = createLink({ medium: 'ethernet' });
+    const host = await createStack({
+      interfaces: [{ name: 'un0', device: left, addresses: [], mac: '02:00:00:00:00:07' }],
+    });
+    const server = await createStack({
+      // It has an address of its own range, and is sure of it.
+      interfaces: [
+        {
+          name: 'lan',
+          device: right,
+          addresses: ['198.18.0.1/24', '198.18.0.100/24'],
+          duplicateAddressDetection: 'off',
+        },
+      ],
+    });
+    open.push(host, server);
+    const dhcp = await server.dhcpServer({ interface: 'lan', range: ['198.18.0.100', '198.18.0.109'] });
+    const client = await host.dhcpClient({ interface: 'un0' });
+    expect(client.lease).toMatchObject({ address: '198.18.0.100' });
+    expect(dhcp.leases).toMatchObject([{ address: '198.18.0.100', client: '02:00:00:00:00:07', state: 'leased' }]);
+    const [lost, reason] = await once(client, 'lost');
+    expect([lost.address, reason, client.state, client.lease]).toEqual(['198.18.0.100', 'declined', 'init', null]);
+    await until('the server hears of it', () => dhcp.leases[0]?.state === 'declined');
+    expect(host.interfaces.find(({ name }) => name === 'un0')?.addresses).toEqual([]);
+  });
+
   test('nobody answers, abort, wrong options', async () => {
     const { host, server } = await link();
     await expect(host.dhcpClient({ interface: 'un0', timeout: 30 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });

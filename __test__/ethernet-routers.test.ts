@@ -72,6 +72,35 @@ describeTun('radvd', () => {
   });
 });
 
+describeTun('a stack that is a router', () => {
+  test('rdisc6 hears it, the kernel forms an address of its prefix and reaches what is behind it', async () => {
+    const namespace = await Namespace.start('ethernet-peer.ts', {
+      device: 'tap',
+      addresses: ['2001:db8:7::1/64'],
+      kernelAddresses: ['fe80::1/64'],
+      router: true,
+    });
+    try {
+      const seen = await run(namespace, 'rdisc6', '-1', '-r', '5', '-w', '4000', 'tap0');
+      expect(seen).toMatch(/Hop limit +: +64/);
+      expect(seen).toMatch(/Router lifetime +: +1800/);
+      expect(seen).toMatch(/Prefix +: 2001:db8:7::\/64/);
+      expect(seen).toMatch(/MTU +: +1500/);
+      expect(seen).toMatch(/Source link-layer address: 02:00:00:00:00:02/);
+      const shown = (...what: string[]): Promise<string> => run(namespace, 'ip', '-6', ...what, 'dev', 'tap0');
+      await until('the kernel has an address', async () =>
+        /inet6 2001:db8:7:[^ ]+ scope global(?! tentative).* mngtmpaddr/.test(await shown('address', 'show')),
+      );
+      expect(await shown('route', 'show', 'default')).toMatch(/default via fe80::\S+ proto ra .*expires/);
+      const ping = await run(namespace, 'ping', '-6', '-n', '-c', '1', '-W', '5', '2001:db8:7::1');
+      expect(ping).toContain('1 received');
+      await namespace.call('stop');
+    } finally {
+      await namespace.stop();
+    }
+  });
+});
+
 describeTun('a Linux bridge that snoops', () => {
   let namespace: Namespace;
   beforeAll(async () => {

@@ -116,6 +116,7 @@ export interface NativeInterfaceOptions {
   mtu?: number;
   addresses: string[]; // CIDR
   slaac?: boolean;
+  routerAdvertisements?: boolean;
   duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
   identifierKey?: Uint8Array; // 16 bytes
   capture?: string; // path

@@ -98,8 +98,13 @@ export interface InterfaceOptions {
    */
   slaac?: boolean;
   /**
+   * Ethernet, with `forwarding`: whether the stack tells the hosts of the link that it is a router: a default router, with
+   * the prefixes of its IPv6 addresses, of which they form their own, and the MTU (RFC 4861 section 6.2). Default false.
+   */
+  routerAdvertisements?: boolean;
+  /**
    * Ethernet: whether addresses are checked for being in use. `optimistic` (the default) uses them at once: IPv4 ones are
-   * announced, IPv6 ones are asked for meanwhile (RFC 4429), and one that turns out to be somebody else's is given up.
+   * asked for and announced, IPv6 ones asked for (RFC 4429), and one that turns out to be somebody else's is given up.
    * `strict` takes them into use when that is over (1-2 s, IPv4 4-7 s); `off` only announces them.
    */
   duplicateAddressDetection?: 'optimistic' | 'strict' | 'off';
@@ -398,6 +403,8 @@ export function interfaceOptions(options: InterfaceOptions, taken: readonly stri
     throw invalidArgValue('interface.device', device, `must be made by ${MAKERS}`);
   }
   if (slaac !== undefined) validateBoolean(slaac, 'interface.slaac');
+  const { routerAdvertisements } = options;
+  if (routerAdvertisements !== undefined) validateBoolean(routerAdvertisements, 'interface.routerAdvertisements');
   checkMac(options.mac, 'interface.mac');
   if (detection !== undefined && !DETECTIONS.includes(detection)) {
     const remedy = "must be 'optimistic', 'strict' or 'off'";
@@ -430,6 +437,7 @@ export function interfaceOptions(options: InterfaceOptions, taken: readonly stri
     mtu: options.mtu,
     addresses,
     slaac,
+    routerAdvertisements,
     duplicateAddressDetection: detection,
     capture,
     mac: options.mac,

@@ -17,6 +17,8 @@ interface Options {
   /** Default: those that end in 1. */
   kernelAddresses?: string[];
   slaac?: boolean;
+  /** A router, which says so. */
+  router?: boolean;
   capture?: string;
   offload?: boolean;
 }
@@ -33,6 +35,7 @@ async function start(options: Options): Promise<void> {
   }
   const { offload = true } = options;
   stack = await createStack({
+    forwarding: options.router ?? false,
     interfaces: [
       {
         device:
@@ -41,6 +44,7 @@ async function start(options: Options): Promise<void> {
             : packetSocket({ interface: 'v1', mac }),
         addresses: options.addresses ?? ['198.18.0.2/24', 'fd00::2/64'],
         slaac: options.slaac ?? false,
+        routerAdvertisements: options.router ?? false,
         ...(options.capture === undefined ? {} : { capture: options.capture }),
       },
     ],

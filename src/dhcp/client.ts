@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { isIPv4 } from 'node:net';
 import type { DatagramSocket } from '../dgram/socket';
 import { abortError, codedError, invalidArgType, invalidArgValue } from '../errors';
-import { TypedEventEmitter } from '../events';
+import { type InterfaceEvent, TypedEventEmitter } from '../events';
 import { validateAbortSignal, validateBoolean, validateInt32, validateString } from '../net/validators';
 import type { Stack } from '../stack';
 import { type ClientAction, ClientMachine, type ClientState, type Lease } from './client-machine';
@@ -16,7 +16,10 @@ export type { Lease as DhcpLease } from './client-machine';
 export interface DhcpClientOptions {
   /** The name of the interface. */
   interface: string;
-  /** Its hardware address, `02:00:00:00:00:01`. Default: a random one of those that anybody may choose. */
+  /**
+   * The hardware address that the server is told, such as `02:00:00:00:00:01`. Default: the interface's own; where it has
+   * none, a random one of those that anybody may choose.
+   */
   hardwareAddress?: string;
   /** What the server knows the client by, instead of its hardware address (RFC 2131 section 2). */
   clientId?: Uint8Array;
@@ -64,7 +67,7 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
     this.#options = options;
     this.#socket = socket;
     this.#machine = new ClientMachine({
-      chaddr: hardwareAddress(options.hardwareAddress),
+      chaddr: hardwareAddress(options.hardwareAddress ?? ownAddress(stack, options.interface)),
       clientId: options.clientId === undefined ? undefined : Buffer.from(options.clientId),
       hostname: options.hostname,
       requestedAddress: options.requestedAddress,
@@ -77,7 +80,14 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
     });
     socket.on('error', () => {});
     socket.once('close', () => this.#end());
+    stack.on('interface', this.#onInterface);
   }
+
+  /** The interface checks its addresses (RFC 5227): one that is somebody else's is declined (RFC 2131 section 4.4.1). */
+  readonly #onInterface = (event: InterfaceEvent): void => {
+    if (event.type !== 'address-duplicate' || event.interface !== this.interface) return;
+    if (event.address === this.#machine.lease?.address) this.decline();
+  };
 
   /** @internal Use `stack.dhcpClient()`. */
   static async start(stack: Stack, options: DhcpClientOptions): Promise<DhcpClient> {
@@ -135,7 +145,10 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
     return this.#ignored;
   }
 
-  /** Tells the server that somebody else uses the address, gives it up and asks for another. */
+  /**
+   * Tells the server that somebody else uses the address, gives it up and asks for another after 10 s. On Ethernet it does so
+   * by itself when the interface finds that out.
+   */
   decline(): void {
     this.#run((now) => this.#machine.conflict(now));
   }
@@ -161,6 +174,7 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
   #end(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#stack.off('interface', this.#onInterface);
     clearTimeout(this.#timer);
     process.nextTick(() => this.emit('close'));
   }
@@ -254,6 +268,11 @@ function check(options: DhcpClientOptions): void {
   if (timeout !== undefined) validateInt32(timeout, 'options.timeout', 1);
   if (signal !== undefined) validateAbortSignal(signal, 'options.signal');
   hardwareAddress(options.hardwareAddress);
+}
+
+/** The hardware address of an interface, if it has one. */
+function ownAddress(stack: Stack, name: string): string | undefined {
+  return stack.interfaces.find((entry) => entry.name === name)?.mac;
 }
 
 /** Bytes of a hardware address; of those that anybody may choose (locally administered, for one station) if none is given. */

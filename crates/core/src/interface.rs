@@ -208,6 +208,9 @@ pub struct InterfaceConfig {
     /// Ethernet only: whether routers are asked for and believed (RFC 4861 §6.3): default routes, prefixes, addresses
     /// formed in these (RFC 4862), MTU. Not while the stack forwards: a router does not listen to others.
     pub slaac: bool,
+    /// Ethernet only: whether the stack, while it forwards, advertises itself as a router (RFC 4861 §6.2): as a default
+    /// router, with the prefixes of its IPv6 addresses and the MTU.
+    pub advertise: bool,
     /// Ethernet only: whether addresses are checked for being in use.
     pub detection: Detection,
     /// Ethernet only: the key of the interface identifiers that IPv6 addresses are formed with (RFC 7217 §5): with the
@@ -228,6 +231,7 @@ impl Default for InterfaceConfig {
             hold: false,
             bridge_port: false,
             slaac: false,
+            advertise: false,
             detection: Detection::default(),
             identifier_key: None,
         }

@@ -161,6 +161,7 @@ pub(crate) fn ethernet(
         config.medium = Medium::Ethernet(mac);
     }
     config.slaac = bool(js, options, c"slaac")?.unwrap_or(false);
+    config.advertise = bool(js, options, c"routerAdvertisements")?.unwrap_or(false);
     config.identifier_key = identifier_key(js, options)?;
     config.detection = match string(js, options, c"duplicateAddressDetection")?.as_deref() {
         None | Some("optimistic") => Detection::Optimistic,

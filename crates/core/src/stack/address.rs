@@ -107,6 +107,7 @@ impl Stack {
         let Some(i) = self.interfaces.get(interface) else { return false };
         is_all_hosts(group)
             || i.groups.contains_key(&group)
+            || self.is_routers_group(interface, group)
             || i.config.addresses.iter().any(|cidr| is_solicited_node_of(cidr.addr, group))
             // RFC 4862 §5.4.2: of those too that are being checked.
             || i.link.iter().flat_map(|l| l.addresses.keys()).any(|a| is_solicited_node_of(*a, group))

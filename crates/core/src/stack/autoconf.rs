@@ -64,6 +64,7 @@ impl Stack {
             self.ensure_link_local(now, interface);
             self.solicit_routers(now, interface);
         }
+        self.advertise_soon(now, interface);
     }
 
     /// RFC 4862 §5.3: whoever speaks IPv6 on a link has an address of the link.
@@ -130,6 +131,8 @@ impl Stack {
         if !v4 {
             self.groups_changed(interface);
             self.ensure_link_local(now, interface);
+            // RFC 4861 §6.2.4: what is said of the link changed.
+            self.advertise_soon(now, interface);
         }
     }
 
@@ -164,7 +167,12 @@ impl Stack {
         match addr {
             IpAddr::V4(v4) if address.announcing && address.sent < ANNOUNCE_NUM => {
                 address.sent += 1;
+                let unsure = address.info.state == State::Optimistic;
                 self.link_timers.set(timer, Some(now + ANNOUNCE_INTERVAL));
+                if unsure {
+                    // Who has the address already need not answer an announcement (Linux does not), but does a probe.
+                    self.send_arp_probe(interface, v4);
+                }
                 self.send_arp_announcement(interface, v4);
             }
             IpAddr::V4(v4) if !address.announcing && address.sent < PROBE_NUM => {

@@ -25,6 +25,12 @@ impl Stack {
     /// Makes the stack a router, or a host.
     pub fn set_forwarding(&mut self, on: bool) {
         self.config.forwarding = on;
+        let all: Vec<InterfaceId> = self.interfaces.keys().collect();
+        for interface in all {
+            // Told at the next call with a time.
+            self.advertise_soon(Instant::ZERO, interface);
+            self.groups_changed(interface);
+        }
     }
 
     /// Passes a packet on that came in through `arrived`.

@@ -385,6 +385,8 @@ impl Stack {
 
     /// Compares what is listened to with what routers know.
     fn note_changes(&mut self, now: Instant, interface: InterfaceId) {
+        let routers = IpAddr::V6(ALL_ROUTERS_V6);
+        let routers = self.is_routers_group(interface, routers).then_some(routers);
         let Some(i) = self.interfaces.get_mut(interface) else { return };
         let nodes = i.link.iter().flat_map(|link| link.addresses.keys()).filter_map(|addr| {
             match addr {
@@ -394,8 +396,11 @@ impl Stack {
             }
         });
         let joined = i.groups.iter().map(|(group, listeners)| (*group, listeners.filter()));
-        let mut wanted: BTreeMap<IpAddr, Filter> =
-            joined.chain(nodes).filter(|(group, _)| !is_silent(*group)).collect();
+        let mut wanted: BTreeMap<IpAddr, Filter> = joined
+            .chain(nodes)
+            .chain(routers.map(|group| (group, Filter::Everybody)))
+            .filter(|(group, _)| !is_silent(*group))
+            .collect();
         let memberships = &mut i.memberships;
         for group in wanted.keys() {
             memberships.groups.entry(*group).or_default();

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use usernet_wire::ethernet::{EtherType, HEADER_LEN, MacAddr, Repr};
 
+use super::advertise::Advertising;
 use super::autoconf::Assigned;
 use super::input::Arrival;
 use super::neighbor::Neighbor;
@@ -46,6 +47,8 @@ pub(super) struct Link {
     pub(super) mtu_v6: Option<u16>,
     /// Router solicitations sent.
     pub(super) solicitations: u8,
+    /// Of a router: what it says of itself, and when.
+    pub(super) advertising: Advertising,
 }
 
 impl Link {
@@ -64,6 +67,7 @@ impl Link {
             hop_limit: None,
             mtu_v6: None,
             solicitations: 0,
+            advertising: Advertising::default(),
         }
     }
 }
@@ -79,6 +83,8 @@ pub(super) enum LinkTimer {
     Lifetimes(InterfaceId),
     /// Routers are to be asked for (again).
     Solicit(InterfaceId),
+    /// A router is to advertise itself.
+    Advertise(InterfaceId),
     /// Multicast routers are to be told of groups.
     Groups(InterfaceId),
 }
@@ -90,6 +96,7 @@ impl LinkTimer {
             | Self::Address(id, _)
             | Self::Lifetimes(id)
             | Self::Solicit(id)
+            | Self::Advertise(id)
             | Self::Groups(id) => id,
         }
     }
@@ -262,6 +269,7 @@ impl Stack {
                 Some(LinkTimer::Address(id, addr)) => self.address_timer(now, id, addr),
                 Some(LinkTimer::Lifetimes(id)) => self.lifetimes_timer(now, id),
                 Some(LinkTimer::Solicit(id)) => self.solicit_timer(now, id),
+                Some(LinkTimer::Advertise(id)) => self.advertise_timer(now, id),
                 Some(LinkTimer::Groups(id)) => self.groups_timer(now, id),
                 None => break,
             }

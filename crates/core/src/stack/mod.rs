@@ -2,6 +2,7 @@
 //! calls in `sockets.rs`, addresses and routes in `route.rs`.
 
 mod address;
+mod advertise;
 mod arp;
 mod autoconf;
 mod bridge;

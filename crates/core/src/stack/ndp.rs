@@ -63,6 +63,7 @@ impl Stack {
                 if self.config.forwarding && is_unicast(src) {
                     self.neighbor_heard(now, interface, src, source_mac, News::Hint);
                 }
+                self.router_solicited(now, interface);
             }
             Message::RouterAdvertisement { .. } => {
                 self.router_advertised(now, interface, src, message, options);

@@ -1,5 +1,6 @@
 //! The layers below and beside TCP, in virtual time: stacks on perfect wires, and crafted frames.
 
+mod advertise;
 mod autoconf;
 mod bridge;
 mod ethernet;
