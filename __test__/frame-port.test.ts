@@ -71,6 +71,10 @@ describe.each(MEDIA)('two stacks joined by two ports (%s)', (medium) => {
       expect((await client.ping(host, { count: 2, interval: 0, size: 4000 })).received).toBe(2);
       await echoed(client, server, host, 1 << 20);
     }
+    // The last acknowledgements may still be on their way.
+    const arrived = (): boolean =>
+      left.stats().framesOut === right.stats().framesIn && right.stats().framesOut === left.stats().framesIn;
+    await until('all frames have come', arrived);
     const [l, r] = [left.stats(), right.stats()];
     expect(l.framesOut).toBeGreaterThan(1000);
     expect(l.bytesOut).toBeGreaterThan(2 << 20);
