@@ -3,6 +3,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { once } from 'node:events';
 import { type NativeBinding, RecordKind } from '../src/native';
 import { createNet } from '../src/net/bind';
+import { type HandleOwner, SocketHandle } from '../src/net/handle';
 import { Reactor, type SocketSink } from '../src/reactor';
 import { FakeStack, fakeBinding } from './support/fake-native';
 
@@ -110,6 +111,34 @@ test('data of many sockets share a turn', async () => {
   ring([RecordKind.Data, 1], [RecordKind.Data, 2], [RecordKind.Data, 3]);
   await turns();
   expect(log).toEqual(['1', '2', '3', 'tick', 'tick', 'tick']);
+});
+
+test('what came while nobody read is handed out as it is wanted, within a turn, in order', async () => {
+  const { reactor, ring } = scripted();
+  const handle = new SocketHandle(reactor, 1);
+  const log: string[] = [];
+  const stop = (): void => {
+    handle.readStop();
+    process.nextTick(() => {
+      log.push('tick');
+      handle.readStart();
+    });
+  };
+  handle.owner = {
+    // As a stream that is full after each chunk, and is read in a tick.
+    onHandleData: (chunk) => {
+      log.push(String(chunk.length));
+      stop();
+    },
+    onHandleEnd: () => log.push('end'),
+    onHandleError: () => {},
+    onStackClose: () => {},
+  } satisfies HandleOwner;
+  handle.readStart();
+  const data = [1, 2, 3, 4, 5].map((length) => [RecordKind.Data, 1, 0, 1, 0, length]);
+  setImmediate(ring, ...data, [RecordKind.End, 1]);
+  await turns(2);
+  expect(log).toEqual(['1', 'tick', '2', 'tick', '3', 'tick', '4', 'tick', '5', 'tick', 'end']);
 });
 
 test('an exception goes to whom it concerns, and the events after it are not lost', async () => {

@@ -392,17 +392,25 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     }
   }
 
-  /** Hands out what was held, in a later turn, as long as it is wanted. */
+  /**
+   * Hands out what was held, a piece a tick, as long as it is wanted. Not a piece a turn of the event loop: a stream that
+   * takes two chunks, stops and asks for more in a tick would have to wait for a turn with each of many.
+   */
   #feed(): void {
     if (this.#feeding) return;
     this.#feeding = true;
-    this.#reactor.defer(this, () => {
-      this.#feeding = false;
-      if (this.#closed || !this.reading) return;
-      const item = this.#held.shift();
+    process.nextTick(() => this.runInAsyncScope(this.#feedNow, this));
+  }
+
+  #feedNow(): void {
+    this.#feeding = false;
+    if (this.#closed || !this.reading) return;
+    const item = this.#held.shift();
+    try {
       if (item !== undefined) this.#deliver(item);
-      if (this.reading) this.readStart();
-    });
+    } finally {
+      if (this.reading && !this.#closed) this.readStart();
+    }
   }
 
   #send(chunks: Uint8Array[]): number {
