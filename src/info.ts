@@ -116,6 +116,11 @@ export interface SocketInfo {
    * in line.
    */
   urgent?: number;
+  /**
+   * How long written data may stay unacknowledged, ms: what was set, or what the peer told (RFC 5482); absent where the
+   * number of retransmissions decides.
+   */
+  user_timeout?: number;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */

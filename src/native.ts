@@ -212,6 +212,7 @@ export interface NativeStackOptions {
   maxSynBacklog?: number;
   synCookies?: boolean | 'always';
   userTimeout?: number; // ms
+  userTimeoutOption?: boolean;
   rtoMin?: number; // ms
   rtoMax?: number; // ms
   mtuProbing?: string; // 'off', 'blackHole', 'always'

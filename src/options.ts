@@ -189,6 +189,11 @@ export interface StackOptions {
   /** How long written data may stay unacknowledged before a connection is given up (RFC 5482), ms. 0, the default: until
    * the retries are used up, some 15 minutes. */
   userTimeout?: number;
+  /**
+   * Whether `userTimeout` is told to the peer, and the peer's is taken where this end has none, between 100 s and an hour
+   * (the option of RFC 5482). Default false.
+   */
+  userTimeoutOption?: boolean;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
@@ -343,6 +348,8 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   number(maxSynBacklog, 'options.maxSynBacklog', 1, 1 << 20);
   if (synCookies !== undefined && synCookies !== 'always') validateBoolean(synCookies, 'options.synCookies');
   number(userTimeout, 'options.userTimeout', 0, MAX_TIMEOUT);
+  const { userTimeoutOption } = options;
+  if (userTimeoutOption !== undefined) validateBoolean(userTimeoutOption, 'options.userTimeoutOption');
   number(rtoMin, 'options.rtoMin', 1, 60_000);
   number(rtoMax, 'options.rtoMax', rtoMin ?? 200, MAX_TIMEOUT);
   if (mtuProbing !== undefined && !['off', 'blackHole', 'always'].includes(mtuProbing)) {
@@ -370,7 +377,7 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   }
   const flows = { ecn, forwarding, maxFlows, flowTimeout, udpFlowIdle };
   const memory = { maxReceiveMemory, maxSendMemory, maxSynBacklog, synCookies };
-  const tcp = { recvBuffer, sendBuffer, userTimeout, rtoMin, rtoMax, mtuProbing, ...memory };
+  const tcp = { recvBuffer, sendBuffer, userTimeout, userTimeoutOption, rtoMin, rtoMax, mtuProbing, ...memory };
   const driven = { drive: drive(options.drive), externalBuffers: process.env.USERNET_EXTERNAL_BUFFERS !== 'never' };
   return { loopback, timeWait, maxConnections, trace, congestion, pacing, ...tcp, ...flows, ...driven };
 }

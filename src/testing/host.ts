@@ -46,6 +46,7 @@ export interface HostOptions
     | 'rtoMin'
     | 'rtoMax'
     | 'mtuProbing'
+    | 'userTimeoutOption'
     | 'timeWait'
     | 'maxConnections'
     | 'trace'

@@ -188,9 +188,12 @@ pub struct SocketOptions {
     pub quick_acks: u8,
     /// Probes on an idle connection (RFC 9293 §3.8.4); off by default.
     pub keep_alive: Option<KeepAlive>,
-    /// How long sent data may stay unacknowledged before the connection is given up (RFC 5482); `None` leaves it to
-    /// `retries`.
+    /// How long sent data may stay unacknowledged before the connection is given up (RFC 5482), in the place of `retries`;
+    /// `None` leaves it to them.
     pub user_timeout: Option<Duration>,
+    /// Whether the user timeout is told to the peer, and the peer's taken where this end has none of its own (the user
+    /// timeout option, RFC 5482). Off by default, as §3.1 wants it.
+    pub user_timeout_option: bool,
     /// Retransmissions of data before the connection is given up (R2, RFC 1122 §4.2.3.5; Linux `tcp_retries2`).
     pub retries: u8,
     /// Retransmissions of a SYN before connecting is given up (Linux `tcp_syn_retries`).
@@ -505,6 +508,7 @@ impl Default for SocketOptions {
             quick_acks: 16,
             keep_alive: None,
             user_timeout: None,
+            user_timeout_option: false,
             retries: 15,
             syn_retries: 6,
             synack_retries: 5,

@@ -210,6 +210,9 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
     if let Some(shift) = info.snd_wscale {
         js.set(object, c"snd_wscale", js.int(i32::from(shift))?)?;
     }
+    if let Some(limit) = info.user_timeout {
+        numbers(js, object, &[(c"user_timeout", ms(limit))])?;
+    }
     if let Some(left) = info.urgent {
         numbers(js, object, &[(c"urgent", f64::from(left))])?;
     }

@@ -122,6 +122,9 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     if let Some(ms) = number(js, options, c"userTimeout", TIMEOUT)? {
         socket.user_timeout = (ms > 0.0).then(|| Duration::from_secs_f64(ms / 1e3));
     }
+    if let Some(on) = bool(js, options, c"userTimeoutOption")? {
+        socket.user_timeout_option = on;
+    }
     if let Some(ms) = number(js, options, c"rtoMin", (1.0, 60_000.0))? {
         socket.rto_min = Duration::from_secs_f64(ms / 1e3);
     }

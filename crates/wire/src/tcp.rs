@@ -69,6 +69,8 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks (kind 5), in the order they stand in the segment.
     pub sack: ArrayVec<SackBlock, 4>,
+    /// User timeout (kind 28; RFC 5482 §3), as it stands on the wire: see [`user_timeout_seconds`].
+    pub user_timeout: Option<u16>,
     /// TCP Fast Open cookie (kind 34, or the experimental 254/0xF989): an empty one asks for a cookie (RFC 7413 §4.1).
     pub fast_open: Option<ArrayVec<u8, 16>>,
     /// Whether [`fast_open`](Self::fast_open) has the experimental kind, which old clients use (RFC 7413 §2.1, RFC 6994).
@@ -115,6 +117,11 @@ impl Options {
                     options.timestamps =
                         Some(Timestamps { val: be32(stamps), ecr: be32(&stamps[4..]) });
                 }
+                // RFC 5482 §3: zero is reserved and ignored.
+                (28, &[a, b]) => {
+                    options.user_timeout =
+                        Some(u16::from_be_bytes([a, b])).filter(|raw| raw & 0x7fff != 0);
+                }
                 // RFC 7413 §4.1.1: a cookie is 4 to 16 bytes and even; an empty one is a request.
                 (34, cookie) => {
                     if let Some(cookie) = cookie_from(cookie) {
@@ -151,6 +158,9 @@ impl Options {
         if let Some(cookie) = &self.fast_open {
             n += (self.fast_open_overhead() + cookie.len()).next_multiple_of(4);
         }
+        if self.user_timeout_fits(n) {
+            n += 4;
+        }
         match self.sack_that_fits(n) {
             [] => n,
             blocks => n + 4 + 8 * blocks.len(),
@@ -160,6 +170,11 @@ impl Options {
     /// Kind, length and, where the kind is shared, the experiment's identifier.
     fn fast_open_overhead(&self) -> usize {
         if self.fast_open_experimental { 4 } else { 2 }
+    }
+
+    /// Whether there is a user timeout, and room for it after `taken` bytes of other options.
+    fn user_timeout_fits(&self, taken: usize) -> bool {
+        self.user_timeout.is_some() && taken + 4 <= MAX_OPTIONS_LEN
     }
 
     /// The SACK blocks that still fit after `taken` bytes of other options (RFC 2018 §3).
@@ -174,7 +189,8 @@ impl Options {
     }
 
     /// Writes the options in Linux's layout: MSS; SACK-permitted before timestamps (filling their padding), or NOPs;
-    /// window scale after a NOP; Fast Open; SACK blocks after two NOPs, the first ones when not all fit. `buf` must have [`len`](Self::len) bytes.
+    /// window scale after a NOP; Fast Open; user timeout, if there is room; SACK blocks after two NOPs, the first ones when
+    /// not all fit. `buf` must have [`len`](Self::len) bytes.
     pub fn emit(&self, buf: &mut [u8]) {
         let mut at = 0;
         let mut put = |bytes: &[u8]| {
@@ -206,6 +222,15 @@ impl Options {
             }
             put(cookie);
             put(&[1; 3][..len.next_multiple_of(4) - len]);
+        }
+        let user_timeout = self.user_timeout.filter(|_| self.user_timeout_fits(at));
+        let mut put = |bytes: &[u8]| {
+            buf[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        if let Some(raw) = user_timeout {
+            let [a, b] = raw.to_be_bytes();
+            put(&[28, 4, a, b]);
         }
         let sack = self.sack_that_fits(at);
         let mut put = |bytes: &[u8]| {
@@ -326,6 +351,21 @@ impl Repr {
         let sum = Sum::pseudo_header(src, dst, crate::ip::Protocol::TCP, len as u32);
         header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2]
             .copy_from_slice(&(!sum.finish()).to_be_bytes());
+    }
+}
+
+/// The seconds that a user timeout option stands for: its highest bit says that the rest counts minutes (RFC 5482 §3).
+pub fn user_timeout_seconds(raw: u16) -> u32 {
+    u32::from(raw & 0x7fff) * if raw & 0x8000 == 0 { 1 } else { 60 }
+}
+
+/// The user timeout option for so many seconds: in minutes, rounded up, where seconds do not fit; `None` for zero, and what
+/// fits when there are more than 32,767 minutes.
+pub fn user_timeout_option(seconds: u64) -> Option<u16> {
+    match seconds {
+        0 => None,
+        1..=0x7fff => Some(seconds as u16),
+        _ => Some(0x8000 | seconds.div_ceil(60).min(0x7fff) as u16),
     }
 }
 

@@ -20,6 +20,7 @@ use super::send::Fin;
 use super::send_buffer::SendBuffer;
 use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
 use super::urgent::Urgent;
+use super::user_timeout::UserTimeout;
 use crate::config::SocketOptions;
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::event::{ListenerId, Ready, SocketId, Trace, TraceEvent};
@@ -208,6 +209,7 @@ pub(crate) struct Connection {
     pub(super) iss: SeqNumber,
     pub(super) ecn: Ecn,
     pub(super) urgent: Urgent,
+    pub(super) user_timeout: UserTimeout,
     /// See [`Info::syn_data`].
     pub(super) syn_data: bool,
     /// The Fast Open cookie that our SYN-ACK carries, and whether as the experimental option.
@@ -287,6 +289,7 @@ impl Connection {
             iss: SeqNumber(0),
             ecn: Ecn::default(),
             urgent: Urgent::default(),
+            user_timeout: UserTimeout::default(),
             syn_data: false,
             cookie: None,
             half_open_of: None,
@@ -360,6 +363,9 @@ impl Connection {
             State::SynReceived(SynReceived { hs, peer, window, ack_due, passive, fast })
         });
         conn.cookie = grant.cookie;
+        if let Some(raw) = syn.header.options.user_timeout {
+            conn.take_user_timeout(raw);
+        }
         conn.accept_ecn(syn);
         if grant.open {
             conn.half_open_of = None;

@@ -35,6 +35,9 @@ impl Connection {
         }
         let peer = peer_syn(&seg, self.is_v6());
         self.peer = Some(peer);
+        if let Some(raw) = seg.header.options.user_timeout {
+            self.take_user_timeout(raw);
+        }
         if acks_syn {
             self.time_handshake(ctx);
             let wl = (seg.header.seq, seg.header.ack);

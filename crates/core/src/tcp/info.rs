@@ -131,6 +131,9 @@ pub struct Info {
     /// Bytes that the application has to read to get to the end of the peer's urgent data (RFC 9293 §3.8.5, RFC 6093);
     /// `None` when there is none. Urgent data is read in line.
     pub urgent: Option<u32>,
+    /// How long sent data may stay unacknowledged (RFC 5482), the application's or the peer's; `None` where the number of
+    /// retransmissions decides.
+    pub user_timeout: Option<Duration>,
     /// Segments sent again.
     pub retrans: u64,
     /// Retransmission timeouts.
@@ -236,6 +239,7 @@ impl Connection {
             rcv_ooopack: self.counters.rcv_ooopack,
             dsack_dups: self.counters.dsack_dups,
             urgent: self.urgent_left(),
+            user_timeout: self.options.user_timeout,
             retrans: self.counters.retrans,
             timeouts: self.counters.timeouts,
             lost: snd.map_or(0, |s| s.board.deemed_lost()),
@@ -294,5 +298,6 @@ impl Connection {
             }
             snd.set_paced(pacing);
         }
+        self.user_timeout_changed();
     }
 }

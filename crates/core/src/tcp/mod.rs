@@ -16,7 +16,7 @@
 //! | `info`, `chrono`, `tally` | what is shown of a connection, what it spends its time on, what the stack counts |
 //! | `pmtud` | the path's MTU, by ICMP and by probing |
 //! | `recv`, `recv_queue`, `assembler`, `ack_timeout` | the receive side |
-//! | `urgent` | urgent data, both ways (RFC 6093) |
+//! | `urgent`, `user_timeout` | urgent data, both ways (RFC 6093); the user timeout option (RFC 5482) |
 //! | `buffers` | how much may be queued, and how that grows |
 
 mod ack_timeout;
@@ -45,6 +45,7 @@ mod send_buffer;
 mod state;
 mod tally;
 mod urgent;
+mod user_timeout;
 
 use std::fmt;
 

@@ -143,6 +143,7 @@ impl Connection {
                 header.options.fast_open_experimental = *experimental;
             }
         }
+        header.options.user_timeout = self.user_timeout_on_syn(&header.options);
         if again {
             self.counters.retrans += 1;
             ctx.stats.tcp_retrans_segs += 1;
@@ -173,7 +174,8 @@ impl Connection {
             (Snd::Done(nxt), None) => (*nxt, false),
         };
         let probe = sent.is_none() && self.probe_due;
-        if sent.is_none() && !probe && !rcv.acks().ack_due(ctx.now) {
+        let told = sent.is_none() && self.user_timeout.is_due();
+        if sent.is_none() && !probe && !told && !rcv.acks().ack_due(ctx.now) {
             return None;
         }
         self.probe_due = false;
@@ -223,6 +225,7 @@ impl Connection {
         self.point_to_urgent(&mut header);
         let ecn = self.mark_segment(&mut header, sent.as_ref().map(|(out, ..)| out));
         let Some((out, offset, mss)) = sent else {
+            header.options.user_timeout = self.tell_user_timeout();
             self.count_out(ctx, 1);
             return Some(Built { header, payload: (0, 0), mss: 0, ecn });
         };

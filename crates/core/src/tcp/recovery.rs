@@ -199,7 +199,9 @@ impl Sender {
         }
         self.end_probe(now, dsack.is_some(), prior_flight, &mut result);
         self.take_back(now, a, advanced, dsack, &delivered, &mut result);
-        self.run_recovery(now, advanced, prior_flight, rtt, &delivered, &mut result);
+        // RFC 3168 §6.1.2: an acknowledgement that tells of congestion opens no window.
+        let grows = if a.marked { 0 } else { advanced };
+        self.run_recovery(now, (advanced, grows), prior_flight, rtt, &delivered, &mut result);
         self.take_sample(now, &delivered);
         self.note_news();
 
@@ -320,11 +322,19 @@ impl Sender {
     /// RFC 9768 §3.2.2.5), in step with what is delivered (RFC 9937).
     fn reduce_for_marks(&mut self, now: Instant, prior_flight: u32, result: &mut AckResult) {
         // What was sent before the last reduction ended says nothing new.
-        if self.una.le(self.loss.recover) || self.board.is_empty() {
+        if self.una.le(self.loss.recover) || prior_flight == 0 {
             return;
         }
         let recover_fs = prior_flight.max(self.mss);
         self.cc.on_loss(now, recover_fs, self.mss);
+        if self.board.is_empty() {
+            // Everything has arrived: there is nothing left to reduce in step with.
+            let left = self.cc.ssthresh();
+            self.cc.on_recovered(now, left, self.mss);
+            self.loss.recover = self.nxt - 1;
+            result.reduced = true;
+            return;
+        }
         self.loss.recovery = Recovery::Reduced { high: self.nxt };
         self.loss.recover = self.nxt - 1;
         self.loss.prr = self.start_prr(recover_fs);
@@ -363,18 +373,18 @@ impl Sender {
         self.tally.happened |= with;
     }
 
-    /// The recovery in progress goes on, or ends.
+    /// The recovery in progress goes on, or ends. `grows` is what of `advanced` lets the window grow.
     fn run_recovery(
         &mut self,
         now: Instant,
-        advanced: u32,
+        (advanced, grows): (u32, u32),
         prior_flight: u32,
         rtt: Option<Duration>,
         delivered: &Delivered,
         result: &mut AckResult,
     ) {
         match self.loss.recovery {
-            Recovery::Open => self.grow(now, advanced, prior_flight, rtt),
+            Recovery::Open => self.grow(now, grows, prior_flight, rtt),
             Recovery::Reduced { high } if self.una.ge(high) => {
                 self.loss.recovery = Recovery::Open;
                 self.loss.prr = None;
@@ -700,11 +710,12 @@ impl Sender {
 
     /// RFC 6298 §5.4 - §5.6.
     fn on_rto(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
-        if self.retries >= options.retries {
+        // R2 counts where there is no user timeout, which may be the longer one (RFC 5482 §3.1; as in Linux).
+        if options.user_timeout.is_none() && self.retries >= options.retries {
             return TimerOutcome::GiveUp;
         }
         let again = self.retries > 0;
-        self.retries += 1;
+        self.retries = self.retries.saturating_add(1);
         self.path_probe_timed_out();
         let flight = self.in_flight();
         self.rtt.back_off();

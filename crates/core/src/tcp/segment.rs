@@ -102,6 +102,9 @@ impl Connection {
         if !seg.payload.is_empty() {
             self.counters.last_data_recv = ctx.now;
         }
+        if let Some(raw) = seg.header.options.user_timeout {
+            self.take_user_timeout(raw);
+        }
         // Sixth, the URG bit, taken at a closed window too (RFC 9293 §3.10.7.4, §3.8.6 MUST-66).
         if seg.has(Flags::URG) {
             self.take_urgent(ctx, &seg);

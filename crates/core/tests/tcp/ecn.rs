@@ -456,3 +456,27 @@ script!(
     info ecn = 1
     "
 );
+
+script!(
+    echo_for_all_that_was_sent_reduces_the_window_too,
+    "
+    # RFC 3168 §6.1.2, for exchanges whose every flight is acknowledged at once.
+    option congestion newreno
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1460>
+    > SE. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    write 8760
+    >* 1:8761(8760) ack 1
+    < E. 1:1(0) ack 8761
+    info ssthresh = 4380
+    info cwnd = 4380
+    stat tcp_ecn_reductions = 1
+    write 1000
+    > PW. 8761:9761(1000) ack 1 ect0
+    # Once for what was sent before.
+    < . 1:1(0) ack 9761
+    info ssthresh = 4380
+    "
+);

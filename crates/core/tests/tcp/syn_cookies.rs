@@ -6,6 +6,44 @@ use usernet_wire::tcp::Flags;
 use crate::support::{Family, Isn, Segment, Tester, script};
 
 script!(
+    cookie_remembers_ecn,
+    "
+    # RFC 3168 by one bit of the timestamp; an offer of AccECN is answered as one of RFC 3168 (RFC 9768 §3.1.2).
+    config syn_cookies always
+    option ecn 3
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0>
+    > SE. 0:0(0) ack 1 not-ect
+    < . 1:1(0) ack 1 <nop,nop,TS val 2 ecr last>
+    accept
+    stat syncookies_recv = 1
+    info ecn = 1
+    write 10
+    > P. 1:11(10) ack 1 ect0
+    < E. 1:1(0) ack 11 <nop,nop,TS val 2 ecr last>
+    write 10
+    > PW. 11:21(10) ack 1 ect0
+    < P. 1:11(10) ack 21 ce <nop,nop,TS val 2 ecr last>
+    > E. 21:21(0) ack 11 not-ect
+    "
+);
+
+script!(
+    cookie_without_timestamps_cannot_remember_ecn,
+    "
+    config syn_cookies always
+    listen 80
+    < SEW 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    info ecn = 0
+    write 10
+    > P. 1:11(10) ack 1 not-ect
+    "
+);
+
+script!(
     cookie_opens_a_connection_with_every_option,
     "
     config syn_cookies always

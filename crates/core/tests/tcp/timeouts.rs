@@ -202,15 +202,19 @@ script!(
 );
 
 script!(
-    user_timeout_longer_than_the_retries_leaves_it_to_them,
+    user_timeout_longer_than_the_retries_outlasts_them,
     "
+    # tcp(7): it lets a connection survive longer without an answer, too.
     option retries 1
-    option user_timeout 1h
+    option user_timeout 5s
     @server
     write 100
     > P. 1:101(100) ack 1
     +200ms > . 1:101(100) ack 1
-    +410ms
+    +400ms > . 1:101(100) ack 1
+    +800ms > . 1:101(100) ack 1
+    +1600ms > . 1:101(100) ack 1
+    +2010ms
     error timed-out
 "
 );
@@ -407,5 +411,110 @@ script!(
     < icmp source-quench 1
     info cwnd = 14600
     info retrans = 0
+"
+);
+
+script!(
+    user_timeout_is_told_on_the_syn_when_opted_in,
+    "
+    # RFC 5482 §3: kind 28, seconds.
+    option user_timeout 300s
+    option user_timeout_option on
+    connect
+    > S 0:0(0) <mss 1460,sackOK,TS val .. ecr 0,nop,wscale 5,raw 1c04012c>
+    < S. 0:0(0) ack 1 <mss 1460>
+    > . 1:1(0) ack 1 <>
+"
+);
+
+script!(
+    user_timeout_is_told_by_a_server_too_and_again_when_it_changes,
+    "
+    option user_timeout 20h
+    option user_timeout_option on
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    # 72,000 s do not fit: minutes.
+    > S. 0:0(0) ack 1 <mss 1460,raw 1c0484b0>
+    < . 1:1(0) ack 1
+    accept
+    set user_timeout 90500ms
+    > . 1:1(0) ack 1 <raw 1c04005b>
+    set user_timeout 90500ms
+    nothing
+    set user_timeout_option off
+    nothing
+"
+);
+
+script!(
+    user_timeout_is_not_told_unless_opted_in,
+    "
+    option user_timeout 300s
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,raw 1c04000a>
+    > S. 0:0(0) ack 1 <mss 1460>
+    < . 1:1(0) ack 1
+    accept
+    info user_timeout = 300s
+"
+);
+
+script!(
+    user_timeout_of_the_peer_is_taken_where_there_is_no_own,
+    "
+    option user_timeout_option on
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,raw 1c04012c>
+    > S. 0:0(0) ack 1 <mss 1460>
+    < . 1:1(0) ack 1
+    accept
+    info user_timeout = 300s
+    # Zero is reserved; too little and too much have limits.
+    < . 1:1(0) ack 1 <raw 1c040000>
+    info user_timeout = 300s
+    < . 1:1(0) ack 1 <raw 1c048000>
+    info user_timeout = 300s
+    < . 1:1(0) ack 1 <raw 1c040001>
+    info user_timeout = 100s
+    < . 1:1(0) ack 1 <raw 1c04ffff>
+    info user_timeout = 1h
+    < . 1:1(0) ack 1 <raw 1c048002>
+    info user_timeout = 120s
+    # The application's own counts from then on, and is told.
+    set user_timeout 500s
+    > . 1:1(0) ack 1 <raw 1c0401f4>
+    < . 1:1(0) ack 1 <raw 1c04012c>
+    info user_timeout = 500s
+"
+);
+
+script!(
+    user_timeout_of_the_peer_ends_the_connection_in_its_time,
+    "
+    option user_timeout_option on
+    option retries 3
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,raw 1c0400c8>
+    > S. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    write 10
+    > P. 1:11(10) ack 1
+    +200ms > P. 1:11(10) ack 1
+    +400ms > P. 1:11(10) ack 1
+    +800ms > P. 1:11(10) ack 1
+    # Longer than the three retransmissions that would be all: until 200 s are over.
+    +1600ms > P. 1:11(10) ack 1
+    +3200ms > P. 1:11(10) ack 1
+    +6400ms > P. 1:11(10) ack 1
+    +12800ms > P. 1:11(10) ack 1
+    +25600ms > P. 1:11(10) ack 1
+    +51200ms > P. 1:11(10) ack 1
+    state ESTABLISHED
+    +99s
+    state CLOSED
+    error timed-out
+    stat tcp_abort_on_timeout = 1
 "
 );

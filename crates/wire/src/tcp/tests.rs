@@ -18,8 +18,9 @@ fn options() -> impl Strategy<Value = Options> {
         prop::collection::vec(any::<(u32, u32)>(), 0..=4),
         prop::option::of((0usize..=8).prop_filter("2 is no length", |n| *n != 1)),
         any::<bool>(),
+        prop::option::of(any::<u16>().prop_filter("zero is reserved", |t| t & 0x7fff != 0)),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, cookie, old)| Options {
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, cookie, old, t)| Options {
             mss,
             window_scale,
             sack_permitted,
@@ -27,6 +28,11 @@ fn options() -> impl Strategy<Value = Options> {
             sack: sack.into_iter().map(|(l, r)| (SeqNumber(l), SeqNumber(r))).collect(),
             fast_open: cookie.map(|n| (0..2 * n as u8).collect()),
             fast_open_experimental: old && cookie.is_some(),
+            user_timeout: t,
+        })
+        .prop_filter("fits", |o| {
+            let without = Options { user_timeout: None, sack: ArrayVec::new(), ..o.clone() };
+            o.user_timeout.is_none() || without.len() + 4 <= MAX_OPTIONS_LEN
         })
         .prop_filter("fits", |o| o.len() <= MAX_OPTIONS_LEN)
 }
@@ -105,8 +111,8 @@ proptest! {
         prop_assert_eq!(theirs.checksum, sum);
 
         let sent = as_sent(&repr).options;
-        // etherparse does not know Fast Open and stops there.
-        if sent.fast_open.is_none() {
+        // etherparse does not know Fast Open and the user timeout and stops there.
+        if sent.fast_open.is_none() && sent.user_timeout.is_none() {
             let mut seen = Options::default();
             for element in theirs.options_iterator() {
                 match element.unwrap() {
@@ -397,4 +403,15 @@ fn the_checksum_covers_addresses_and_is_skipped_on_request() {
     let bytes = emit(&repr, b"data", V6);
     assert_eq!(Repr::parse(&bytes, V6.0, V6.0, false).unwrap_err(), Error::BadChecksum);
     assert!(Repr::parse(&bytes, V6.0, V6.0, true).is_ok());
+}
+
+#[test]
+fn user_timeouts_are_seconds_or_minutes() {
+    for (seconds, raw) in [(1, 1), (300, 300), (0x7fff, 0x7fff), (0x8000, 0x8223)] {
+        assert_eq!(user_timeout_option(seconds), Some(raw));
+        let told = u64::from(user_timeout_seconds(raw));
+        assert!(told >= seconds && told < seconds + 60);
+    }
+    assert_eq!(user_timeout_option(0), None);
+    assert_eq!(user_timeout_option(u64::MAX), Some(0xffff));
 }

@@ -368,6 +368,7 @@ fn field(info: &Info, name: &str) -> Result<u64, String> {
         "advmss" => info.advmss.into(),
         "rcv_ooopack" => info.rcv_ooopack,
         "dsack_dups" => info.dsack_dups,
+        "user_timeout" => info.user_timeout.map_or(0, nanos),
         "urgent" => info.urgent.unwrap_or(0).into(),
         "sacked" => info.sacked.into(),
         "retrans_out" => info.retrans_out.into(),
@@ -436,6 +437,7 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
             }
         }
         "user_timeout" => options.user_timeout = Some(duration(one()?)?),
+        "user_timeout_option" => options.user_timeout_option = on()?,
         "retries" => options.retries = parse(one()?)?,
         "syn_retries" => options.syn_retries = parse(one()?)?,
         "synack_retries" => options.synack_retries = parse(one()?)?,
