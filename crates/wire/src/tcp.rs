@@ -56,6 +56,36 @@ pub struct Timestamps {
     pub ecr: u32,
 }
 
+/// An AccECN option (kinds 172 and 174; RFC 9768 §3.2.3): up to three 24-bit counters of bytes that arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct AccEcn {
+    /// Kind 174: ECT(1) stands first and ECT(0) last; 172 has them the other way round. CE is in the middle.
+    pub order1: bool,
+    /// The counters that it has, from the first.
+    pub fields: ArrayVec<u32, 3>,
+}
+
+impl AccEcn {
+    /// Bytes that arrived marked as ECT(0), if it tells (EE0B).
+    pub fn e0b(&self) -> Option<u32> {
+        self.fields.get(if self.order1 { 2 } else { 0 }).copied()
+    }
+
+    /// Bytes that arrived marked as CE, if it tells (ECEB).
+    pub fn ceb(&self) -> Option<u32> {
+        self.fields.get(1).copied()
+    }
+
+    /// Bytes that arrived marked as ECT(1), if it tells (EE1B).
+    pub fn e1b(&self) -> Option<u32> {
+        self.fields.get(if self.order1 { 0 } else { 2 }).copied()
+    }
+
+    fn padded_len(&self) -> usize {
+        (2 + 3 * self.fields.len()).next_multiple_of(4)
+    }
+}
+
 /// The options of a segment that this stack knows; unknown ones are skipped on input (RFC 9293 §3.1 MUST-6).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Options {
@@ -71,6 +101,8 @@ pub struct Options {
     pub sack: ArrayVec<SackBlock, 4>,
     /// User timeout (kind 28; RFC 5482 §3), as it stands on the wire: see [`user_timeout_seconds`].
     pub user_timeout: Option<u16>,
+    /// Accurate ECN's counters of bytes (kinds 172 and 174).
+    pub acc_ecn: Option<AccEcn>,
     /// TCP Fast Open cookie (kind 34, or the experimental 254/0xF989): an empty one asks for a cookie (RFC 7413 §4.1).
     pub fast_open: Option<ArrayVec<u8, 16>>,
     /// Whether [`fast_open`](Self::fast_open) has the experimental kind, which old clients use (RFC 7413 §2.1, RFC 6994).
@@ -122,6 +154,13 @@ impl Options {
                     options.user_timeout =
                         Some(u16::from_be_bytes([a, b])).filter(|raw| raw & 0x7fff != 0);
                 }
+                (172 | 174, counters) if counters.len() <= 9 && counters.len() % 3 == 0 => {
+                    let fields = counters.chunks_exact(3);
+                    options.acc_ecn = Some(AccEcn {
+                        order1: *kind == 174,
+                        fields: fields.map(|b| u32::from_be_bytes([0, b[0], b[1], b[2]])).collect(),
+                    });
+                }
                 // RFC 7413 §4.1.1: a cookie is 4 to 16 bytes and even; an empty one is a request.
                 (34, cookie) => {
                     if let Some(cookie) = cookie_from(cookie) {
@@ -161,6 +200,7 @@ impl Options {
         if self.user_timeout_fits(n) {
             n += 4;
         }
+        n += self.acc_ecn_that_fits(n).map_or(0, AccEcn::padded_len);
         match self.sack_that_fits(n) {
             [] => n,
             blocks => n + 4 + 8 * blocks.len(),
@@ -177,6 +217,11 @@ impl Options {
         self.user_timeout.is_some() && taken + 4 <= MAX_OPTIONS_LEN
     }
 
+    /// The counters of Accurate ECN, if there is room for them after `taken` bytes of other options.
+    fn acc_ecn_that_fits(&self, taken: usize) -> Option<&AccEcn> {
+        self.acc_ecn.as_ref().filter(|option| taken + option.padded_len() <= MAX_OPTIONS_LEN)
+    }
+
     /// The SACK blocks that still fit after `taken` bytes of other options (RFC 2018 §3).
     fn sack_that_fits(&self, taken: usize) -> &[SackBlock] {
         let room = (MAX_OPTIONS_LEN - 4).saturating_sub(taken) / 8;
@@ -189,7 +234,7 @@ impl Options {
     }
 
     /// Writes the options in Linux's layout: MSS; SACK-permitted before timestamps (filling their padding), or NOPs;
-    /// window scale after a NOP; Fast Open; user timeout, if there is room; SACK blocks after two NOPs, the first ones when
+    /// window scale after a NOP; Fast Open; user timeout and AccECN, if there is room; SACK blocks after two NOPs, the first ones when
     /// not all fit. `buf` must have [`len`](Self::len) bytes.
     pub fn emit(&self, buf: &mut [u8]) {
         let mut at = 0;
@@ -231,6 +276,19 @@ impl Options {
         if let Some(raw) = user_timeout {
             let [a, b] = raw.to_be_bytes();
             put(&[28, 4, a, b]);
+        }
+        let acc_ecn = self.acc_ecn_that_fits(at);
+        let mut put = |bytes: &[u8]| {
+            buf[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        if let Some(option) = acc_ecn {
+            let len = 2 + 3 * option.fields.len();
+            put(&[if option.order1 { 174 } else { 172 }, len as u8]);
+            for field in &option.fields {
+                put(&field.to_be_bytes()[1..]);
+            }
+            put(&[1; 3][..option.padded_len() - len]);
         }
         let sack = self.sack_that_fits(at);
         let mut put = |bytes: &[u8]| {

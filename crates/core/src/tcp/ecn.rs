@@ -2,12 +2,13 @@
 //! where a counter in three header bits says how many packets were marked.
 //!
 //! Data that is sent for the first time is ECT(0); retransmissions, pure acknowledgements, probes, SYN and RST are not
-//! (RFC 3168 §6.1.1, §6.1.4, §6.1.5, §6.1.6). AccECN's option is not sent: it refines the counter and is not needed (RFC
-//! 9768 §3.2.3). Who does not understand AccECN's SYN answers it with RFC 3168 or nothing, and is taken at that.
+//! (RFC 3168 §6.1.1, §6.1.4, §6.1.5, §6.1.6). AccECN's option, which counts bytes, is in
+//! `ecn_option.rs`. Who does not understand AccECN's SYN answers it with RFC 3168 or nothing, and is taken at that.
 
-use usernet_wire::tcp::{Flags, Repr};
+use usernet_wire::tcp::{AccEcn, Flags, Repr};
 
 use super::connection::{Connection, Segment};
+use super::ecn_option::{ByteCounters, plausible};
 use super::send::Outgoing;
 use crate::config::EcnPolicy;
 
@@ -77,6 +78,8 @@ pub(super) struct Ecn {
     pub(super) blind: bool,
     /// The segment that ends the handshake has no counter, and its mark was taken.
     handshake_over: bool,
+    /// AccECN's option.
+    pub(super) bytes: ByteCounters,
 }
 
 impl Ecn {
@@ -137,6 +140,10 @@ impl Connection {
                 EcnMode::Accurate if sent > 2 => {}
                 EcnMode::Accurate => {
                     set_ace(&mut header.flags, handshake_code(self.ecn.syn_mark));
+                    // RFC 9768 §3.2.3.2.2: not again, should the option be why it was lost.
+                    if sent <= 1 {
+                        header.options.acc_ecn = Some(self.ecn.bytes.option());
+                    }
                 }
             }
             return;
@@ -167,6 +174,7 @@ impl Connection {
         self.ecn.settle(mode);
         self.ecn.seen |= seg.ecn != NOT_ECT;
         if mode == EcnMode::Accurate {
+            self.ecn.bytes.first_of_peer(seg.header.options.acc_ecn.as_ref());
             self.ecn.syn_mark = seg.ecn;
             self.ecn.handshake_ack = true;
             if seg.ecn == CE {
@@ -178,10 +186,11 @@ impl Connection {
     }
 
     /// The acknowledgement that ends a passive handshake (RFC 9768 §3.2.2.1, table 4).
-    pub(super) fn end_ecn_handshake(&mut self, flags: Flags) {
+    pub(super) fn end_ecn_handshake(&mut self, flags: Flags, option: Option<&AccEcn>) {
         if self.ecn.mode != EcnMode::Accurate {
             return;
         }
+        self.ecn.bytes.first_of_peer(option);
         self.ecn.checked = true;
         self.ecn.handshake_over = true;
         match ace(flags) {
@@ -228,6 +237,7 @@ impl Connection {
             }
             EcnMode::Accurate => {
                 let marked = seg.ecn == CE;
+                ecn.bytes.came(seg.ecn, seg.payload.len() as u32);
                 if marked {
                     ecn.came = ecn.came.wrapping_add(packets);
                     ecn.received_ce = ecn.received_ce.wrapping_add(packets);
@@ -245,8 +255,14 @@ impl Connection {
     }
 
     /// What an acknowledgement tells of marks on our packets: how many were. `acked` is how many packets it newly
-    /// acknowledges, at least.
-    pub(super) fn told_of_marks(&mut self, flags: Flags, acked: u32) -> u32 {
+    /// acknowledges, at least, of `mss` bytes each.
+    pub(super) fn told_of_marks(
+        &mut self,
+        flags: Flags,
+        acked: u32,
+        option: Option<&AccEcn>,
+        mss: u32,
+    ) -> u32 {
         let ecn = &mut self.ecn;
         match ecn.mode {
             EcnMode::Off => 0,
@@ -256,6 +272,7 @@ impl Connection {
             }
             EcnMode::Classic => 0,
             EcnMode::Accurate => {
+                let bytes = ecn.bytes.told(option);
                 if std::mem::take(&mut ecn.handshake_over) {
                     return 0;
                 }
@@ -268,7 +285,8 @@ impl Connection {
                 }
                 let delta = ace(flags).wrapping_sub(ecn.told) & 7;
                 // RFC 9768 §3.2.2.5.2, appendix A.2: where the counter may have gone round, as often as it can have.
-                let marks = if acked > 7 { acked - (acked.wrapping_sub(delta) & 7) } else { delta };
+                let most = if acked > 7 { acked - (acked.wrapping_sub(delta) & 7) } else { delta };
+                let marks = bytes.map_or(most, |bytes| plausible(delta, most, bytes, mss));
                 ecn.told = ecn.told.wrapping_add(marks);
                 ecn.delivered_ce = ecn.delivered_ce.wrapping_add(marks);
                 marks

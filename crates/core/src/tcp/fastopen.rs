@@ -239,7 +239,7 @@ impl Connection {
         if !(header.ack.gt(iss) && header.ack.le(fast.snd.nxt)) {
             return Verdict::Reset;
         }
-        self.end_ecn_handshake(seg.header.flags);
+        self.end_ecn_handshake(seg.header.flags, seg.header.options.acc_ecn.as_ref());
         self.time_handshake(ctx);
         let (fin, now) = (self.state.handshake().map(|hs| hs.fin), ctx.now);
         self.transition(ctx, |state| match state {

@@ -127,7 +127,7 @@ impl Connection {
         if !acks_syn {
             return Verdict::Reset;
         }
-        self.end_ecn_handshake(header.flags);
+        self.end_ecn_handshake(header.flags, header.options.acc_ecn.as_ref());
         // RFC 7323 §3.2: once agreed, a segment without timestamps is dropped by some; Linux takes it, so do we.
         self.time_handshake(ctx);
         let window = u32::from(header.window) << self.peer_wscale(peer);

@@ -5,7 +5,7 @@
 //! | `connection` | a connection's identity, what the application calls, the one transition |
 //! | `state` | one struct per state, and the transitions as a table |
 //! | `handshake` | SYN-SENT, SYN-RECEIVED |
-//! | `ecn` | congestion that the network marks (RFC 3168, RFC 9768) |
+//! | `ecn`, `ecn_option` | congestion that the network marks (RFC 3168, RFC 9768) |
 //! | `fastopen`, `fastopen_cookies` | data on the SYN (RFC 7413), and what entitles to it |
 //! | `segment` | segments in the synchronised states |
 //! | `output` | segments out, timers |
@@ -26,6 +26,7 @@ mod chrono;
 mod congestion;
 mod connection;
 mod ecn;
+mod ecn_option;
 mod fastopen;
 mod fastopen_cookies;
 mod handshake;

@@ -226,6 +226,7 @@ impl Connection {
         let ecn = self.mark_segment(&mut header, sent.as_ref().map(|(out, ..)| out));
         let Some((out, offset, mss)) = sent else {
             header.options.user_timeout = self.tell_user_timeout();
+            self.add_acc_ecn(&mut header.options);
             self.count_out(ctx, 1);
             return Some(Built { header, payload: (0, 0), mss: 0, ecn });
         };

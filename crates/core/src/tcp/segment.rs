@@ -116,7 +116,8 @@ impl Connection {
         let mut marks = 0;
         if seg.header.ack.ge(una) {
             let packets = seg.header.ack.since(una).div_ceil(u32::from(self.send_mss()));
-            marks = self.told_of_marks(flags, packets);
+            let option = seg.header.options.acc_ecn.as_ref();
+            marks = self.told_of_marks(flags, packets, option, u32::from(self.send_mss()));
             ctx.stats.tcp_delivered_ce += u64::from(marks);
         }
         let pace = self.ack_pace();

@@ -480,3 +480,127 @@ script!(
     info ssthresh = 4380
     "
 );
+
+// --- AccECN: the option (kind 172 = ac: bytes of ECT(0), CE, ECT(1)) ---
+
+script!(
+    counters_of_bytes_are_told_when_they_change,
+    "
+    option ecn 3
+    option timestamps off
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1 <mss 1460,raw ac08000001000000>
+    < W. 1:1(0) ack 1 <raw ac08000001000000>
+    accept
+    < EPA. 1:101(100) ack 1 ect0
+    +40ms > EA. 1:1(0) ack 101 <raw ac08000065000000>
+    < EPA. 101:201(100) ack 1 ce
+    > WA. 1:1(0) ack 201 <raw ac08000065000064>
+    < EPA. 201:301(100) ack 1 ect1
+    # ECT(1) is the third.
+    +40ms > WA. 1:1(0) ack 301 <raw ac0b000065000064000065,nop>
+    # Nothing changed.
+    < EPA. 301:401(100) ack 1 not-ect
+    +40ms > WA. 1:1(0) ack 401 <>
+    "
+);
+
+script!(
+    counters_of_bytes_are_not_told_to_who_sends_none,
+    "
+    # Stripped on the way, or not had (RFC 9768 §3.2.3.2).
+    option ecn 3
+    option timestamps off
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1 <mss 1460,raw ac08000001000000>
+    < W. 1:1(0) ack 1
+    accept
+    < EPA. 1:101(100) ack 1 ce
+    > WA. 1:1(0) ack 101 <>
+    info received_ce = 1
+    info ecn = 2
+    "
+);
+
+script!(
+    syn_ack_goes_again_without_counters_of_bytes,
+    "
+    # RFC 9768 §3.2.3.2.2
+    option ecn 3
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1 <mss 1460,raw ac08000001000000>
+    +1s > SW. 0:0(0) ack 1 <mss 1460>
+    "
+);
+
+script!(
+    client_tells_counters_of_bytes_when_the_server_does,
+    "
+    option ecn 3
+    option timestamps off
+    connect
+    > SEWA 0:0(0) <mss 1460,nop,nop,sackOK,nop,wscale 5>
+    < SW. 0:0(0) ack 1 win 65535 <mss 1460,raw ac08000001000000>
+    > W. 1:1(0) ack 1 <raw ac08000001000000>
+    < EPA. 1:101(100) ack 1 ect0
+    +40ms > EA. 1:1(0) ack 101 <raw ac08000065000000>
+    "
+);
+
+script!(
+    counters_of_bytes_that_were_cleared_are_not_used,
+    "
+    # RFC 9768 §3.2.3.2.4
+    option ecn 3
+    option timestamps off
+    connect
+    > SEWA 0:0(0)
+    < SW. 0:0(0) ack 1 win 65535 <mss 1460,raw ac08000000000000>
+    > W. 1:1(0) ack 1 <>
+    < EPA. 1:101(100) ack 1 ect0
+    +40ms > EA. 1:1(0) ack 101 <>
+    "
+);
+
+script!(
+    counters_of_bytes_say_that_the_counter_of_packets_did_not_go_round,
+    "
+    # Ten packets are acknowledged, the counter says two or ten; the bytes say two. (kind 174: ECT(1) first)
+    option ecn 3
+    option loss_probe off
+    option timestamps off
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1000,sackOK>
+    > SW. 0:0(0) ack 1
+    < W. 1:1(0) ack 1 <raw ae0b000001000000000001>
+    accept
+    write 10000
+    >* EA. 1:10001(10000) ack 1 mss 1000
+    < WEA. 1:1(0) ack 10001 <raw ae08000001000fa0>
+    info delivered_ce = 2
+    "
+);
+
+script!(
+    sack_blocks_come_before_counters_of_bytes,
+    "
+    # RFC 9768 §3.2.3.3: where not all fit, unless there is congestion to tell of.
+    option ecn 3
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0>
+    > SW. 0:0(0) ack 1
+    < W. 1:1(0) ack 1 <nop,nop,TS val 1 ecr last,raw ac08000001000000>
+    accept
+    < EPA. 101:201(100) ack 1 ect0 <nop,nop,TS val 1 ecr last>
+    > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac08000065000000,nop,nop,sack 101:201>
+    < EPA. 301:401(100) ack 1 ect0 <nop,nop,TS val 1 ecr last>
+    > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac080000c9000000,nop,nop,sack 301:401 101:201>
+    < EPA. 501:601(100) ack 1 ect0 <nop,nop,TS val 1 ecr last>
+    > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,nop,nop,sack 501:601 301:401 101:201>
+    < EPA. 701:801(100) ack 1 ce <nop,nop,TS val 1 ecr last>
+    > WA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac0800012d000064,nop,nop,sack 701:801 501:601>
+    "
+);

@@ -19,20 +19,31 @@ fn options() -> impl Strategy<Value = Options> {
         prop::option::of((0usize..=8).prop_filter("2 is no length", |n| *n != 1)),
         any::<bool>(),
         prop::option::of(any::<u16>().prop_filter("zero is reserved", |t| t & 0x7fff != 0)),
+        prop::option::of((any::<bool>(), prop::collection::vec(0u32..1 << 24, 0..=3))),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, cookie, old, t)| Options {
-            mss,
-            window_scale,
-            sack_permitted,
-            timestamps: timestamps.map(|(val, ecr)| Timestamps { val, ecr }),
-            sack: sack.into_iter().map(|(l, r)| (SeqNumber(l), SeqNumber(r))).collect(),
-            fast_open: cookie.map(|n| (0..2 * n as u8).collect()),
-            fast_open_experimental: old && cookie.is_some(),
-            user_timeout: t,
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, cookie, old, t, ecn)| {
+            Options {
+                mss,
+                window_scale,
+                sack_permitted,
+                timestamps: timestamps.map(|(val, ecr)| Timestamps { val, ecr }),
+                sack: sack.into_iter().map(|(l, r)| (SeqNumber(l), SeqNumber(r))).collect(),
+                fast_open: cookie.map(|n| (0..2 * n as u8).collect()),
+                fast_open_experimental: old && cookie.is_some(),
+                user_timeout: t,
+                acc_ecn: ecn.map(|(order1, fields)| AccEcn {
+                    order1,
+                    fields: fields.into_iter().collect(),
+                }),
+            }
         })
         .prop_filter("fits", |o| {
-            let without = Options { user_timeout: None, sack: ArrayVec::new(), ..o.clone() };
-            o.user_timeout.is_none() || without.len() + 4 <= MAX_OPTIONS_LEN
+            // What is left out for want of room does not come back.
+            let bare = Options { sack: ArrayVec::new(), acc_ecn: None, ..o.clone() };
+            let least = Options { user_timeout: None, ..bare.clone() };
+            let user_timeout = 4 * usize::from(o.user_timeout.is_some());
+            let acc_ecn = o.acc_ecn.as_ref().map_or(0, AccEcn::padded_len);
+            least.len() + user_timeout + acc_ecn <= MAX_OPTIONS_LEN
         })
         .prop_filter("fits", |o| o.len() <= MAX_OPTIONS_LEN)
 }
@@ -112,7 +123,8 @@ proptest! {
 
         let sent = as_sent(&repr).options;
         // etherparse does not know Fast Open and the user timeout and stops there.
-        if sent.fast_open.is_none() && sent.user_timeout.is_none() {
+        let known = sent.user_timeout.is_none() && sent.acc_ecn.is_none();
+        if sent.fast_open.is_none() && known {
             let mut seen = Options::default();
             for element in theirs.options_iterator() {
                 match element.unwrap() {
