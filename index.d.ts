@@ -793,6 +793,11 @@ export interface StackOptions {
   /** How long written data may stay unacknowledged before a connection is given up (RFC 5482), ms. 0, the default: until
    * the retries are used up, some 15 minutes. */
   userTimeout?: number;
+  /**
+   * Whether `userTimeout` is told to the peer, and the peer's is taken where this end has none, between 100 s and an hour
+   * (the option of RFC 5482). Default false.
+   */
+  userTimeoutOption?: boolean;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
@@ -952,6 +957,11 @@ export interface SocketInfo {
    * in line.
    */
   urgent?: number;
+  /**
+   * How long written data may stay unacknowledged, ms: what was set, or what the peer told (RFC 5482); absent where the
+   * number of retransmissions decides.
+   */
+  user_timeout?: number;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */

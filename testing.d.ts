@@ -961,6 +961,11 @@ interface StackOptions {
   /** How long written data may stay unacknowledged before a connection is given up (RFC 5482), ms. 0, the default: until
    * the retries are used up, some 15 minutes. */
   userTimeout?: number;
+  /**
+   * Whether `userTimeout` is told to the peer, and the peer's is taken where this end has none, between 100 s and an hour
+   * (the option of RFC 5482). Default false.
+   */
+  userTimeoutOption?: boolean;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
@@ -1109,6 +1114,11 @@ interface SocketInfo {
    * in line.
    */
   urgent?: number;
+  /**
+   * How long written data may stay unacknowledged, ms: what was set, or what the peer told (RFC 5482); absent where the
+   * number of retransmissions decides.
+   */
+  user_timeout?: number;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */
@@ -1332,6 +1342,7 @@ interface NativeStackOptions {
   maxSynBacklog?: number;
   synCookies?: boolean | "always";
   userTimeout?: number;
+  userTimeoutOption?: boolean;
   rtoMin?: number;
   rtoMax?: number;
   mtuProbing?: string;
@@ -1940,7 +1951,7 @@ export interface Leak {
   creator: string;
 }
 /** What `network.host()` takes, besides the options of a stack. */
-export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "maxReceiveMemory" | "maxSendMemory" | "maxSynBacklog" | "synCookies" | "userTimeout" | "rtoMin" | "rtoMax" | "mtuProbing" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
+export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "maxReceiveMemory" | "maxSendMemory" | "maxSynBacklog" | "synCookies" | "userTimeout" | "rtoMin" | "rtoMax" | "mtuProbing" | "userTimeoutOption" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
   /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */
