@@ -7,7 +7,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createStack, packetSocket, tap, tun, unixSocket } from '../src/index';
-import { describeTun, Namespace } from './support/netns';
+import { describeTun, Namespace, type Running } from './support/netns';
 
 jest.setTimeout(90_000);
 
@@ -26,13 +26,15 @@ interface Neighbor {
   state: string;
 }
 
-/** Calls until the result is wanted, or the test's time is over. */
-async function until<T>(call: () => Promise<T>, wanted: (value: T) => boolean): Promise<T> {
-  for (;;) {
-    const value = await call();
-    if (wanted(value)) return value;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+/** Resolves when a program has written `text` on its standard error. */
+function says(program: Running, text: string): Promise<void> {
+  let said = '';
+  return new Promise((resolve) => {
+    program.process.stderr?.on('data', (data) => {
+      said += data;
+      if (said.includes(text)) resolve();
+    });
+  });
 }
 
 for (const device of ['tap', 'packet'] as const) {
@@ -79,13 +81,9 @@ for (const device of ['tap', 'packet'] as const) {
       writeFileSync(file, bytes);
       const port = kernel.includes(':') ? 7006 : 7004;
       const type = kernel.includes(':') ? 'TCP6-LISTEN' : 'TCP4-LISTEN';
-      const server = namespace.spawn('socat', ['-u', `OPEN:${file}`, `${type}:${port},reuseaddr`]);
-      const fetch = () =>
-        namespace
-          .call<{ length: number; sha256: string }>('collect', kernel, port)
-          .catch(() => ({ length: 0, sha256: '' }));
-      // Refused until socat listens.
-      const got = await until(fetch, ({ length }) => length > 0);
+      const server = namespace.spawn('socat', ['-d', '-d', '-u', `OPEN:${file}`, `${type}:${port},reuseaddr`]);
+      await says(server, 'listening on');
+      const got = await namespace.call('collect', kernel, port);
       expect(got).toEqual({ length: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') });
       await server.finished;
     });
@@ -143,9 +141,8 @@ describeTun('a bridge with three hosts, one of them ours', () => {
         }
       }
       for (const to of ['198.18.0.3', 'fd00::3', '198.18.0.4', 'fd00::4']) {
-        const answered = () => namespace.call<{ received: number }>('ping', to, { count: 1, timeout: 1000 });
-        // A bridge's port passes frames only once it is up.
-        expect(await until(answered, ({ received }) => received > 0)).toMatchObject({ received: 1 });
+        // A bridge's port passes frames only once it is up; the neighbour is asked for three times, a second apart.
+        expect(await namespace.call('ping', to, { count: 1, timeout: 10_000 })).toMatchObject({ received: 1 });
       }
       for (const [host, to] of [
         [hosts[0], '198.18.0.2'],
@@ -249,10 +246,14 @@ describe('QEMU’s framing over a UNIX socket', () => {
     advertisement.writeUInt16BE(~sum & 0xffff, 2);
     const header = Buffer.from([0x60, 0, 0, 0, 0, advertisement.length, 58, 255]);
     const ethernet = Buffer.from('3333000000010200000000ff86dd', 'hex');
+    const formed = new Promise<string>((resolve) => {
+      stack.on('interface', (event) => {
+        if (event.type === 'address-added' && event.address.startsWith('2001:db8:7:')) resolve(event.address);
+      });
+    });
     peer.write(framed(Buffer.concat([ethernet, header, router, allNodes, advertisement])));
-    const addresses = async () => stack.interfaces.find(({ name }) => name === 'vm0')?.addresses ?? [];
-    const formed = (all: readonly string[]) => all.find((address) => address.startsWith('2001:db8:7:'));
-    expect(formed(await until(addresses, (all) => formed(all) !== undefined))).toMatch(/\/64$/);
+    const address = await formed;
+    expect(stack.interfaces.find(({ name }) => name === 'vm0')?.addresses).toContain(`${address}/64`);
     expect(stack.neighbors()).toMatchObject([{ address: 'fe80::ff', mac: '02:00:00:00:00:ff', router: true }]);
     await stack.close();
     peer.destroy();
