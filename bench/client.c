@@ -1,7 +1,7 @@
 // The client of the benchmark: one thread, epoll, the kernel's sockets; the same program for every server, and cheap
 // enough not to be what is measured.
 //   client <measure> <host> <bytes> <seconds>
-// Measures: download, upload, rtt <connections> <depth>, connect, http <connections>, idle <connections>.
+// Measures: download, upload, rtt <connections> <depth>, connect, http <connections>, idle <connections>, udpin, udpout.
 // Prints one JSON line: value (Gbit/s, or per second), count, and percentiles in microseconds where they mean something.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -171,6 +171,65 @@ static void connections(double seconds) {
   printf("{\"value\":%f,\"count\":%ju}\n", count / (now() - begin), (uintmax_t)count);
 }
 
+static int open_datagrams(int port) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("socket");
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+  if (inet_pton(AF_INET, host, &to.sin_addr) != 1) fail(host);
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) fail("connect");
+  return fd;
+}
+
+enum { TOGETHER_UDP = 32 };
+
+// As many datagrams a call as go into `headers`, of PING bytes each.
+static void prepare(struct mmsghdr *headers, struct iovec *pieces) {
+  for (int i = 0; i < TOGETHER_UDP; i++) {
+    pieces[i] = (struct iovec){.iov_base = buffer + i * PING, .iov_len = PING};
+    headers[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &pieces[i], .msg_iovlen = 1}};
+  }
+}
+
+// Sends datagrams as fast as they go; the server counts what comes to its program.
+static void datagrams_in(double seconds) {
+  struct mmsghdr headers[TOGETHER_UDP];
+  struct iovec pieces[TOGETHER_UDP];
+  prepare(headers, pieces);
+  int fd = open_datagrams(5);
+  double begin = now(), at = begin;
+  uint64_t count = 0;
+  for (; at - begin < seconds; at = now()) {
+    int n = sendmmsg(fd, headers, TOGETHER_UDP, 0);
+    if (n > 0) count += n;
+    else if (errno != ENOBUFS && errno != EAGAIN && errno != ECONNREFUSED) fail("sendmmsg");
+  }
+  printf("{\"seconds\":%f,\"sent\":%ju}\n", at - begin, (uintmax_t)count);
+}
+
+// Asks for datagrams for so long, and counts what comes.
+static void datagrams_out(double seconds) {
+  struct mmsghdr headers[TOGETHER_UDP];
+  struct iovec pieces[TOGETHER_UDP];
+  prepare(headers, pieces);
+  int fd = open_datagrams(6), room = 4 << 20;
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  struct timeval silence = {.tv_usec = 500000};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence);
+  char request[16];
+  write_all(fd, request, snprintf(request, sizeof request, "%d", (int)(seconds * 1000)));
+  uint64_t count = 0;
+  double begin = 0, at = 0;
+  for (;;) {
+    int n = recvmmsg(fd, headers, TOGETHER_UDP, MSG_WAITFORONE, NULL);
+    if (n <= 0) break;
+    at = now();
+    if (begin == 0) begin = at;
+    count += n;
+  }
+  if (count < 2) fail("udpout: nothing came");
+  printf("{\"value\":%f,\"count\":%ju}\n", count / (at - begin), (uintmax_t)count);
+}
+
 // Opens connections, says so, and holds them until its standard input ends.
 static void idle(int connections) {
   // No TIME-WAIT: the next round needs the ports.
@@ -214,7 +273,9 @@ int main(int argc, char **argv) {
   else if (!strcmp(measure, "http64")) {
     const char *get = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
     exchange(80, 64, 1, get, strlen(get), probe(80, get), seconds);
-  } else if (!strcmp(measure, "idle")) idle((int)bytes);
+  } else if (!strcmp(measure, "udpin")) datagrams_in(seconds);
+  else if (!strcmp(measure, "udpout")) datagrams_out(seconds);
+  else if (!strcmp(measure, "idle")) idle((int)bytes);
   else return 2;
   return 0;
 }

@@ -14,6 +14,8 @@ import { chart } from './chart.mjs';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const CLIENT = path.join(here, '..', 'target', 'bench-client');
 const BULK = { unit: 'Gbit/s', bulk: true };
+/** Two of our own sides: what is in the column of Node's `net` is then usernet on a TUN. */
+const TAP = { pair: ['tap', 'usernet'] };
 /** `bar`: the ratio to Node's `net` that is asked of us (issue 7). `less`: less is better, and the ratio is turned round. */
 const MEASURES = {
   upload: { title: 'bulk in', bar: 1.3, ...BULK },
@@ -23,6 +25,10 @@ const MEASURES = {
   deep64: { title: 'the same, 16 deep', unit: '1/s', bar: 1.4 },
   connect: { title: 'connect, 1 byte, reset', unit: '1/s', bar: 3.0 },
   http64: { title: 'node:http keep-alive, 64 connections', unit: '1/s', bar: 1.2 },
+  udpin: { title: 'UDP in, 64-byte datagrams received', unit: '1/s', run: received },
+  udpout: { title: 'UDP out, 64-byte datagrams', unit: '1/s' },
+  tapin: { title: 'bulk in over a TAP, beside a TUN', ...BULK, ...TAP, client: 'upload' },
+  tapout: { title: 'bulk out over a TAP, beside a TUN', ...BULK, ...TAP, client: 'download' },
   idle: { title: 'memory of an idle connection (process)', unit: 'bytes', less: true, run: idle },
   'link-bulk': {
     title: 'in-process link, bulk, to 127.0.0.1',
@@ -81,6 +87,14 @@ const sides = {};
   sides.kernel = { child, host: '198.18.2.2' };
 }
 
+{
+  const { child, listening } = await startServer('tap', process.execPath, []);
+  await listening;
+  ip('address', 'add', '198.18.4.1/24', 'dev', 'tap0');
+  ip('link', 'set', 'tap0', 'up');
+  sides.tap = { child, host: '198.18.4.2' };
+}
+
 /** What a side's server has used so far. */
 async function usage(side) {
   const answer = once(sides[side].child, 'message');
@@ -107,11 +121,17 @@ async function runClient(measure, side) {
   const before = await usage(side);
   const result = await start(CLIENT, [measure, sides[side].host, options.bytes, options.seconds]).result();
   const after = await usage(side);
-  return { ...result, cpu: after.cpu - before.cpu };
+  return { ...result, cpu: after.cpu - before.cpu, datagrams: after.datagrams - before.datagrams };
+}
+
+/** Datagrams that the server's program had, of those that it was flooded with. */
+async function received(measure, side) {
+  const { seconds, cpu, datagrams } = await runClient(measure, side);
+  return { value: datagrams / seconds, count: datagrams, cpu };
 }
 
 /** Bytes that the server process has more of for each connection that is open and silent. */
-async function idle(_measure, side) {
+async function idle(_client, side) {
   const before = await usage(side);
   const { child, result } = start('sh', [
     '-c',
@@ -134,7 +154,7 @@ async function idle(_measure, side) {
 }
 
 function inProcess(where, what) {
-  return (_measure, side) =>
+  return (_client, side) =>
     start('unshare', [
       '--net',
       process.execPath,
@@ -210,16 +230,16 @@ try {
   for (const measure of options.measure.split(',')) {
     const known = MEASURES[measure];
     if (known === undefined) throw new Error(`no measure ${measure}: ${Object.keys(MEASURES)}`);
-    const { title, unit, bar, less, bulk, run = runClient } = known;
-    const results = { usernet: [], kernel: [] };
+    const { title, unit, bar, less, bulk, client = measure, pair = ['usernet', 'kernel'], run = runClient } = known;
+    const results = Object.fromEntries(pair.map((side) => [side, []]));
     // One round of each is for warming up. The sides take turns, so that a slow moment of the machine hits both.
     for (let round = 0; round <= Number(options.rounds); round++) {
-      for (const side of round % 2 === 0 ? ['usernet', 'kernel'] : ['kernel', 'usernet']) {
-        const result = await run(measure, side);
+      for (const side of round % 2 === 0 ? pair : pair.toReversed()) {
+        const result = await run(client, side);
         if (round > 0) results[side].push(result);
       }
     }
-    const [ours, theirs] = ['usernet', 'kernel'].map((side) => (what) => median(results[side].map(what)));
+    const [ours, theirs] = pair.map((side) => (what) => median(results[side].map(what)));
     row(
       title,
       unit,
@@ -227,7 +247,7 @@ try {
       theirs((r) => r.value),
       { bar, less },
     );
-    for (const percentile of results.usernet[0]?.p50 === undefined ? [] : ['p50', 'p99']) {
+    for (const percentile of results[pair[0]][0]?.p50 === undefined ? [] : ['p50', 'p99']) {
       const what = (result) => result[percentile];
       row(`  ${percentile}, less is better`, 'us', ours(what), theirs(what), {
         less: true,
@@ -237,8 +257,11 @@ try {
     // The server process's own time says something even where others use the machine.
     if (bulk) {
       const what = (result) => result.cpu / (Number(options.bytes) / 1e9);
-      row('  CPU seconds a GB, less is better', 's', ours(what), theirs(what), { less: true, bar: 1.0 });
-    } else if (results.usernet[0]?.count !== undefined) {
+      row('  CPU seconds a GB, less is better', 's', ours(what), theirs(what), {
+        less: true,
+        bar: pair[1] === 'kernel' ? 1.0 : undefined,
+      });
+    } else if (results[pair[0]][0]?.count !== undefined) {
       const what = (result) => (result.cpu / result.count) * 1e6;
       row('  CPU time each, less is better', 'us', ours(what), theirs(what), { less: true });
     }

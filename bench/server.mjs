@@ -1,13 +1,16 @@
-// The server of the benchmark, the same program on every side: over usernet on a TUN (`usernet`), or over Node's own `net`
-// in a namespace of its own (`kernel`).
+// The server of the benchmark, the same program on every side: over usernet on a TUN (`usernet`) or a TAP (`tap`), or over
+// Node's own `net` in a namespace of its own (`kernel`).
 //   port 1   sends as many bytes as the first 8 (big endian) say, then ends
 //   port 2   reads to the end, answers one byte
 //   port 3   echoes
 //   port 4   sends one byte
+//   port 5   UDP: counts datagrams
+//   port 6   UDP: sends datagrams of 64 bytes for as many ms as it is asked for
 //   port 80  node:http, plain text, keep-alive
-// Asked for 'usage' by its parent, it answers with its CPU time (s) and resident memory (bytes).
+// Asked for 'usage' by its parent, it answers with its CPU time (s), resident memory (bytes) and datagrams that came.
 
 import { execFileSync } from 'node:child_process';
+import kernelDgram from 'node:dgram';
 import { once } from 'node:events';
 import kernelHttp from 'node:http';
 import kernelNet from 'node:net';
@@ -18,17 +21,23 @@ const CHUNK = Buffer.alloc(256 << 10, 'usernet ');
 
 let net = kernelNet;
 let http = kernelHttp;
+let dgram = kernelDgram;
 let close = async () => {};
-if (kind === 'usernet') {
-  const { createStack, tun } = await import('usernet');
+if (kind !== 'kernel') {
+  const { createStack, tap, tun } = await import('usernet');
+  const one =
+    kind === 'tap'
+      ? { device: tap({ name: 'tap0' }), addresses: ['198.18.4.2/24'], duplicateAddressDetection: 'off' }
+      : { device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] };
   const stack = await createStack({
-    interfaces: [{ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] }],
+    interfaces: [one],
     // A kernel forgets a TIME-WAIT when the peer comes again with a later sequence number; so do we. Kept short all the same.
     timeWait: 1000,
     maxConnections: 200_000,
   });
   net = stack.net;
   http = stack.http;
+  dgram = stack.dgram;
   close = () => stack.close();
 }
 
@@ -75,13 +84,36 @@ servers.push(
     })
     .listen({ port: 80, host: '0.0.0.0' }),
 );
+// What takes datagrams, and what gives them.
+let datagrams = 0;
+const sink = dgram.createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
+sink.on('message', () => datagrams++);
+const source = dgram.createSocket({ type: 'udp4', sendBufferSize: 1 << 20 });
+source.on('message', (request, { address, port }) => {
+  const end = performance.now() + Number(request);
+  const data = Buffer.alloc(64, 'p');
+  const more = () => {
+    if (performance.now() > end) return;
+    for (let i = 1; i < 64; i++) source.send(data, port, address);
+    source.send(data, port, address, more);
+  };
+  more();
+});
+for (const [socket, port] of [
+  [sink, 5],
+  [source, 6],
+]) {
+  socket.on('error', () => {});
+  socket.bind(port, '0.0.0.0');
+  await once(socket, 'listening');
+}
 await Promise.all(servers.map((server) => server.listening || once(server, 'listening')));
 process.send('listening');
 process.on('message', (message) => {
   if (message === 'usage') {
     globalThis.gc?.();
     const { user, system } = process.cpuUsage();
-    process.send({ cpu: (user + system) / 1e6, rss: process.memoryUsage.rss() });
+    process.send({ cpu: (user + system) / 1e6, rss: process.memoryUsage.rss(), datagrams });
     return;
   }
   // Our end of the veth pair has been moved in here.
@@ -91,6 +123,8 @@ process.on('message', (message) => {
 });
 process.once('disconnect', async () => {
   for (const server of servers) server.close();
+  sink.close();
+  source.close();
   await close();
   process.exit(0);
 });
