@@ -43,7 +43,7 @@ pub(crate) fn fix_header(frame: &mut [u8]) {
 }
 
 /// A packet whose IPv4 header has options.
-fn with_options(src: IpAddr, dst: IpAddr, options: &[u8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn with_options(src: IpAddr, dst: IpAddr, options: &[u8], body: &[u8]) -> Vec<u8> {
     let mut bytes = packet(src, dst, Protocol::UDP, body);
     bytes.splice(20..20, options.iter().copied());
     bytes[0] = 0x45 + (options.len() / 4) as u8;
@@ -54,7 +54,12 @@ fn with_options(src: IpAddr, dst: IpAddr, options: &[u8], body: &[u8]) -> Vec<u8
 }
 
 /// A packet with extension headers: each with its number, and its bytes but for the next header's number.
-fn with_extensions(src: IpAddr, dst: IpAddr, chain: &[(u8, &[u8])], body: &[u8]) -> Vec<u8> {
+pub(crate) fn with_extensions(
+    src: IpAddr,
+    dst: IpAddr,
+    chain: &[(u8, &[u8])],
+    body: &[u8],
+) -> Vec<u8> {
     let next = |i: usize| chain.get(i).map_or(17, |(number, _)| *number);
     let mut inner = Vec::new();
     for (i, (_, rest)) in chain.iter().enumerate() {

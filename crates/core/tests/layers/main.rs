@@ -9,6 +9,7 @@ mod forward;
 mod groups;
 mod hostile;
 mod hostile_ethernet;
+mod icmp;
 mod lan;
 mod neighbor;
 mod oracle;
