@@ -124,6 +124,29 @@ function unsubscribe(group: string, source: string): void {
   bySource.get(group)?.dropSourceSpecificMembership(source, group, group.includes(':') ? '::%un0' : '198.18.0.2');
 }
 
+/** Notes what comes to a port. */
+async function listen(port: number): Promise<void> {
+  const socket = (router as Stack).dgram.createSocket('udp4');
+  sockets.push(socket);
+  socket.on('message', (message, { address }) => seen.push(`${address} ${message}`));
+  socket.bind(port);
+  await once(socket, 'listening');
+}
+
+/** Sends to a broadcast address. */
+async function broadcast(address: string, port: number, message: string): Promise<void> {
+  const socket = (router as Stack).dgram.createSocket('udp4');
+  sockets.push(socket);
+  socket.bind(0, address === '255.255.255.255' ? '198.18.0.2' : undefined);
+  await once(socket, 'listening');
+  socket.setBroadcast(true);
+  // Everybody of the subnet is on un0; everybody at all is asked for there.
+  if (address === '255.255.255.255') socket.setMulticastInterface('198.18.0.2');
+  await new Promise<void>((resolve, reject) => {
+    socket.send(message, port, address, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
 async function publish(group: string, port: number, message: string): Promise<void> {
   const ipv6 = group.includes(':');
   const socket = (router as Stack).dgram.createSocket(ipv6 ? 'udp6' : 'udp4');
@@ -153,6 +176,8 @@ serveCalls(
     start,
     subscribe,
     unsubscribe,
+    listen,
+    broadcast,
     publish,
     resolve,
     far: () => far?.pid,

@@ -186,6 +186,31 @@ export function layers(device: 'tun' | 'tap'): () => Namespace {
     });
   });
 
+  test('broadcasts go both ways', async () => {
+    const heard = ns.spawn('socat', ['-d', '-d', '-u', 'UDP4-RECV:5004,reuseaddr,broadcast', '-']);
+    let said = '';
+    for (const stream of [heard.process.stdout, heard.process.stderr]) {
+      stream?.on('data', (data) => {
+        said += data;
+      });
+    }
+    await until('socat listens', () => said.includes('starting data transfer'));
+    for (const address of ['198.18.0.255', '255.255.255.255']) {
+      await ns.call('broadcast', address, 5004, `to ${address}\n`);
+      await until('the kernel hears it', () => said.includes(`to ${address}\n`));
+    }
+    heard.process.kill();
+    await ns.call('listen', 5005);
+    for (const address of ['198.18.0.255', '255.255.255.255']) {
+      const to = `UDP4-DATAGRAM:${address}:5005,broadcast,so-bindtodevice=un0`;
+      const sent = await ns.exec('socat', ['-u', '-', to], { input: `to all of ${address}` });
+      expect(sent).toMatchObject({ code: 0, stderr: '' });
+      await until('we hear it', async () =>
+        (await ns.call<string[]>('seen')).includes(`198.18.0.1 to all of ${address}`),
+      );
+    }
+  });
+
   return () => ns;
 }
 
