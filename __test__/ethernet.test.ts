@@ -92,6 +92,10 @@ for (const device of ['tap', 'packet'] as const) {
       const arping = await namespace.exec('arping', ['-c', '2', '-w', '10', '-I', kernelSide, '198.18.0.2']);
       expect(arping.stdout).toContain('02:00:00:00:00:02');
       expect(arping.code).toBe(0);
+      // Somebody who checks whether the address is free (RFC 5227) is told that it is not.
+      const probe = await namespace.exec('arping', ['-D', '-c', '2', '-w', '10', '-I', kernelSide, '198.18.0.2']);
+      expect(probe.stdout).toContain('02:00:00:00:00:02');
+      expect(probe.code).toBe(1);
       const ndisc = await namespace.exec('ndisc6', ['-1', '-r', '5', 'fd00::2', kernelSide]);
       expect(ndisc.stdout.toLowerCase()).toContain('02:00:00:00:00:02');
       expect(ndisc.code).toBe(0);
