@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // `npm test`: everything from a fresh clone. Installs what is missing (npm packages; Debian packages where it may), builds
-// the release binding and dist/, runs `cargo test` for the crates, then Jest, and ends with a line "N passed, N failed".
+// the release binding and dist/, runs `cargo test` for the crates and counts the instructions of their hot paths, then Jest,
+// and ends with a line "N passed, N failed".
 //   npm test                      all of it
 //   npm test -- --rust            the crates only
 //   npm test -- --js [pattern..]  Jest only (still builds what is out of date); anything else goes to Jest as it is
@@ -62,6 +63,7 @@ ensureCargo();
 let rustPassed = false;
 if (!jsOnly) {
   must('cargo', ['test', '--workspace', '--locked']);
+  must(process.execPath, ['scripts/instructions.mjs']);
   rustPassed = true;
 }
 if (rustOnly) process.exit(0);
@@ -91,7 +93,7 @@ function jest() {
   const broken = suites.filter((suite) => suite.status === 'failed' && suite.assertionResults.length === 0).length;
   const skipped = result.numPendingTests + result.numTodoTests;
   const failed = result.numFailedTests + broken;
-  if (rustPassed) say('cargo test: passed');
+  if (rustPassed) say('cargo test and the instruction gates: passed');
   if (skipped > 0) {
     for (const suite of suites) {
       for (const test of suite.assertionResults) {
