@@ -36,8 +36,8 @@ function scripted() {
       });
       return batch.length;
     }
-    override slab(): Buffer {
-      return Buffer.alloc(1 << 20, 'x');
+    override slab(index = 0): Buffer {
+      return Buffer.alloc(index === 1 ? 16 << 10 : 1 << 20, 'x');
     }
     override ref(): void {
       calls.push('ref');
@@ -185,11 +185,12 @@ test('events of a generation that is gone concern nobody', () => {
   expect(log).toEqual([RecordKind.Data]);
 });
 
-test('small pieces are copied, large ones are views of the slab', () => {
+test('small pieces of large slabs are copied, all others are views of the slab', () => {
   const { reactor } = scripted();
   expect(reactor.view(0, 10, 100).buffer.byteLength).toBe(Buffer.poolSize);
   expect(reactor.view(0, 10, 65536).buffer.byteLength).toBe(1 << 20);
   expect(reactor.view(0, 10, 65536).length).toBe(65536);
+  expect(reactor.view(1, 10, 100).buffer.byteLength).toBe(16 << 10);
 });
 
 test('the process is kept while something is active, at the edges only', () => {

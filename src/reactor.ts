@@ -18,6 +18,8 @@ import {
 const CAPACITY = 1024;
 /** Refills of the records in one turn of the event loop; after that the rest waits for the next, so timers get theirs. */
 const REFILLS_PER_TURN = 8;
+/** The longest slab of which small pieces are handed out as they are (`SMALL` in crates/node/src/slabs.rs), bytes. */
+const SMALL_SLAB = 16 << 10;
 /** How often lingering sockets are looked at (ms), and for how many looks without progress they may hold the process. */
 const LINGER_INTERVAL = 250;
 const LINGER_LOOKS = 20;
@@ -235,7 +237,10 @@ export class Reactor {
     this.#wantTurn();
   }
 
-  /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
+  /**
+   * The view that a Data record names. A small one of a large slab is copied, so that a few kept bytes do not pin it; the
+   * slabs that small ones are gathered in pin no more than the pool that the copy would lie in.
+   */
   view(slab: number, offset: number, length: number): Buffer {
     if (length === 0) return Buffer.alloc(0);
     if (slab !== this.#slabIndex || this.#slab === null) {
@@ -243,7 +248,7 @@ export class Reactor {
       this.#slabIndex = slab;
       keepFromTransfer(this.#slab.buffer as ArrayBuffer);
     }
-    if (length < Buffer.poolSize >>> 1) {
+    if (length < Buffer.poolSize >>> 1 && this.#slab.length > SMALL_SLAB) {
       const copy = Buffer.allocUnsafe(length);
       this.#slab.copy(copy, 0, offset, offset + length);
       return copy;

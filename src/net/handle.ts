@@ -5,6 +5,7 @@ import { EBADF, EINVAL, ENETUNREACH, ENOTCONN, EPIPE, errnoOf } from '../errors'
 import { type NativeAddress, type NativeInfo, RecordKind } from '../native';
 import type { ListenerSink, Reactor, SocketSink } from '../reactor';
 import { PortGroup } from './port-group';
+import { keep } from './scratch';
 
 const ECONNABORTED = errnoOf('ECONNABORTED');
 const ECONNREFUSED = errnoOf('ECONNREFUSED');
@@ -206,7 +207,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     if (taken < 0) return taken;
     this.bytesWritten += total;
     if (taken === total) return 0;
-    this.#write = { chunks: rest(chunks, taken), done };
+    this.#write = { chunks: rest(chunks, taken).map(keep), done };
     this.writeQueueSize = total - taken;
     this.#update();
     return 1;

@@ -14,8 +14,9 @@ import type { SocketInfo } from '../info';
 import { type CongestionControl, validateCongestion } from '../options';
 import { startConnect } from './connect';
 import type { NetContext } from './context';
-import type { AddressOut, HandleOwner, SocketHandle } from './handle';
+import { type AddressOut, type HandleOwner, SocketHandle } from './handle';
 import { normalizeOnce } from './normalize-args';
+import { encodeShort, type Gathered } from './scratch';
 import type { Listening } from './server';
 import type { KeepAliveOptions, SocketOptions } from './socket-types';
 import {
@@ -60,7 +61,6 @@ interface PrivateOptions extends SocketOptions {
 }
 
 type WriteCallback = (error?: Error | null) => void;
-type Gathered = Array<{ chunk: string | Uint8Array; encoding: BufferEncoding }>;
 
 function bytes(chunk: string | Uint8Array, encoding: BufferEncoding): Uint8Array {
   return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
@@ -412,17 +412,15 @@ export class SocketImpl extends Duplex implements HandleOwner {
 
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
     if (this.#waits()) this.#whenConnected(chunk, encoding, callback, () => this._write(chunk, encoding, callback));
-    else this.#send([bytes(chunk, encoding)], callback);
+    else if (typeof chunk !== 'string') this.#send([chunk], callback);
+    else this.#encodeAndSend([{ chunk, encoding }], callback);
   }
 
   override _writev(chunks: Gathered, callback: WriteCallback): void {
     if (this.#waits()) {
       this.#whenConnected(chunks, '', callback, () => this._writev(chunks, callback));
     } else {
-      this.#send(
-        chunks.map(({ chunk, encoding }) => bytes(chunk, encoding)),
-        callback,
-      );
+      this.#encodeAndSend(chunks, callback);
     }
   }
 
@@ -591,6 +589,17 @@ export class SocketImpl extends Duplex implements HandleOwner {
   /** Whether a write has to wait for the connection; with Fast Open only until it has begun. */
   #waits(): boolean {
     return this.connecting && !(this[kFastOpen] && this._handle && this._handle.id !== -1);
+  }
+
+  #encodeAndSend(chunks: Gathered, callback: WriteCallback): void {
+    // A handle that somebody made may keep what it is given.
+    const short = this._handle instanceof SocketHandle ? encodeShort(chunks) : null;
+    if (short !== null) {
+      this.#send([short], callback);
+    } else {
+      const encoded = chunks.map(({ chunk, encoding }) => bytes(chunk, encoding));
+      this.#send(encoded, callback);
+    }
   }
 
   #send(chunks: Uint8Array[], callback: WriteCallback): void {

@@ -532,8 +532,11 @@ impl Connection {
             return Err(error.into());
         }
         let level = ctx.memory.send;
-        let n = data.len().min(self.send_room(level));
+        let room = self.send_room(level);
+        let n = data.len().min(room);
         let short = n < data.len();
+        // What a full buffer holds may be less than a segment, and nothing more comes until it has been acknowledged.
+        let more = more && n < room;
         let data = &data[..n];
         match &mut self.state {
             State::SynReceived(SynReceived { hs, fast: Some(fast), .. }) if hs.fin == Fin::Open => {

@@ -200,6 +200,20 @@ script!(
 "
 );
 
+// What fills the buffer goes: there is room for more only when it has been acknowledged.
+script!(
+    announced_more_does_not_hold_what_fills_the_buffer,
+    "
+    option send_buffer 8192
+    @server <mss 1460>
+    write 8000 more
+    >* 1:7301(7300) ack 1
+    nothing
+    write 1000 more = 192
+    > P. 7301:8193(892) ack 1
+"
+);
+
 script!(
     peers_window_is_kept_to,
     "

@@ -90,6 +90,7 @@ impl Tester {
                 self.peer().written += taken as u32;
                 same("the outcome", &taken.to_string(), n)
             }
+            ["write", n, "more", "=", outcome] => self.write(parse(n)?, outcome, true),
             ["write", n, "=", outcome] => self.write(parse(n)?, outcome, false),
             ["read", what] => self.read(what),
             ["peek", n] => {
