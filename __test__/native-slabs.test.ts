@@ -102,14 +102,14 @@ test('a few bytes kept of many chunks keep little memory', async () => {
   for (let i = 0; i < 2000; i++) await transfer(stack, client, server, Buffer.alloc(100, i));
   expect(new Set(kept.map((view) => view.buffer)).size).toBeLessThan(100);
   for (const view of kept) expect(view.buffer.byteLength).toBeLessThanOrEqual(64 << 10);
-  // Large ones: at most 32 slabs of 1 MiB are pinned, beyond them no more than 64 KiB a chunk.
+  // Large ones: at most 40 slabs of 1 MiB are pinned, beyond them no more than 64 KiB a chunk.
   kept.length = 0;
   await transfer(stack, client, server, pattern(64 << 20));
   await collect();
   const big = new Set(kept.map((view) => view.buffer).filter((buffer) => buffer.byteLength === 1 << 20));
-  expect(big.size).toBeLessThanOrEqual(32);
+  expect(big.size).toBeLessThanOrEqual(40);
   for (const view of kept) expect([1 << 20, 64 << 10, 16 << 10]).toContain(view.buffer.byteLength);
-  expect(process.memoryUsage().rss - before).toBeLessThan(180 << 20);
+  expect(process.memoryUsage().rss - before).toBeLessThan(190 << 20);
 });
 
 test('with every slab held for good, bytes still come right', async () => {

@@ -20,6 +20,10 @@ use crate::slab::{self, Pool};
 /// Most frames a turn takes in, and sends, before it lets go of the lock.
 pub(crate) const BUDGET: usize = 64;
 
+/// Most bytes that a turn on an event loop takes in, but for the rest of a batch: about what JavaScript takes in a turn, so
+/// that what is more waits in the device, and not in receive queues that fill and close their windows.
+const LOOP_BYTES: u64 = 1_000_000;
+
 /// Frames taken in before the stack may answer: few, so that the peer goes on while we work; not one, so that one
 /// acknowledgement answers several.
 const RX_BATCH: usize = 16;
@@ -135,6 +139,8 @@ pub(crate) struct Inner {
     rung: bool,
     ports: Vec<Port>,
     pool: Pool,
+    /// Bytes of frames received.
+    bytes_in: u64,
     trimmed: Instant,
     pub(crate) sockets: SecondaryMap<SocketId, Arc<Waiter>>,
     pub(crate) listeners: SecondaryMap<ListenerId, Arc<Waiter>>,
@@ -174,6 +180,7 @@ impl Inner {
             rung: false,
             ports: Vec::new(),
             pool: Pool::new(),
+            bytes_in: 0,
             trimmed: Instant::ZERO,
             sockets: SecondaryMap::new(),
             listeners: SecondaryMap::new(),
@@ -248,17 +255,18 @@ impl Inner {
         }
     }
 
-    /// A turn on an event loop: up to `budget` frames in, and what follows from them out; whether more is to be sent, and
+    /// A turn on an event loop: up to `budget` frames or [`LOOP_BYTES`] in, and what follows from them out; whether more is to be sent, and
     /// whether frames are left that no descriptor tells of. (For those of the others the loop comes again by itself.)
     pub(crate) fn turn_on_loop(&mut self, now: Instant, budget: usize) -> (bool, bool) {
         self.stats.loop_turns += 1;
         let mut left = budget;
+        let enough = self.bytes_in + LOOP_BYTES;
         loop {
             let (received, more) = self.receive(now, left.min(RX_BATCH));
             left -= received;
             self.timers(now);
             let transmit_left = self.transmit(now, budget);
-            if transmit_left || !more || left == 0 {
+            if transmit_left || !more || left == 0 || self.bytes_in >= enough {
                 return (transmit_left, more && self.has_devices_without_descriptor());
             }
         }
@@ -305,6 +313,7 @@ impl Inner {
                         total += 1;
                         self.stats.frames_in += 1;
                         let frame = rx_frame(received, &mut self.pool);
+                        self.bytes_in += frame.data.len() as u64;
                         self.stack.handle_frame(now, port.id, frame);
                     }
                     Err(e) if e.kind() == ErrorKind::WouldBlock => {
@@ -537,5 +546,49 @@ fn tx_frame<'a>(transmit: &Transmit<'a>) -> TxFrame<'a> {
             },
             size: g.size,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use usernet_core::InterfaceConfig;
+    use usernet_device::{DeviceInfo, Wake};
+
+    use super::*;
+
+    /// A device that always has a frame.
+    struct Endless(usize);
+
+    impl Device for Endless {
+        fn info(&self) -> DeviceInfo {
+            let offload = usernet_device::Offload::default();
+            DeviceInfo { name: "endless".into(), mtu: 1500, max_frame: self.0, offload }
+        }
+
+        fn recv(&mut self, _: &mut [u8]) -> io::Result<Received> {
+            let data = RxData::Buffer(self.0);
+            Ok(Received { data, checksum_trusted: true, gso_size: 0 })
+        }
+
+        fn send(&mut self, _: &TxFrame<'_>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_waker(&mut self, _: Arc<dyn Wake>) {}
+    }
+
+    #[test]
+    fn a_turn_on_a_loop_takes_so_many_frames_or_so_many_bytes() {
+        for (len, frames) in [(100, BUDGET), (40_000, 2 * RX_BATCH), (63_000, RX_BATCH)] {
+            let mut stack = Stack::new(Config::default(), Secrets::from_bytes(&[0; 64]), 0);
+            let id = stack.add_interface(Instant::ZERO, InterfaceConfig::default()).unwrap();
+            let mut inner = Inner::new(stack);
+            inner.add_port(id, Box::new(Endless(len)));
+            let (sends_left, frames_left) = inner.turn_on_loop(Instant::ZERO, BUDGET);
+            assert_eq!(inner.stats.frames_in, frames as u64, "of {len} bytes");
+            assert!(!sends_left && frames_left, "no descriptor tells of the others");
+        }
     }
 }

@@ -29,7 +29,12 @@ use crate::pump::{Class, Memory, Show, Sight};
 pub(crate) const SLAB: usize = 1 << 20;
 
 /// Most external buffers that JavaScript has.
-const MAX_EXTERNAL: usize = 32;
+const MAX_EXTERNAL: usize = 40;
+
+/// From so many on V8 is asked to look for dropped ones, some before there may be no more: it takes a turn of the event loop
+/// until a finaliser comes. So many are what its young generation may hold of external memory (32 MiB) before an allocation
+/// of its own collects it.
+const PLENTY: usize = 32;
 
 /// Bytes of a slab that V8 allocates for chunks that would go to an external one.
 const BULK_V8: usize = 64 << 10;
@@ -251,6 +256,10 @@ impl Slabs {
                 shown.forget(js);
             }
             return Ok(());
+        }
+        if self.pool.lock().unwrap_or_else(PoisonError::into_inner).out >= PLENTY {
+            // An allocation of V8's own, which is what makes it count.
+            v8_buffer(js, 1)?;
         }
         let index = self.next_index();
         if let Some(buffer) = self.external(js, Keep::Receive(slab, index))? {
