@@ -63,8 +63,9 @@ export function layers(device: 'tun' | 'tap'): () => Namespace {
       expect(path.hops.map(({ address }) => address)).toEqual([beyond]);
     });
 
-    test('mtr through us: ICMP, UDP, TCP', async () => {
-      const methods = [[], ['-u'], ['-T', '-P', '7']];
+    test('mtr through us', async () => {
+      // ICMP, UDP, TCP; one of them is enough where only the device is another.
+      const methods = device === 'tap' ? [[]] : [[], ['-u'], ['-T', '-P', '7']];
       // One after the other: they take each other's answers. A second for late ones after the last question.
       const options = [flag, '-n', '-r', '-c', '2', '-i', '0.3', '-G', '1', '-w'];
       for (const method of methods) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use usernet_core::{
     BufferSize, Config, ConnectOptions, Instant, InterfaceConfig, InterfaceId, KeepAlive,
-    ListenAddress, ListenOptions, ListenerId, Medium, MtuProbing, Offload, Payload, RxChecksum,
-    RxFrame, Secrets, Shutdown, SocketId, Stack, SynCookies,
+    ListenAddress, ListenOptions, ListenerId, MacAddr, Medium, MtuProbing, Offload, Payload,
+    RxChecksum, RxFrame, Secrets, Shutdown, SocketId, Stack, SynCookies, UdpOptions,
 };
 use usernet_wire::ip::{Packet, Protocol, Repr as Ip};
 use usernet_wire::tcp::{Flags, Options, Repr};
@@ -66,6 +66,57 @@ pub fn sequence(data: &[u8]) {
         world.check();
     }
     world.stop();
+}
+
+/// Frames of any bytes on an Ethernet link that everything is on: addresses that are checked, routers believed, groups
+/// joined, a name asked for. The first two bytes of each say how long it is and whether its checksums are vouched for.
+pub fn frames(mut data: &[u8]) {
+    let mut stack = Stack::new(Config::default(), Secrets::from_bytes(&[7; 64]), 1);
+    let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+    let address = |text: &str| text.parse().expect("an address");
+    let config = InterfaceConfig {
+        name: "tap0".into(),
+        medium: Medium::Ethernet(mac),
+        addresses: vec![address("198.18.0.1/24"), address("fd00::1/64")],
+        slaac: true,
+        ..InterfaceConfig::default()
+    };
+    let mut now = Instant::from_millis(1_000_000);
+    let interface = stack.add_interface(now, config).expect("a good interface");
+    for group in ["239.1.2.3", "ff15::7"] {
+        stack.join_group(interface, group.parse().expect("a group")).expect("room");
+    }
+    let udp = UdpOptions { port: 7, ..UdpOptions::default() };
+    let socket = stack.udp_bind(udp).expect("a free port");
+    let target = (std::net::Ipv4Addr::new(198, 18, 0, 9), 9).into();
+    while let [len, kind, rest @ ..] = data {
+        let len = (usize::from(*len) * 8 + usize::from(*kind >> 5)).min(rest.len());
+        let (frame, rest) = rest.split_at(len);
+        data = rest;
+        let mut frame = frame.to_vec();
+        // To us or to a group more often than chance would have it.
+        if frame.len() >= 14 && kind & 1 != 0 {
+            frame[..6].copy_from_slice(if kind & 2 != 0 { &mac.0 } else { &[0xff; 6] });
+        }
+        let mut frame = RxFrame::new(frame);
+        if kind & 4 != 0 {
+            frame.checksum = RxChecksum::Trusted;
+        }
+        stack.handle_frame(now, interface, frame);
+        let _ = stack.udp_send_to(now, socket, b"?", Some(target), None);
+        while stack.udp_recv_from(socket).is_ok() {}
+        now += Duration::from_millis(if kind & 8 != 0 { 1500 } else { 10 });
+        stack.handle_timeout(now);
+        let mut sent = 0;
+        while stack.poll_transmit(now).is_some() {
+            sent += 1;
+            assert!(sent < MANY, "packets never end");
+        }
+        while stack.poll_event().is_some() {}
+    }
+    let stats = stack.stats();
+    assert!(stats.reassembly_memory <= 4 << 20 && stack.neighbors(now).len() <= 1024, "{stats:?}");
+    assert!(stack.interface_addresses(interface).len() <= 3 + 16);
 }
 
 /// Bytes that are taken one after the other; zeros when there are no more.

@@ -33,6 +33,11 @@ proptest! {
     }
 
     #[test]
+    fn frames_of_any_bytes_do_no_harm(data in vec(any::<u8>(), 0..1500)) {
+        bodies::frames(&data);
+    }
+
+    #[test]
     fn calls_segments_and_time_in_any_order_do_no_harm(data in vec(any::<u8>(), 0..3000)) {
         bodies::sequence(&data);
     }
@@ -47,6 +52,7 @@ fn saved_seeds_do_no_harm() {
         let data = std::fs::read(entry.unwrap().path()).unwrap();
         bodies::options(&data);
         bodies::segment(&data);
+        bodies::frames(&data);
         bodies::sequence(&data);
         count += 1;
     }
