@@ -1,6 +1,9 @@
 //! Data that arrived ahead of a gap (RFC 9293 §3.10.7.4: "segments with higher beginning sequence numbers SHOULD be held").
+//!
+//! However a peer tears its data into pieces (CVE-2018-5390, "SegmentSmack"), a segment costs a look-up and the shorter of
+//! two moves, and memory is counted as it is used.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use arrayvec::ArrayVec;
 use usernet_wire::SeqNumber;
@@ -26,6 +29,8 @@ struct Run {
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     runs: VecDeque<Run>,
+    /// Where runs begin, by when they changed last. A run's start never moves.
+    newest: BTreeMap<u64, SeqNumber>,
     charge: usize,
     bytes: usize,
     clock: u64,
@@ -98,10 +103,17 @@ impl Assembler {
     /// lies in).
     pub(crate) fn touch(&mut self, seq: SeqNumber) {
         let at = self.runs.partition_point(|run| run.end.le(seq));
-        if let Some(run) = self.runs.get_mut(at).filter(|run| run.start.le(seq)) {
-            self.clock += 1;
-            run.touched = self.clock;
+        if self.runs.get(at).is_some_and(|run| run.start.le(seq)) {
+            self.changed(at);
         }
+    }
+
+    /// The run at `at` changed.
+    fn changed(&mut self, at: usize) {
+        self.clock += 1;
+        let run = &mut self.runs[at];
+        self.newest.remove(&std::mem::replace(&mut run.touched, self.clock));
+        self.newest.insert(self.clock, run.start);
     }
 
     /// Puts a piece that overlaps nothing in its place, joining runs it touches; the index of the run it is in.
@@ -109,26 +121,34 @@ impl Assembler {
         // A small piece is copied: it must not keep its slab from being used again.
         let piece = if piece.len() < SMALL { Payload::from(&*piece) } else { piece };
         let end = seq + piece.len() as u32;
-        self.clock += 1;
-        let touched = self.clock;
         if self.runs.get(at).is_none_or(|run| run.end != seq) {
             if at > 0 && self.runs[at - 1].end == seq {
                 at -= 1;
             } else {
-                let run = Run { start: seq, end: seq, pieces: VecDeque::new(), touched };
+                let run = Run { start: seq, end: seq, pieces: VecDeque::new(), touched: 0 };
                 self.runs.insert(at, run);
             }
         }
         let run = &mut self.runs[at];
         run.pieces.push_back(piece);
         run.end = end;
-        run.touched = touched;
+        self.changed(at);
         if self.runs.get(at + 1).is_some_and(|next| next.start == end)
             && let Some(next) = self.runs.remove(at + 1)
         {
+            self.newest.remove(&next.touched);
             let run = &mut self.runs[at];
-            run.pieces.extend(next.pieces);
             run.end = next.end;
+            // The fewer pieces move: a peer that sends backwards must not have all of them moved every time.
+            let mut pieces = next.pieces;
+            if pieces.len() > run.pieces.len() {
+                for piece in run.pieces.drain(..).rev() {
+                    pieces.push_front(piece);
+                }
+                run.pieces = pieces;
+            } else {
+                run.pieces.append(&mut pieces);
+            }
         }
         at
     }
@@ -141,6 +161,7 @@ impl Assembler {
                 break;
             }
             let Some(run) = self.runs.pop_front() else { break };
+            self.newest.remove(&run.touched);
             let mut seq = run.start;
             for mut piece in run.pieces {
                 let len = piece.len();
@@ -162,17 +183,11 @@ impl Assembler {
 
     /// The blocks to report, the most recently changed first (RFC 2018 §4), at most `max`.
     pub(crate) fn sack_blocks(&self, max: usize) -> ArrayVec<SackBlock, 4> {
-        let mut blocks: ArrayVec<(u64, SackBlock), 4> = ArrayVec::new();
-        for run in &self.runs {
-            let at = blocks.iter().position(|(t, _)| *t < run.touched).unwrap_or(blocks.len());
-            if blocks.is_full() && at < blocks.len() {
-                blocks.pop();
-            }
-            if !blocks.is_full() {
-                blocks.insert(at, (run.touched, (run.start, run.end)));
-            }
-        }
-        blocks.into_iter().take(max).map(|(_, block)| block).collect()
+        let run_at = |start: SeqNumber| {
+            let at = self.runs.partition_point(|run| run.start.lt(start));
+            self.runs.get(at).map(|run| (run.start, run.end))
+        };
+        self.newest.values().rev().take(max.min(4)).filter_map(|start| run_at(*start)).collect()
     }
 
     /// Throws everything away.
@@ -237,6 +252,24 @@ mod tests {
         assert_eq!(held, 64);
     }
 
+    #[test]
+    fn pieces_sent_backwards_or_scattered_are_cheap_to_hold() {
+        // Backwards: every piece joins a run in front of it.
+        let mut a = Assembler::default();
+        for i in (1..4000).rev() {
+            assert!(insert(&mut a, i, i + 1));
+        }
+        assert_eq!((a.runs.len(), a.newest.len()), (1, 1));
+        assert_eq!(take(&mut a, 1), (4000, bytes(1, 4000).to_vec()));
+        // Scattered: thousands of runs, and three of them are reported without looking at the others.
+        for i in 0..3000 {
+            assert!(insert(&mut a, 4 * i + 5000, 4 * i + 5001));
+        }
+        assert_eq!((a.runs.len(), a.newest.len()), (3000, 3000));
+        let ends: Vec<u32> = a.sack_blocks(3).iter().map(|b| b.1.since(BASE)).collect();
+        assert_eq!(ends, [16_997, 16_993, 16_989]);
+    }
+
     proptest! {
         #[test]
         fn any_order_gives_the_same_bytes(
@@ -256,6 +289,9 @@ mod tests {
                 runs += usize::from(have[i] && !have[i - 1]);
             }
             prop_assert_eq!(a.runs.len(), runs);
+            let mut starts: Vec<_> = a.newest.values().copied().collect();
+            starts.sort_by_key(|start| start.since(BASE));
+            prop_assert!(starts.into_iter().eq(a.runs.iter().map(|run| run.start)));
             let held: usize = have.iter().filter(|h| **h).count();
             prop_assert_eq!(a.bytes, held);
             let mut end = read as usize;
