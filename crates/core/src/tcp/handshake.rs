@@ -216,6 +216,7 @@ impl Connection {
             // An estimate that grows with what arrives (as Linux's): options take their part of every segment, so what was
             // announced is never reached, and the peer may know of a narrower path.
             mss: u32::from(self.announced_mss().min(536)),
+            advmss: u32::from(self.announced_mss()),
             quick_acks: self.options.quick_acks,
         };
         (SendParams { iss, mss, wscale, sack, window, wl }, recv)

@@ -47,6 +47,8 @@ pub(super) struct RecvParams {
     pub(super) sack: bool,
     /// Expected size of the peer's full segments.
     pub(super) mss: u32,
+    /// The MSS that we announced: no segment of the peer's is larger, whatever a device merged.
+    pub(super) advmss: u32,
     /// See [`SocketOptions::quick_acks`](crate::SocketOptions).
     pub(super) quick_acks: u8,
 }
@@ -236,6 +238,7 @@ pub(super) struct Receiver {
     dsack: Option<SackBlock>,
     /// Largest segment seen lately: what "full-sized" means for the peer.
     rcv_mss: u32,
+    advmss: u32,
     /// Bytes since the last acknowledgement.
     unacked: u32,
     /// Acknowledgements that are still to go at once, and how many a loss brings back.
@@ -267,6 +270,7 @@ impl Receiver {
             sack: params.sack,
             dsack: None,
             rcv_mss: params.mss,
+            advmss: params.advmss,
             unacked: 0,
             quick: params.quick_acks,
             quick_acks: params.quick_acks,
@@ -382,7 +386,7 @@ impl Receiver {
 
     /// RFC 9293 §3.8.6.3: at least every second full-sized segment, and no later than the delay.
     fn delay_ack(&mut self, now: Instant, len: u32, segment_size: u32, pace: Pace) {
-        self.rcv_mss = if segment_size > self.rcv_mss { segment_size } else { self.rcv_mss };
+        self.rcv_mss = self.rcv_mss.max(segment_size.min(self.advmss));
         self.unacked = self.unacked.saturating_add(len);
         self.last_data = now;
         let quick = self.quick > 0 && !self.interactive;

@@ -749,7 +749,7 @@ script!(
     option recv_buffer 4096
     @server
     < . 1:4097(4096) ack 1
-    +40ms > . 1:1(0) ack 4097 win 0
+    > . 1:1(0) ack 4097 win 0
     < U. 4097:4098(1) ack 1 urg 1
     > . 1:1(0) ack 4097 win 0
     event urgent
