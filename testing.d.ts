@@ -280,7 +280,10 @@ declare class Reactor {
    * order for the completion of a shutdown or a close.
    */
   defer(resource: AsyncResource, callback: () => void): void;
-  /** The view that a Data record names. Small ones are copied, so that a few kept bytes do not pin a slab. */
+  /**
+   * The view that a Data record names. A small one of a large slab is copied, so that a few kept bytes do not pin it; the
+   * slabs that small ones are gathered in pin no more than the pool that the copy would lie in.
+   */
   view(slab: number, offset: number, length: number): Buffer;
   /** Lets go of every socket, telling nobody: the process ends. */
   letGo(): void;
@@ -524,11 +527,11 @@ interface Listening extends EventEmitter {
   close(callback?: (error?: Error) => void): unknown;
   unref(): unknown;
 }
-type WriteCallback = (error?: Error | null) => void;
 type Gathered = Array<{
   chunk: string | Uint8Array;
   encoding: BufferEncoding;
 }>;
+type WriteCallback = (error?: Error | null) => void;
 declare class SocketImpl extends Duplex implements HandleOwner {
   #private;
   /** The `net` this socket belongs to; on the prototype of each stack's own constructor. */
