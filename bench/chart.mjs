@@ -5,7 +5,8 @@ const [LEFT, WIDTH, HEIGHT, MOST] = [330, 420, 22, 4];
 const text = (value) => String(value).replace(/[<&]/g, (c) => (c === '<' ? '&lt;' : '&amp;'));
 
 /** The SVG of a report of rounds.mjs. Ratios beyond 4 are cut. */
-export function chart({ node, cpus, kernel, rows }) {
+export function chart({ node, cpus, kernel, rows: all }) {
+  const rows = all.filter(({ ratio }) => ratio !== undefined);
   const x = (ratio) => LEFT + (Math.min(ratio, MOST) / MOST) * WIDTH;
   const lines = rows.map(({ title, ratio, bar }, at) => {
     const y = 40 + at * HEIGHT;

@@ -1,7 +1,8 @@
 // The client of the benchmark: one thread, epoll, the kernel's sockets; the same program for every server, and cheap
 // enough not to be what is measured.
 //   client <measure> <host> <bytes> <seconds>
-// Measures: download, upload, rtt <connections> <depth>, connect, http <connections>, idle <connections>, udpin, udpout.
+// Measures: download, upload, rtt1, rtt64, deep64, connect, http64, http256, ws64, active, fair, loaded, idle, udpin, udpout;
+// bytes are connections for idle and active; idle has no seconds, but the last byte of the address to come from.
 // Prints one JSON line: value (Gbit/s, or per second), count, and percentiles in microseconds where they mean something.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,6 +41,9 @@ static void fail(const char *what) {
   exit(1);
 }
 
+// The address that connections come from, in the network of the server's; 0: what the kernel picks.
+static int source;
+
 static int open_socket(int port, int nonblocking) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0);
   if (fd < 0) fail("socket");
@@ -49,6 +53,13 @@ static int open_socket(int port, int nonblocking) {
   setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
   if (inet_pton(AF_INET, host, &to.sin_addr) != 1) fail(host);
+  if (source) {
+    struct sockaddr_in from = to;
+    from.sin_port = 0;
+    from.sin_addr.s_addr = htonl((ntohl(to.sin_addr.s_addr) & ~255u) | source);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0) fail("bind");
+  }
   if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) fail("connect");
   return fd;
 }
@@ -101,6 +112,19 @@ static void report(double count, double took) {
   printf("{\"value\":%f,\"count\":%.0f,\"p50\":%f,\"p99\":%f}\n", count / took, count, p50, p99);
 }
 
+// What a connection begins with, and waits for the end of the answer's header; null: nothing.
+static const char *opening;
+
+static void open_up(int fd) {
+  if (!opening) return;
+  write_all(fd, opening, strlen(opening));
+  size_t length = 0;
+  while (length < 4 || memcmp(buffer + length - 4, "\r\n\r\n", 4)) {
+    ssize_t n = read(fd, buffer + length, 1);
+    if (n <= 0 || (length += n) > 65536) fail("no answer to the opening");
+  }
+}
+
 // Sends `request` on each connection, `depth` of them on their way at a time, and waits for `answer` bytes for each.
 static void exchange(int port, int connections, int depth, const char *request, size_t length, size_t answer,
                      double seconds) {
@@ -114,6 +138,7 @@ static void exchange(int port, int connections, int depth, const char *request, 
   for (int i = 0; i < depth; i++) memcpy(requests + i * length, request, length);
   for (int i = 0; i < connections; i++) {
     all[i].fd = open_socket(port, 0);
+    open_up(all[i].fd);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
     epoll_ctl(epoll, EPOLL_CTL_ADD, all[i].fd, &event);
   }
@@ -143,6 +168,126 @@ static void exchange(int port, int connections, int depth, const char *request, 
     if (n == 0) at = now();
   }
   report(count, at - begin);
+}
+
+// Round trips on connections of which one in a hundred is in use, another one each time.
+static void active(int connections, double seconds) {
+  int *fds = calloc(connections, sizeof *fds), in_use = connections / 100, next = 0;
+  double *sent = calloc(connections, sizeof *sent);
+  char ping[PING] = {0};
+  int epoll = epoll_create1(0);
+  for (int i = 0; i < connections; i++) {
+    fds[i] = open_socket(3, 0);
+    end_with_reset(fds[i]);
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event);
+  }
+  double begin = now(), at = begin;
+  uint64_t count = 0;
+  struct epoll_event events[256];
+  while (at - begin < seconds) {
+    int n = in_use ? 0 : epoll_wait(epoll, events, 256, 1000), start = in_use + n;
+    in_use = 0;
+    at = now();
+    for (int i = 0; i < n; i++) {
+      int done = events[i].data.u32;
+      if (read(fds[done], buffer, PING) != PING) fail("active: not one answer");
+      sample(at - sent[done]);
+      sent[done] = 0;
+      count++;
+    }
+    for (int i = 0; i < start; i++) {
+      do next = (next + 7919) % connections;
+      while (sent[next] > 0);
+      sent[next] = now();
+      write_all(fds[next], ping, PING);
+    }
+  }
+  report(count, at - begin);
+}
+
+// Many downloads at once: Jain's index of what each had, without the beginning.
+static void fair(int connections, double seconds) {
+  struct {
+    int fd;
+    double got;
+  } all[connections];
+  int epoll = epoll_create1(0);
+  uint64_t request = htobe64(1ull << 50);
+  for (int i = 0; i < connections; i++) {
+    all[i].fd = open_socket(1, 0);
+    all[i].got = 0;
+    end_with_reset(all[i].fd);
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, all[i].fd, &event);
+  }
+  for (int i = 0; i < connections; i++) write_all(all[i].fd, &request, 8);
+  double begin = now(), at = begin;
+  int warm = 0;
+  struct epoll_event events[256];
+  while (at - begin < seconds) {
+    int n = epoll_wait(epoll, events, 256, 1000);
+    for (int i = 0; i < n; i++) {
+      ssize_t got = read(all[events[i].data.u32].fd, buffer, 65536);
+      if (got <= 0) fail("fair: the peer ended");
+      all[events[i].data.u32].got += got;
+    }
+    at = now();
+    if (!warm && at - begin > seconds / 4) {
+      warm = 1;
+      for (int i = 0; i < connections; i++) all[i].got = 0;
+    }
+  }
+  double sum = 0, squares = 0;
+  for (int i = 0; i < connections; i++) {
+    sum += all[i].got;
+    squares += all[i].got * all[i].got;
+  }
+  printf("{\"value\":%f,\"gbits\":%f}\n", sum * sum / (connections * squares), sum * 8e-9 / (at - begin) / 0.75);
+}
+
+// Requests of 1 KiB, one after the other, while another connection downloads.
+static void loaded(double seconds) {
+  enum { REQUEST = 1024 };
+  int bulk = open_socket(1, 0), fd = open_socket(3, 0), epoll = epoll_create1(0);
+  end_with_reset(bulk);
+  struct epoll_event of_bulk = {.events = EPOLLIN, .data.fd = bulk}, of_fd = {.events = EPOLLIN, .data.fd = fd};
+  epoll_ctl(epoll, EPOLL_CTL_ADD, bulk, &of_bulk);
+  epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &of_fd);
+  uint64_t request = htobe64(1ull << 50), count = 0, downloaded = 0;
+  write_all(bulk, &request, 8);
+  double begin = now(), at = begin, sent = 0;
+  size_t got = 0;
+  while (at - begin < seconds) {
+    at = now();
+    // A second goes by before the link is full.
+    if (sent == 0 && at - begin > 1) {
+      sent = at;
+      write_all(fd, buffer, REQUEST);
+    }
+    struct epoll_event events[2];
+    int n = epoll_wait(epoll, events, 2, 100);
+    for (int i = 0; i < n; i++) {
+      ssize_t length = read(events[i].data.fd, buffer, 65536);
+      if (length <= 0) fail("loaded: the peer ended");
+      if (events[i].data.fd == bulk) {
+        downloaded += length;
+        continue;
+      }
+      got += length;
+      if (got < REQUEST) continue;
+      got = 0;
+      at = now();
+      sample(at - sent);
+      count++;
+      sent = at;
+      write_all(fd, buffer, REQUEST);
+    }
+  }
+  qsort(samples, sample_count, sizeof *samples, ascending);
+  if (count == 0) fail("loaded: no answer");
+  printf("{\"value\":%f,\"mbits\":%f,\"worst\":%f}\n", samples[sample_count / 2] / 1e3,
+         downloaded * 8e-6 / (at - begin), samples[sample_count - 1] / 1e3);
 }
 
 // Connects, reads one byte, resets; 16 at a time.
@@ -270,12 +415,24 @@ int main(int argc, char **argv) {
   else if (!strcmp(measure, "rtt64")) exchange(3, 64, 1, ping, PING, PING, seconds);
   else if (!strcmp(measure, "deep64")) exchange(3, 64, 16, ping, PING, PING, seconds);
   else if (!strcmp(measure, "connect")) connections(seconds);
-  else if (!strcmp(measure, "http64")) {
+  else if (!strcmp(measure, "http64") || !strcmp(measure, "http256")) {
     const char *get = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
-    exchange(80, 64, 1, get, strlen(get), probe(80, get), seconds);
-  } else if (!strcmp(measure, "udpin")) datagrams_in(seconds);
+    exchange(80, atoi(measure + 4), 1, get, strlen(get), probe(80, get), seconds);
+  } else if (!strcmp(measure, "ws64")) {
+    opening = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    // One frame each way (RFC 6455 section 5.2): final, binary; ours masked, by a key of zeros.
+    char frame[6 + PING] = {(char)0x82, (char)(0x80 | PING)};
+    exchange(81, 64, 1, frame, sizeof frame, 2 + PING, seconds);
+  } else if (!strcmp(measure, "active")) active(bytes, seconds);
+  else if (!strcmp(measure, "fair")) fair(100, seconds);
+  else if (!strcmp(measure, "loaded")) loaded(seconds);
+  else if (!strcmp(measure, "udpin")) datagrams_in(seconds);
   else if (!strcmp(measure, "udpout")) datagrams_out(seconds);
-  else if (!strcmp(measure, "idle")) idle((int)bytes);
+  else if (!strcmp(measure, "idle")) {
+    source = seconds;
+    idle((int)bytes);
+  }
   else return 2;
   return 0;
 }

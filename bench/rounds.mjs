@@ -1,14 +1,15 @@
 // The rounds of the benchmark, in the client's network namespace (run.mjs made it): starts the two servers, then the client
 // program against one and the other in turn, and compares medians.
 
-import { execFileSync, fork, spawn } from 'node:child_process';
+import { execFile, execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
+import { findProgram } from '../scripts/programs.cjs';
 import { chart } from './chart.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -16,7 +17,12 @@ const CLIENT = path.join(here, '..', 'target', 'bench-client');
 const BULK = { unit: 'Gbit/s', bulk: true };
 /** Two of our own sides: what is in the column of Node's `net` is then usernet on a TUN. */
 const TAP = { pair: ['tap', 'usernet'] };
-/** `bar`: the ratio to Node's `net` that is asked of us (issue 7). `less`: less is better, and the ratio is turned round. */
+/** The server's process and its sockets in the kernel. */
+const IDLE = { unit: 'bytes', less: true, run: idle, limit: 3277 };
+/**
+ * `bar`: the ratio to Node's `net` that is asked of us (issue 7). `less`: less is better, and the ratio is turned round.
+ * `limit`: a bar that is no ratio. `most`: rounds at most.
+ */
 const MEASURES = {
   upload: { title: 'bulk in', bar: 1.3, ...BULK },
   download: { title: 'bulk out', bar: 1.0, ...BULK },
@@ -25,11 +31,18 @@ const MEASURES = {
   deep64: { title: 'the same, 16 deep', unit: '1/s', bar: 1.4 },
   connect: { title: 'connect, 1 byte, reset', unit: '1/s', bar: 3.0 },
   http64: { title: 'node:http keep-alive, 64 connections', unit: '1/s', bar: 1.2 },
+  http256: { title: 'node:http keep-alive, 256 connections', unit: '1/s' },
+  wrk64: { title: 'the same by wrk, 64 connections', unit: '1/s', run: wrk },
+  ws64: { title: 'WebSocket echo of 64 bytes, 64 connections', unit: '1/s' },
+  tls: { title: 'TLS, bulk in, client in Node', ...BULK, run: tlsUpload },
+  active: { title: '64-byte round trips, 1% of connections', unit: '1/s', connections: 10_000 },
+  fair: { title: "100 downloads at once, Jain's index", unit: '' },
   udpin: { title: 'UDP in, 64-byte datagrams received', unit: '1/s', run: received },
   udpout: { title: 'UDP out, 64-byte datagrams', unit: '1/s' },
   tapin: { title: 'bulk in over a TAP, beside a TUN', ...BULK, ...TAP, client: 'upload' },
   tapout: { title: 'bulk out over a TAP, beside a TUN', ...BULK, ...TAP, client: 'download' },
-  idle: { title: 'memory of an idle connection (process)', unit: 'bytes', less: true, run: idle },
+  idle10k: { title: 'memory of an idle connection, of 10,000', ...IDLE, connections: 10_000 },
+  idle100k: { title: 'memory of an idle connection, of 100,000', ...IDLE, connections: 100_000, most: 1 },
   'link-bulk': {
     title: 'in-process link, bulk, to 127.0.0.1',
     unit: 'Gbit/s',
@@ -47,15 +60,34 @@ const { values: options } = parseArgs({
     measure: { type: 'string', default: Object.keys(MEASURES).join(',') },
     bytes: { type: 'string', default: String(1 << 30) },
     seconds: { type: 'string', default: '3' },
-    idle: { type: 'string', default: '10000' },
   },
 });
 
+/** Connections of one client where there are many, and the last byte of the first client's address. */
+const A_CLIENTS = 15_000;
+const FIRST_SOURCE = 101;
+
+/** Why a row cannot be had here. */
+class Unavailable extends Error {}
+
+// A certificate for this run, where openssl is there to make it.
+const certificate = (() => {
+  if (findProgram('openssl') === null) return undefined;
+  const file = path.join(here, '..', 'target', 'bench-certificate.pem');
+  const made = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '30'];
+  execFileSync('openssl', ['req', ...made, '-subj', '/CN=bench', '-keyout', file, '-out', `${file}.crt`], {
+    stdio: 'ignore',
+  });
+  writeFileSync(file, readFileSync(file, 'utf8') + readFileSync(`${file}.crt`, 'utf8'));
+  return file;
+})();
+
 /** Starts a server process and waits until it listens. */
-async function startServer(kind, command, args) {
+function startServer(kind, command, args) {
   const child = fork(path.join(here, 'server.mjs'), [kind], {
     execPath: command,
     execArgv: [...args, '--expose-gc'],
+    env: { ...process.env, BENCH_CERTIFICATE: certificate ?? '' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   return { child, listening: once(child, 'message') };
@@ -66,33 +98,55 @@ function ip(...args) {
 }
 
 ip('link', 'set', 'lo', 'up');
+/** How the sides begin. */
+const begin = {
+  usernet: async () => {
+    const { child, listening } = startServer('usernet', process.execPath, []);
+    await listening;
+    ip('address', 'add', '198.18.0.1/24', 'dev', 'un0');
+    ip('link', 'set', 'un0', 'up');
+    moreAddresses('198.18.0', 'un0');
+    return { child, host: '198.18.0.2' };
+  },
+  // Its server has a namespace of its own, at the far end of a veth pair.
+  kernel: async () => {
+    const { child, listening } = startServer('kernel', 'unshare', ['--net', process.execPath]);
+    await listening;
+    ip('link', 'add', 've0', 'type', 'veth', 'peer', 'name', 've1', 'netns', String(child.pid));
+    ip('address', 'add', '198.18.2.1/24', 'dev', 've0');
+    ip('link', 'set', 've0', 'up');
+    moreAddresses('198.18.2', 've0');
+    const configured = once(child, 'message');
+    child.send('configure');
+    await configured;
+    return { child, host: '198.18.2.2' };
+  },
+  tap: async () => {
+    const { child, listening } = startServer('tap', process.execPath, []);
+    await listening;
+    ip('address', 'add', '198.18.4.1/24', 'dev', 'tap0');
+    ip('link', 'set', 'tap0', 'up');
+    return { child, host: '198.18.4.2' };
+  },
+};
+
 const sides = {};
-{
-  const { child, listening } = await startServer('usernet', process.execPath, []);
-  await listening;
-  ip('address', 'add', '198.18.0.1/24', 'dev', 'un0');
-  ip('link', 'set', 'un0', 'up');
-  sides.usernet = { child, host: '198.18.0.2' };
-}
-{
-  // The other side's server has a namespace of its own, at the far end of a veth pair.
-  const { child, listening } = await startServer('kernel', 'unshare', ['--net', process.execPath]);
-  await listening;
-  ip('link', 'add', 've0', 'type', 'veth', 'peer', 'name', 've1', 'netns', String(child.pid));
-  ip('address', 'add', '198.18.2.1/24', 'dev', 've0');
-  ip('link', 'set', 've0', 'up');
-  const configured = once(child, 'message');
-  child.send('configure');
-  await configured;
-  sides.kernel = { child, host: '198.18.2.2' };
+for (const side of Object.keys(begin)) sides[side] = await begin[side]();
+
+/** Ends a side's server and starts a new one. */
+async function restart(side) {
+  const { child } = sides[side];
+  const gone = once(child, 'exit');
+  child.disconnect();
+  await gone;
+  // The veth pair goes when the kernel has done away with the namespace, some time after the process.
+  if (side === 'kernel') spawnSync('ip', ['link', 'delete', 've0'], { stdio: 'ignore' });
+  sides[side] = await begin[side]();
 }
 
-{
-  const { child, listening } = await startServer('tap', process.execPath, []);
-  await listening;
-  ip('address', 'add', '198.18.4.1/24', 'dev', 'tap0');
-  ip('link', 'set', 'tap0', 'up');
-  sides.tap = { child, host: '198.18.4.2' };
+/** The addresses that crowds come from: one has too few ports. */
+function moreAddresses(network, device) {
+  for (let i = FIRST_SOURCE; i < FIRST_SOURCE + 7; i++) ip('address', 'add', `${network}.${i}/24`, 'dev', device);
 }
 
 /** What a side's server has used so far. */
@@ -117,9 +171,10 @@ function start(command, args) {
 }
 
 /** Runs the client program once; gives its numbers. */
-async function runClient(measure, side) {
+async function runClient(measure, side, { connections } = {}) {
   const before = await usage(side);
-  const result = await start(CLIENT, [measure, sides[side].host, options.bytes, options.seconds]).result();
+  const bytes = connections === undefined ? options.bytes : String(connections);
+  const result = await start(CLIENT, [measure, sides[side].host, bytes, options.seconds]).result();
   const after = await usage(side);
   return { ...result, cpu: after.cpu - before.cpu, datagrams: after.datagrams - before.datagrams };
 }
@@ -130,27 +185,104 @@ async function received(measure, side) {
   return { value: datagrams / seconds, count: datagrams, cpu };
 }
 
-/** Bytes that the server process has more of for each connection that is open and silent. */
-async function idle(_client, side) {
+/** What the kernel's allocator holds for sockets and what hangs on them, bytes; null where it does not say. */
+function kernelMemory() {
+  let text;
+  try {
+    text = readFileSync('/proc/slabinfo', 'utf8');
+  } catch {
+    return null;
+  }
+  const sockets = /^(?:TCP|sock_inode_cache|filp|eventpoll_\w+|ep_item|request_sock_TCP) +(\d+) +\d+ +(\d+)/gm;
+  let sum = 0;
+  for (const [, objects, size] of text.matchAll(sockets)) sum += Number(objects) * Number(size);
+  return sum;
+}
+
+/**
+ * Bytes that the server's process has more of for each connection that is open and silent, and bytes that the kernel has
+ * more of for both ends' sockets. In a fresh process that has had a thousand: what an earlier crowd left behind would be
+ * used again, and not seen.
+ */
+async function idle(_client, side, { connections }) {
+  if (side === 'kernel' && connections + 1000 > DESCRIPTORS) return null;
+  await restart(side);
+  await (await hold(side, 1000)).release();
   const before = await usage(side);
-  const { child, result } = start('sh', [
-    '-c',
-    'ulimit -n "$(ulimit -H -n)"; exec "$0" "$@"',
-    CLIENT,
-    'idle',
-    sides[side].host,
-    options.idle,
-    '0',
-  ]);
-  const ended = result();
-  // A client that fails says nothing: its end rejects.
-  await Promise.race([once(child.stdout, 'data'), ended]);
+  const kernelBefore = kernelMemory();
+  const { release } = await hold(side, connections);
   // What its accepting left behind is collected first.
   await usage(side);
   const after = await usage(side);
-  child.stdin.end();
-  await ended;
-  return { value: (after.rss - before.rss) / Number(options.idle) };
+  const kernelAfter = kernelMemory();
+  await release();
+  return {
+    value: (after.memory - before.memory) / connections,
+    kernel: kernelBefore === null ? 0 : (kernelAfter - kernelBefore) / connections,
+  };
+}
+
+/** Opens so many connections, of so many clients; resolves when all are open, to what closes them. */
+async function hold(side, connections) {
+  const clients = [];
+  for (let left = connections, from = FIRST_SOURCE; left > 0; left -= A_CLIENTS, from++) {
+    const { child, result } = start(CLIENT, [
+      'idle',
+      sides[side].host,
+      String(Math.min(left, A_CLIENTS)),
+      String(from),
+    ]);
+    const ended = result();
+    clients.push({ child, ended });
+    // A client that fails says nothing: its end rejects.
+    await Promise.race([once(child.stdout, 'data'), ended]);
+  }
+  return {
+    release: () => {
+      for (const { child } of clients) child.stdin.end();
+      return Promise.all(clients.map(({ ended }) => ended));
+    },
+  };
+}
+
+/** Descriptors that a process may have here, each of the kernel's connections among them. */
+const DESCRIPTORS = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }));
+
+/** The row of an idle connection: what the kernel holds for the client is in both sides' numbers, and in ours nothing else. */
+function idleRows({ title, unit, limit }, results) {
+  if (results.kernel[0] === null) {
+    process.stdout.write(`  Node's net may have ${DESCRIPTORS} descriptors here (ulimit -n), so usernet alone:\n`);
+    row(title, unit, median(results.usernet.map((r) => r.value)), undefined, { limit });
+    return;
+  }
+  const [ours, theirs] = ['usernet', 'kernel'].map((side) => ({
+    process: median(results[side].map((r) => r.value)),
+    kernel: median(results[side].map((r) => r.kernel)),
+  }));
+  const sockets = Math.max(0, theirs.kernel - ours.kernel);
+  row(`  of the process alone`, unit, ours.process, theirs.process, { less: true });
+  row(title, unit, ours.process, theirs.process + sockets, { less: true, limit });
+}
+
+/** Bulk over TLS, from a client in Node. */
+async function tlsUpload(_client, side) {
+  if (!certificate) throw new Unavailable('openssl is not installed, which makes the certificate');
+  const before = await usage(side);
+  const result = await start(process.execPath, [
+    path.join(here, 'tls-client.mjs'),
+    sides[side].host,
+    options.bytes,
+  ]).result();
+  return { ...result, cpu: (await usage(side)).cpu - before.cpu };
+}
+
+/** Requests a second by wrk. */
+async function wrk(_client, side) {
+  if (findProgram('wrk') === null) throw new Unavailable('wrk is not installed (Debian: apt-get install wrk)');
+  const url = `http://${sides[side].host}/`;
+  const args = ['-t1', '-c64', `-d${Math.ceil(Number(options.seconds))}s`, url];
+  const { stdout } = await promisify(execFile)('wrk', args);
+  return { value: Number(/^Requests\/sec: +([\d.]+)/m.exec(stdout)[1]) };
 }
 
 function inProcess(where, what) {
@@ -218,52 +350,68 @@ process.stdout.write(
 const columns = ['usernet', "Node's net", 'ratio', 'bar'];
 process.stdout.write(`${'measure'.padEnd(42)}${columns.map((c) => c.padStart(20)).join('')}\n`);
 
-function row(title, unit, ours, theirs, { bar, less = false } = {}) {
-  const ratio = less ? theirs / ours : ours / theirs;
-  report.rows.push({ title, unit, usernet: ours, kernel: theirs, ratio, bar });
-  const cells = [`${show(ours)} ${unit}`, `${show(theirs)} ${unit}`, ratio.toFixed(2), bar?.toFixed(1) ?? ''];
+function row(title, unit, ours, theirs, { bar, less = false, limit } = {}) {
+  const ratio = theirs === undefined ? undefined : less ? theirs / ours : ours / theirs;
+  report.rows.push({ title, unit, usernet: ours, kernel: theirs, ratio, bar, limit });
+  const cells = [ours, theirs].map((value) => (value === undefined ? '-' : `${show(value)} ${unit}`));
+  cells.push(ratio?.toFixed(2) ?? '-', limit === undefined ? (bar?.toFixed(1) ?? '') : `${show(limit)} ${unit}`);
   process.stdout.write(`${title.padEnd(42)}${cells.map((cell) => cell.padStart(20)).join('')}\n`);
+}
+
+/** Runs the rounds of a measure and prints its rows. */
+async function compare(measure) {
+  const known = MEASURES[measure];
+  if (known === undefined) throw new Error(`no measure ${measure}: ${Object.keys(MEASURES)}`);
+  const { title, unit, bar, less, bulk, client = measure, pair = ['usernet', 'kernel'], run = runClient } = known;
+  const results = Object.fromEntries(pair.map((side) => [side, []]));
+  const rounds = Math.min(Number(options.rounds), known.most ?? Infinity);
+  // One round of each is for warming up. The sides take turns, so that a slow moment of the machine hits both.
+  for (let round = run === idle ? 1 : 0; round <= rounds; round++) {
+    for (const side of round % 2 === 0 ? pair : pair.toReversed()) {
+      const result = await run(client, side, known);
+      if (round > 0) results[side].push(result);
+    }
+  }
+  if (run === idle) {
+    idleRows(known, results);
+    return;
+  }
+  const [ours, theirs] = pair.map((side) => (what) => median(results[side].map(what)));
+  row(
+    title,
+    unit,
+    ours((r) => r.value),
+    theirs((r) => r.value),
+    { bar, less },
+  );
+  for (const percentile of results[pair[0]][0]?.p50 === undefined ? [] : ['p50', 'p99']) {
+    const what = (result) => result[percentile];
+    row(`  ${percentile}, less is better`, 'us', ours(what), theirs(what), {
+      less: true,
+      bar: measure === 'rtt1' ? 1.0 : undefined,
+    });
+  }
+  // The server process's own time says something even where others use the machine.
+  if (bulk) {
+    const what = (result) => result.cpu / (Number(options.bytes) / 1e9);
+    row('  CPU seconds a GB, less is better', 's', ours(what), theirs(what), {
+      less: true,
+      bar: pair[1] === 'kernel' ? 1.0 : undefined,
+    });
+  } else if (results[pair[0]][0]?.count !== undefined) {
+    const what = (result) => (result.cpu / result.count) * 1e6;
+    row('  CPU time each, less is better', 'us', ours(what), theirs(what), { less: true });
+  }
 }
 
 let failed = false;
 try {
   for (const measure of options.measure.split(',')) {
-    const known = MEASURES[measure];
-    if (known === undefined) throw new Error(`no measure ${measure}: ${Object.keys(MEASURES)}`);
-    const { title, unit, bar, less, bulk, client = measure, pair = ['usernet', 'kernel'], run = runClient } = known;
-    const results = Object.fromEntries(pair.map((side) => [side, []]));
-    // One round of each is for warming up. The sides take turns, so that a slow moment of the machine hits both.
-    for (let round = 0; round <= Number(options.rounds); round++) {
-      for (const side of round % 2 === 0 ? pair : pair.toReversed()) {
-        const result = await run(client, side);
-        if (round > 0) results[side].push(result);
-      }
-    }
-    const [ours, theirs] = pair.map((side) => (what) => median(results[side].map(what)));
-    row(
-      title,
-      unit,
-      ours((r) => r.value),
-      theirs((r) => r.value),
-      { bar, less },
-    );
-    for (const percentile of results[pair[0]][0]?.p50 === undefined ? [] : ['p50', 'p99']) {
-      const what = (result) => result[percentile];
-      row(`  ${percentile}, less is better`, 'us', ours(what), theirs(what), {
-        less: true,
-        bar: measure === 'rtt1' ? 1.0 : undefined,
-      });
-    }
-    // The server process's own time says something even where others use the machine.
-    if (bulk) {
-      const what = (result) => result.cpu / (Number(options.bytes) / 1e9);
-      row('  CPU seconds a GB, less is better', 's', ours(what), theirs(what), {
-        less: true,
-        bar: pair[1] === 'kernel' ? 1.0 : undefined,
-      });
-    } else if (results[pair[0]][0]?.count !== undefined) {
-      const what = (result) => (result.cpu / result.count) * 1e6;
-      row('  CPU time each, less is better', 'us', ours(what), theirs(what), { less: true });
+    try {
+      await compare(measure);
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      process.stdout.write(`${MEASURES[measure].title.padEnd(42)}  not to be had here: ${error.message}\n`);
     }
   }
 } catch (error) {

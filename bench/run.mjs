@@ -25,6 +25,8 @@ if (why !== null) fail(`the benchmarks need a TUN in a namespace, and ${why.miss
 mkdirSync(path.join(root, 'target'), { recursive: true });
 must('cc', ['-O2', '-o', path.join(root, 'target', 'bench-client'), path.join(root, 'bench', 'client.c')]);
 
-const inner = [process.execPath, path.join(root, 'bench', 'rounds.mjs'), ...process.argv.slice(2)];
+// Many connections need many descriptors; where no more may be had, the rows with many say so.
+const descriptors = ['sh', '-c', 'ulimit -n 250000 2>/dev/null || ulimit -n "$(ulimit -H -n)"; exec "$0" "$@"'];
+const inner = [...descriptors, process.execPath, path.join(root, 'bench', 'rounds.mjs'), ...process.argv.slice(2)];
 const result = spawnSync('unshare', [...netns.unshareArgs(), ...inner], { cwd: root, stdio: 'inherit' });
 process.exit(result.status ?? 1);

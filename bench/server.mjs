@@ -7,14 +7,19 @@
 //   port 5   UDP: counts datagrams
 //   port 6   UDP: sends datagrams of 64 bytes for as many ms as it is asked for
 //   port 80  node:http, plain text, keep-alive
-// Asked for 'usage' by its parent, it answers with its CPU time (s), resident memory (bytes) and datagrams that came.
+//   port 81  WebSocket, by `ws`: echoes
+//   port 443 TLS: reads to the end, answers one byte
+// Asked for 'usage' by its parent, it answers with its CPU time (s), memory (bytes, PSS) and datagrams that came.
 
 import { execFileSync } from 'node:child_process';
 import kernelDgram from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import kernelHttp from 'node:http';
 import kernelNet from 'node:net';
 import process from 'node:process';
+import kernelTls from 'node:tls';
+import { WebSocketServer } from 'ws';
 
 const kind = process.argv[2];
 const CHUNK = Buffer.alloc(256 << 10, 'usernet ');
@@ -22,6 +27,7 @@ const CHUNK = Buffer.alloc(256 << 10, 'usernet ');
 let net = kernelNet;
 let http = kernelHttp;
 let dgram = kernelDgram;
+let tls = kernelTls;
 let close = async () => {};
 if (kind !== 'kernel') {
   const { createStack, tap, tun } = await import('usernet');
@@ -38,6 +44,7 @@ if (kind !== 'kernel') {
   net = stack.net;
   http = stack.http;
   dgram = stack.dgram;
+  tls = stack.tls;
   close = () => stack.close();
 }
 
@@ -84,6 +91,21 @@ servers.push(
     })
     .listen({ port: 80, host: '0.0.0.0' }),
 );
+const upgraded = http.createServer();
+new WebSocketServer({ server: upgraded, perMessageDeflate: false }).on('connection', (socket) => {
+  socket.on('error', () => {});
+  socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+});
+servers.push(upgraded.listen({ port: 81, host: '0.0.0.0' }));
+// rounds.mjs made it, where it could.
+if (process.env.BENCH_CERTIFICATE) {
+  const pem = readFileSync(process.env.BENCH_CERTIFICATE);
+  const sink = tls.createServer({ key: pem, cert: pem, allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {});
+    socket.resume().on('end', () => socket.end('k'));
+  });
+  servers.push(sink.listen({ port: 443, host: '0.0.0.0' }));
+}
 // What takes datagrams, and what gives them.
 let datagrams = 0;
 const sink = dgram.createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
@@ -113,7 +135,8 @@ process.on('message', (message) => {
   if (message === 'usage') {
     globalThis.gc?.();
     const { user, system } = process.cpuUsage();
-    process.send({ cpu: (user + system) / 1e6, rss: process.memoryUsage.rss(), datagrams });
+    const [, pss] = /^Pss: +(\d+) kB/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'));
+    process.send({ cpu: (user + system) / 1e6, memory: Number(pss) * 1024, datagrams });
     return;
   }
   // Our end of the veth pair has been moved in here.
