@@ -201,7 +201,8 @@ impl Stack {
         for socket in ids {
             let (tuple, path) = (self.connections[socket].tuple, self.connections[socket].path);
             if path.interface == id {
-                self.connections[socket].path = self.path_to(now, id, tuple.remote);
+                let path = self.path_to(now, id, tuple.remote);
+                self.with(now, socket, |conn, ctx| conn.set_path(ctx.now, path));
             }
         }
         Ok(())
@@ -502,7 +503,8 @@ impl Stack {
             let stays = self.interfaces.get(path.interface).is_some_and(|i| i.config.accept_any);
             if interface != path.interface && !stays {
                 let new = self.path(interface, tuple.remote.is_ipv6());
-                self.connections[id].path = Path { mtu: path.mtu.min(new.mtu), ..new };
+                let (now, path) = (self.latest, Path { mtu: path.mtu.min(new.mtu), ..new });
+                self.with(now, id, |conn, ctx| conn.set_path(ctx.now, path));
             }
         }
     }

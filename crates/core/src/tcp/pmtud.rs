@@ -9,7 +9,7 @@
 use usernet_wire::SeqNumber;
 
 use super::CaState;
-use super::connection::{Connection, Ctx};
+use super::connection::{Connection, Ctx, Path};
 use super::send::{Outgoing, Sender};
 use super::state::{State, SynSent};
 use crate::config::MtuProbing;
@@ -257,6 +257,25 @@ impl Connection {
         if matches!(&self.state, State::SynSent(SynSent { hs, .. }) if hs.sent > 0 && hs.iss == seq)
         {
             self.fail(ctx, error);
+        }
+    }
+
+    /// Packets go another way from now on, or the same one takes others than before: longer ones are sent at once, what is
+    /// too long for it is sent again.
+    pub(crate) fn set_path(&mut self, now: Instant, path: Path) {
+        let before = std::mem::replace(&mut self.path, path);
+        if path.mtu == before.mtu {
+            return;
+        }
+        let payload = u32::from(path.mtu.saturating_sub(self.overhead()));
+        let mss = u32::from(self.send_mss());
+        let Some(snd) = self.state.sender_mut() else { return };
+        snd.search.most = payload;
+        snd.search.settle(now, payload);
+        if path.mtu > before.mtu {
+            snd.mss = mss.max(snd.mss);
+        } else {
+            snd.shrink_mss(mss);
         }
     }
 
