@@ -130,3 +130,40 @@ fn a_handshake_times_out_no_earlier_than_it_was_sent() {
     }
     assert_eq!(s.tcp_info(c).unwrap().rto, Duration::from_secs(1));
 }
+
+#[test]
+fn idle_connections_leave_nothing_to_do() {
+    const COUNT: usize = 20_000;
+    let mut now = Instant::from_millis(1);
+    let config = Config { max_connections: 2 * COUNT + 10, ..Config::default() };
+    let mut s = Stack::new(config, Secrets::from_bytes(&[9; 64]), 9);
+    let l = listen(&mut s, 7);
+    let mut pairs = Vec::new();
+    for _ in 0..COUNT {
+        let c = connect(&mut s, now, "127.0.0.1:7".parse().unwrap());
+        spin(&mut s, now);
+        pairs.push((c, s.tcp_accept(l).unwrap().unwrap()));
+    }
+    // A message each, so that every timer there is has run once; then time passes.
+    for (c, a) in &pairs {
+        s.tcp_send(now, *c, b"x", false).unwrap();
+        spin(&mut s, now);
+        assert_eq!(s.tcp_recv(now, *a, &mut [0; 10]), Ok(1));
+    }
+    while let Some(at) = s.poll_timeout() {
+        now = now.max(at);
+        s.handle_timeout(now);
+        spin(&mut s, now);
+    }
+    assert_eq!(s.stats().connections, 2 * COUNT as u64);
+    assert!(s.timers.is_empty() && s.tx.is_empty() && !s.has_events());
+    // One of them speaks: the work is its own, however many are silent.
+    let (c, a) = pairs[COUNT / 2];
+    s.tcp_send(now, c, b"x", false).unwrap();
+    assert_eq!((s.tx.len(), s.timers.len()), (1, 0));
+    let events = spin(&mut s, now);
+    assert!(
+        events.iter().all(|event| matches!(event, Event::Socket(id, _) if [c, a].contains(id)))
+    );
+    assert!(s.timers.len() <= 2 && s.tx.is_empty());
+}
