@@ -71,8 +71,9 @@ test(`${CONNECTIONS} connections through fastify: none lost, no listener, no mem
     listeners,
   );
   expect(await new Promise((resolve) => http?.getConnections((_error, count) => resolve(count)))).toBe(0);
-  expect(after.descriptors).toBe(before.descriptors);
-  expect(after.threads).toBe(before.threads);
+  // Node opens and closes files meanwhile; what is left over stays.
+  await until('no descriptor is left over', () => holdings().descriptors <= before.descriptors);
+  await until('no thread is left over', () => holdings().threads <= before.threads);
   // Of 9,000 connections, less than a kilobyte each stays: noise, not a leak.
   expect(after.heap - before.heap).toBeLessThan(8 * MIB);
 

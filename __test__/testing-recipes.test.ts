@@ -9,6 +9,8 @@ import { upload2g } from '../examples/recipes/upload-2g';
 import { websocketHalfOpen } from '../examples/recipes/websocket-half-open';
 
 // Each asserts what it shows; twice, for the same seed gives the same.
+jest.setTimeout(120_000);
+
 test.each([
   ['a database client during a partition', databasePartition],
   ["an HTTP client's retry under 5% loss", httpRetry],
