@@ -7,8 +7,9 @@ import type { Reactor } from '../reactor';
 import { NetContext } from './context';
 import { type NormalizedArgs, normalizeArgs } from './normalize-args';
 import { initServer, type Server, ServerImpl, type ServerOptions } from './server';
-import { initSocket, SocketImpl, streamOptions } from './socket';
+import { initSocket, SocketImpl } from './socket';
 import type { Socket, SocketOptions } from './socket-types';
+import { streamOptions } from './stream-options';
 import { kNet } from './symbols';
 import { validateBoolean, validateInt32 } from './validators';
 

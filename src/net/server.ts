@@ -17,8 +17,9 @@ import { type CongestionControl, validateCongestion } from '../options';
 import { defaultHighWaterMark, type NetContext, NODE_MAJOR } from './context';
 import { type AddressOut, ServerHandle, type SocketHandle } from './handle';
 import { normalizeArgs } from './normalize-args';
-import { AcceptedOptions, type SocketImpl } from './socket';
+import type { SocketImpl } from './socket';
 import type { Socket } from './socket-types';
+import { AcceptedOptions } from './stream-options';
 import { kCongestion, kFastOpen, kKeepAlive, kKeepAliveInitialDelay, kNet, kNoDelay } from './symbols';
 import { toNumber, validateAbortSignal, validateInt32, validateNumber, validatePort } from './validators';
 

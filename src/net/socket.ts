@@ -1,6 +1,6 @@
 // The socket: a Duplex of its own with everything `net.Socket` has.
 import type * as realNet from 'node:net';
-import { Duplex, type DuplexOptions } from 'node:stream';
+import { Duplex } from 'node:stream';
 import {
   closedBeforeConnection,
   ENOTCONN,
@@ -19,6 +19,7 @@ import { normalizeOnce } from './normalize-args';
 import { encodeShort, type Gathered } from './scratch';
 import type { Listening } from './server';
 import type { KeepAliveOptions, SocketOptions } from './socket-types';
+import { AcceptedOptions, streamOptions } from './stream-options';
 import {
   kAfterConnect,
   kBlockList,
@@ -44,14 +45,7 @@ import {
   kUserTimeout,
 } from './symbols';
 import { bridgeTls } from './tls-bridge';
-import {
-  rejectObjectMode,
-  timerDuration,
-  validateAbortSignal,
-  validateFunction,
-  validateInt32,
-  validateNumber,
-} from './validators';
+import { timerDuration, validateAbortSignal, validateFunction, validateInt32, validateNumber } from './validators';
 
 interface PrivateOptions extends SocketOptions {
   handle?: SocketHandle;
@@ -643,46 +637,6 @@ for (const name of [
   'bytesWritten',
 ]) {
   Object.defineProperty(SocketImpl.prototype, name, { enumerable: true });
-}
-
-/**
- * The options of a connection that a listener accepted. One class, and used as it is: copying options of the shapes that
- * programs give costs more than the rest of an accepted socket's construction.
- */
-export class AcceptedOptions {
-  readonly readable = true;
-  readonly writable = true;
-  readonly emitClose = false;
-  readonly autoDestroy = true;
-  readonly decodeStrings = false;
-  readonly readableHighWaterMark: number;
-  readonly writableHighWaterMark: number;
-
-  constructor(
-    readonly handle: SocketHandle,
-    readonly allowHalfOpen: boolean,
-    readonly pauseOnCreate: boolean,
-    highWaterMark: number,
-  ) {
-    this.readableHighWaterMark = highWaterMark;
-    this.writableHighWaterMark = highWaterMark;
-  }
-}
-
-/** What the Duplex underneath is made with. */
-export function streamOptions(options: SocketOptions | undefined): DuplexOptions {
-  if (options instanceof AcceptedOptions) return options;
-  rejectObjectMode(options as Record<string, unknown> | undefined);
-  const given = typeof options === 'object' ? options : undefined;
-  return {
-    ...(given as DuplexOptions),
-    allowHalfOpen: Boolean(given?.allowHalfOpen),
-    // 'close' comes when the connection is let go, with its argument.
-    emitClose: false,
-    autoDestroy: true,
-    // Strings are encoded once, on their way out.
-    decodeStrings: false,
-  };
 }
 
 /** The rest of the constructor; apart from it so that `net.Socket.call(this)` of old can do the same. */

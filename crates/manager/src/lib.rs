@@ -3,6 +3,7 @@
 //! ([`Shard`]).
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge: clocks and threads live here
 
+mod change;
 mod error;
 mod inner;
 mod interface;
@@ -14,10 +15,11 @@ mod socket;
 mod standby;
 mod stream;
 
+pub use change::ChangeError;
 pub use inner::ShardStats;
 pub use interface::{Interface, InterfaceBuilder};
 pub use listener::{Incoming, TcpListener};
-pub use shard::{ChangeError, LoopTurn, Shard, ShardGuard, interface_config};
+pub use shard::{LoopTurn, Shard, ShardGuard, interface_config};
 pub use slab::SharedSlab;
 pub use stream::TcpStream;
 pub use usernet_core::tcp::Info;

@@ -13,8 +13,9 @@ use usernet_core::{
     Config, Instant, InterfaceConfig, InterfaceError, InterfaceId, IpCidr, MacAddr, Medium,
     Offload, Secrets, Stack,
 };
-use usernet_device::{Device, DeviceInfo, OpenError, Wake};
+use usernet_device::{Device, DeviceInfo, Wake};
 
+use crate::change::ChangeError;
 use crate::inner::{BUDGET, Inner, ShardStats, State, Told, Waiter};
 use crate::park::Parker;
 #[cfg(unix)]
@@ -66,38 +67,6 @@ struct Shared {
     epoch: Clock,
     doorbell: RwLock<Option<Doorbell>>,
 }
-
-/// Why an interface cannot be changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChangeError {
-    /// The stack refuses.
-    Interface(InterfaceError),
-    /// The device does, or the system.
-    Device(OpenError),
-}
-
-impl From<InterfaceError> for ChangeError {
-    fn from(error: InterfaceError) -> Self {
-        Self::Interface(error)
-    }
-}
-
-impl From<OpenError> for ChangeError {
-    fn from(error: OpenError) -> Self {
-        Self::Device(error)
-    }
-}
-
-impl std::fmt::Display for ChangeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Interface(error) => error.fmt(f),
-            Self::Device(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ChangeError {}
 
 /// What a turn on an event loop left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
