@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { findProgram } from '../scripts/programs.cjs';
 import { chart } from './chart.mjs';
+import { PEERS, startPeer } from './peers.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const CLIENT = path.join(here, '..', 'target', 'bench-client');
@@ -21,15 +22,15 @@ const TAP = { pair: ['tap', 'usernet'] };
 const IDLE = { unit: 'bytes', less: true, run: idle, limit: 3277 };
 /**
  * `bar`: the ratio to Node's `net` that is asked of us (issue 7). `less`: less is better, and the ratio is turned round.
- * `limit`: a bar that is no ratio. `most`: rounds at most.
+ * `peers`: other servers can do it, too. `limit`: a bar that is no ratio. `most`: rounds at most.
  */
 const MEASURES = {
-  upload: { title: 'bulk in', bar: 1.3, ...BULK },
-  download: { title: 'bulk out', bar: 1.0, ...BULK },
-  rtt1: { title: '64-byte round trips, 1 connection', unit: '1/s', bar: 1.0 },
-  rtt64: { title: '64-byte round trips, 64 connections', unit: '1/s', bar: 1.8 },
-  deep64: { title: 'the same, 16 deep', unit: '1/s', bar: 1.4 },
-  connect: { title: 'connect, 1 byte, reset', unit: '1/s', bar: 3.0 },
+  upload: { title: 'bulk in', bar: 1.3, ...BULK, peers: true },
+  download: { title: 'bulk out', bar: 1.0, ...BULK, peers: true },
+  rtt1: { title: '64-byte round trips, 1 connection', unit: '1/s', bar: 1.0, peers: true },
+  rtt64: { title: '64-byte round trips, 64 connections', unit: '1/s', bar: 1.8, peers: true },
+  deep64: { title: 'the same, 16 deep', unit: '1/s', bar: 1.4, peers: true },
+  connect: { title: 'connect, 1 byte, reset', unit: '1/s', bar: 3.0, peers: true },
   http64: { title: 'node:http keep-alive, 64 connections', unit: '1/s', bar: 1.2 },
   http256: { title: 'node:http keep-alive, 256 connections', unit: '1/s' },
   wrk64: { title: 'the same by wrk, 64 connections', unit: '1/s', run: wrk },
@@ -60,6 +61,7 @@ const { values: options } = parseArgs({
     measure: { type: 'string', default: Object.keys(MEASURES).join(',') },
     bytes: { type: 'string', default: String(1 << 30) },
     seconds: { type: 'string', default: '3' },
+    peers: { type: 'string', default: 'c,manager' },
   },
 });
 
@@ -132,6 +134,12 @@ const begin = {
 
 const sides = {};
 for (const side of Object.keys(begin)) sides[side] = await begin[side]();
+
+const peers = {};
+for (const peer of options.peers.split(',').filter((name) => name !== '')) {
+  const started = await startPeer(peer);
+  if (started !== undefined) peers[peer] = started;
+}
 
 /** Ends a side's server and starts a new one. */
 async function restart(side) {
@@ -364,12 +372,17 @@ async function compare(measure) {
   if (known === undefined) throw new Error(`no measure ${measure}: ${Object.keys(MEASURES)}`);
   const { title, unit, bar, less, bulk, client = measure, pair = ['usernet', 'kernel'], run = runClient } = known;
   const results = Object.fromEntries(pair.map((side) => [side, []]));
+  const beside = {};
   const rounds = Math.min(Number(options.rounds), known.most ?? Infinity);
   // One round of each is for warming up. The sides take turns, so that a slow moment of the machine hits both.
   for (let round = run === idle ? 1 : 0; round <= rounds; round++) {
     for (const side of round % 2 === 0 ? pair : pair.toReversed()) {
       const result = await run(client, side, known);
       if (round > 0) results[side].push(result);
+    }
+    for (const peer of known.peers === true ? Object.keys(peers) : []) {
+      const result = await start(CLIENT, [client, peers[peer].host, options.bytes, options.seconds]).result();
+      if (round > 0) (beside[peer] ??= []).push(result.value);
     }
   }
   if (run === idle) {
@@ -384,6 +397,14 @@ async function compare(measure) {
     theirs((r) => r.value),
     { bar, less },
   );
+  for (const [peer, values] of Object.entries(beside)) {
+    row(
+      `  to ${PEERS[peer].title}`,
+      unit,
+      ours((r) => r.value),
+      median(values),
+    );
+  }
   for (const percentile of results[pair[0]][0]?.p50 === undefined ? [] : ['p50', 'p99']) {
     const what = (result) => result[percentile];
     row(`  ${percentile}, less is better`, 'us', ours(what), theirs(what), {
@@ -419,6 +440,7 @@ try {
   process.stderr.write(`${error.stack}\n`);
 } finally {
   for (const { child } of Object.values(sides)) child.disconnect();
+  for (const { child } of Object.values(peers)) child.kill();
 }
 const out = path.join(here, 'out');
 mkdirSync(out, { recursive: true });

@@ -3,14 +3,17 @@
 // program (client.c) over the kernel, in one run, as ratios. Seconds of one machine mean nothing elsewhere; ratios say more.
 //   npm run bench                        every measure, 7 rounds of each side, alternating
 //   npm run bench -- --rounds 3 --measure download,rtt1 --bytes 268435456 --seconds 1
+//   npm run bench -- --peers c,manager,gvisor,smoltcp    other servers beside; the first two by default
 // Prints a table, and writes bench/out/<time>.json and .svg. USERNET_NO_BUILD=1 measures what is already built.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
+import { parseArgs } from 'node:util';
 import netns from '../scripts/netns.cjs';
 import { ensureCargo, ensureNodeModules, ensurePrograms, fail, must, root } from '../scripts/support.mjs';
+import { buildPeers } from './peers.mjs';
 
 ensureNodeModules();
 if (process.env.USERNET_NO_BUILD !== '1') {
@@ -24,6 +27,10 @@ if (why !== null) fail(`the benchmarks need a TUN in a namespace, and ${why.miss
 // Rust links with a C compiler, so there is one where this is built.
 mkdirSync(path.join(root, 'target'), { recursive: true });
 must('cc', ['-O2', '-o', path.join(root, 'target', 'bench-client'), path.join(root, 'bench', 'client.c')]);
+
+const { values } = parseArgs({ options: { peers: { type: 'string', default: 'c,manager' } }, strict: false });
+const peers = values.peers.split(',').filter((name) => name !== '');
+if (process.env.USERNET_NO_BUILD !== '1') buildPeers(peers);
 
 // Many connections need many descriptors; where no more may be had, the rows with many say so.
 const descriptors = ['sh', '-c', 'ulimit -n 250000 2>/dev/null || ulimit -n "$(ulimit -H -n)"; exec "$0" "$@"'];

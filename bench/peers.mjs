@@ -1,0 +1,93 @@
+// Other servers that are measured beside, with the same client: what they are, how they are built and started.
+
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { findProgram } from '../scripts/programs.cjs';
+import { root } from '../scripts/support.mjs';
+
+const target = process.env.CARGO_TARGET_DIR ?? path.join(root, 'target');
+const peersTarget = path.join(root, 'target', 'bench-peers');
+const goTools = [findProgram('go'), '/usr/local/go/bin/go'].find((file) => file !== null && existsSync(file));
+
+/** By the names that `--peers` takes. `network`: the first three bytes of its addresses. */
+export const PEERS = {
+  c: {
+    title: 'C, epoll, veth',
+    network: '198.18.6',
+    program: path.join(root, 'target', 'bench-server'),
+    build: (program) => ['cc', ['-O2', '-o', program, path.join(root, 'bench', 'server.c')]],
+  },
+  manager: {
+    title: 'Rust on crates/manager, TUN',
+    network: '198.18.8',
+    program: path.join(target, 'release', 'examples', 'bench_server'),
+    build: () => ['cargo', ['build', '--release', '--locked', '-p', 'usernet-manager', '--example', 'bench_server']],
+  },
+  gvisor: {
+    title: "gVisor's netstack, TUN",
+    network: '198.18.10',
+    program: path.join(peersTarget, 'gvisor'),
+    build: (program) => [goTools, ['build', '-C', path.join(root, 'bench', 'peers', 'gvisor'), '-o', program, '.']],
+    needs: goTools === undefined ? 'go is not installed (https://go.dev/dl)' : undefined,
+  },
+  smoltcp: {
+    title: 'smoltcp, TUN',
+    network: '198.18.12',
+    program: path.join(peersTarget, 'release', 'bench-smoltcp'),
+    build: () => [
+      'cargo',
+      ['build', '--release', '--manifest-path', path.join(root, 'bench', 'peers', 'smoltcp', 'Cargo.toml')],
+    ],
+    env: { CARGO_TARGET_DIR: peersTarget },
+  },
+};
+
+/** Builds those peers; what cannot be built is said, and left out where it is to be started. */
+export function buildPeers(names) {
+  for (const name of names) {
+    const { title, build, program, needs, env } = known(name);
+    if (needs === undefined) {
+      const [command, args] = build(program);
+      const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } });
+      if (status === 0) continue;
+    }
+    process.stdout.write(`${title}: not to be had here: ${needs ?? 'it does not build'}\n`);
+  }
+}
+
+/** Starts a peer and gives it a way to this namespace: its process and address; undefined where it was not built. */
+export async function startPeer(name) {
+  const { network, program } = known(name);
+  if (!existsSync(program)) return undefined;
+  const ip = (...args) => execFileSync('ip', args);
+  const host = `${network}.2`;
+  const overVeth = name === 'c';
+  const [command, args] = overVeth ? ['unshare', ['--net', program]] : [program, [`bench-${name}`, `${host}/24`]];
+  if (name === 'gvisor' || name === 'smoltcp') ip('tuntap', 'add', 'dev', `bench-${name}`, 'mode', 'tun');
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'exit').then(([code]) => {
+      throw new Error(`${program} ended with ${code}`);
+    }),
+  ]);
+  const device = overVeth ? 'bench-c0' : `bench-${name}`;
+  if (overVeth) {
+    ip('link', 'add', device, 'type', 'veth', 'peer', 'name', 'bench-c1', 'netns', String(child.pid));
+    const there = ['--target', String(child.pid), '--net', 'ip'];
+    execFileSync('nsenter', [...there, 'address', 'add', `${host}/24`, 'dev', 'bench-c1']);
+    execFileSync('nsenter', [...there, 'link', 'set', 'bench-c1', 'up']);
+  }
+  ip('address', 'add', `${network}.1/24`, 'dev', device);
+  ip('link', 'set', device, 'txqueuelen', '5000', 'up');
+  return { child, host };
+}
+
+function known(name) {
+  const peer = PEERS[name];
+  if (peer === undefined) throw new Error(`no peer ${name}: there are ${Object.keys(PEERS).join(', ')}`);
+  return peer;
+}
