@@ -45,8 +45,15 @@ export const PEERS = {
   },
 };
 
+/** The program that is a slow link between two kernels. */
+export const IMPAIRED_LINK = path.join(target, 'release', 'examples', 'impaired_link');
+
 /** Builds those peers; what cannot be built is said, and left out where it is to be started. */
 export function buildPeers(names) {
+  const link = ['build', '--release', '--locked', '-p', 'usernet-manager', '--example', 'impaired_link'];
+  if (spawnSync('cargo', link, { cwd: root, stdio: 'inherit' }).status !== 0) {
+    process.stdout.write('the slow link between kernels does not build\n');
+  }
   for (const name of names) {
     const { title, build, program, needs, env } = known(name);
     if (needs === undefined) {

@@ -3,7 +3,7 @@
 
 import { execFile, execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -11,11 +11,13 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { findProgram } from '../scripts/programs.cjs';
 import { chart } from './chart.mjs';
-import { PEERS, startPeer } from './peers.mjs';
+import { IMPAIRED_LINK, PEERS, startPeer } from './peers.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const CLIENT = path.join(here, '..', 'target', 'bench-client');
 const BULK = { unit: 'Gbit/s', bulk: true };
+/** A link of 100 Mbit/s with a round-trip time of 20 ms, and a queue that holds as much. */
+const SLOW = { rate: 100_000_000, delay: 10, queue: 250_000 };
 /** Two of our own sides: what is in the column of Node's `net` is then usernet on a TUN. */
 const TAP = { pair: ['tap', 'usernet'] };
 /** The server's process and its sockets in the kernel. */
@@ -38,6 +40,13 @@ const MEASURES = {
   tls: { title: 'TLS, bulk in, client in Node', ...BULK, run: tlsUpload },
   active: { title: '64-byte round trips, 1% of connections', unit: '1/s', connections: 10_000 },
   fair: { title: "100 downloads at once, Jain's index", unit: '' },
+  loaded: {
+    title: '1 KiB request during a download, 20 ms RTT',
+    unit: 'ms',
+    less: true,
+    bar: 1.0,
+    pair: ['late', 'kernelLate'],
+  },
   udpin: { title: 'UDP in, 64-byte datagrams received', unit: '1/s', run: received },
   udpout: { title: 'UDP out, 64-byte datagrams', unit: '1/s' },
   tapin: { title: 'bulk in over a TAP, beside a TUN', ...BULK, ...TAP, client: 'upload' },
@@ -89,7 +98,7 @@ function startServer(kind, command, args) {
   const child = fork(path.join(here, 'server.mjs'), [kind], {
     execPath: command,
     execArgv: [...args, '--expose-gc'],
-    env: { ...process.env, BENCH_CERTIFICATE: certificate ?? '' },
+    env: { ...process.env, BENCH_CERTIFICATE: certificate ?? '', BENCH_IMPAIRMENT: JSON.stringify(SLOW) },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   return { child, listening: once(child, 'message') };
@@ -118,9 +127,7 @@ const begin = {
     ip('address', 'add', '198.18.2.1/24', 'dev', 've0');
     ip('link', 'set', 've0', 'up');
     moreAddresses('198.18.2', 've0');
-    const configured = once(child, 'message');
-    child.send('configure');
-    await configured;
+    await configure(child, 've1', '198.18.2');
     return { child, host: '198.18.2.2' };
   },
   tap: async () => {
@@ -130,10 +137,38 @@ const begin = {
     ip('link', 'set', 'tap0', 'up');
     return { child, host: '198.18.4.2' };
   },
+  // Behind a slow link: in ours the device is impaired, the kernel's is between two TUNs.
+  late: async () => {
+    const { child, listening } = startServer('late', process.execPath, []);
+    await listening;
+    ip('address', 'add', '198.18.14.1/24', 'dev', 'un1');
+    return { child, host: '198.18.14.2' };
+  },
+  kernelLate: async () => {
+    if (!existsSync(IMPAIRED_LINK)) throw new Unavailable('crates/manager/examples/impaired_link.rs was not built');
+    const { child, listening } = startServer('kernel', 'unshare', ['--net', process.execPath]);
+    await listening;
+    const { rate, delay, queue } = SLOW;
+    const link = spawn(IMPAIRED_LINK, ['late0', 'late1', child.pid, rate, delay, queue].map(String), {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    child.once('exit', () => link.kill());
+    await Promise.race([once(link.stdout, 'data'), once(link, 'exit')]);
+    ip('address', 'add', '198.18.16.1/24', 'dev', 'late0');
+    await configure(child, 'late1', '198.18.16');
+    return { child, host: '198.18.16.2' };
+  },
 };
 
+/** Has a server over the kernel's sockets configure its end of a link. */
+async function configure(child, device, network) {
+  const configured = once(child, 'message');
+  child.send({ device, network });
+  await configured;
+}
+
 const sides = {};
-for (const side of Object.keys(begin)) sides[side] = await begin[side]();
+for (const side of ['usernet', 'kernel', 'tap']) sides[side] = await begin[side]();
 
 const peers = {};
 for (const peer of options.peers.split(',').filter((name) => name !== '')) {
@@ -372,6 +407,7 @@ async function compare(measure) {
   if (known === undefined) throw new Error(`no measure ${measure}: ${Object.keys(MEASURES)}`);
   const { title, unit, bar, less, bulk, client = measure, pair = ['usernet', 'kernel'], run = runClient } = known;
   const results = Object.fromEntries(pair.map((side) => [side, []]));
+  for (const side of pair) sides[side] ??= await begin[side]();
   const beside = {};
   const rounds = Math.min(Number(options.rounds), known.most ?? Infinity);
   // One round of each is for warming up. The sides take turns, so that a slow moment of the machine hits both.
@@ -411,6 +447,12 @@ async function compare(measure) {
       less: true,
       bar: measure === 'rtt1' ? 1.0 : undefined,
     });
+  }
+  if (results[pair[0]][0]?.worst !== undefined) {
+    const worst = (result) => result.worst;
+    row('  the longest of a run', unit, ours(worst), theirs(worst), { less: true });
+    const mbits = (result) => result.mbits;
+    row('  the download meanwhile', 'Mbit/s', ours(mbits), theirs(mbits));
   }
   // The server process's own time says something even where others use the machine.
   if (bulk) {

@@ -1,4 +1,5 @@
-// The server of the benchmark, the same program on every side: over usernet on a TUN (`usernet`) or a TAP (`tap`), or over
+// The server of the benchmark, the same program on every side: over usernet on a TUN (`usernet`), on one with a slow link
+// (`late`) or on a TAP (`tap`), or over
 // Node's own `net` in a namespace of its own (`kernel`).
 //   port 1   sends as many bytes as the first 8 (big endian) say, then ends
 //   port 2   reads to the end, answers one byte
@@ -31,12 +32,16 @@ let tls = kernelTls;
 let close = async () => {};
 if (kind !== 'kernel') {
   const { createStack, tap, tun } = await import('usernet');
-  const one =
-    kind === 'tap'
-      ? { device: tap({ name: 'tap0' }), addresses: ['198.18.4.2/24'], duplicateAddressDetection: 'off' }
-      : { device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] };
+  const one = {
+    tap: () => ({ device: tap({ name: 'tap0' }), addresses: ['198.18.4.2/24'], duplicateAddressDetection: 'off' }),
+    usernet: () => ({ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] }),
+    late: () => ({
+      device: tun({ name: 'un1', offload: false, impairment: JSON.parse(process.env.BENCH_IMPAIRMENT) }),
+      addresses: ['198.18.14.2/24'],
+    }),
+  };
   const stack = await createStack({
-    interfaces: [one],
+    interfaces: [one[kind]()],
     // A kernel forgets a TIME-WAIT when the peer comes again with a later sequence number; so do we. Kept short all the same.
     timeWait: 1000,
     maxConnections: 200_000,
@@ -139,9 +144,13 @@ process.on('message', (message) => {
     process.send({ cpu: (user + system) / 1e6, memory: Number(pss) * 1024, datagrams });
     return;
   }
-  // Our end of the veth pair has been moved in here.
-  execFileSync('ip', ['address', 'add', '198.18.2.2/24', 'dev', 've1']);
-  execFileSync('ip', ['link', 'set', 've1', 'up']);
+  // Our end of the veth pair, or of the impaired link, has been moved in here.
+  const { device, network } = message;
+  execFileSync('ip', ['address', 'add', `${network}.2/24`, 'dev', device]);
+  execFileSync('ip', ['link', 'set', device, 'up']);
+  // The kernel's default may be another one here than elsewhere, and Node cannot choose.
+  const route = [`${network}.0/24`, 'dev', device, 'src', `${network}.2`, 'congctl', 'cubic'];
+  execFileSync('ip', ['route', 'replace', ...route]);
   process.send('configured');
 });
 process.once('disconnect', async () => {

@@ -18,6 +18,10 @@ fn main() {
 }
 
 #[cfg(target_os = "linux")]
+#[path = "support/bridge.rs"]
+mod bridge;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use std::io::{ErrorKind, Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -29,10 +33,10 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use usernet_core::{BufferSize, Config, Congestion};
-    use usernet_device::{
-        Device, Impaired, Impairment, Received, RxData, Tun, TunOptions, TxFrame, Wake,
-    };
+    use usernet_device::{Impaired, Impairment, Tun, TunOptions};
     use usernet_manager::Interface;
+
+    use super::bridge::bridge;
 
     /// The ends: the sender's and the receiver's address.
     const SENDER: &str = "198.18.0.1";
@@ -319,58 +323,5 @@ mod linux {
             stream.reset();
             rate
         })
-    }
-
-    struct NoWaker;
-    impl Wake for NoWaker {
-        fn wake(&self) {}
-    }
-
-    /// Carries packets between two devices until it is told to stop.
-    fn bridge(mut near: Impaired<Tun>, mut far: Tun, done: &AtomicBool) {
-        near.set_waker(Arc::new(NoWaker));
-        let mut buffer = vec![0; near.info().max_frame.max(far.info().max_frame)];
-        while !done.load(Ordering::Relaxed) {
-            let mut busy = false;
-            for _ in 0..64 {
-                busy |= carry(&mut near, &mut far, &mut buffer)
-                    | carry(&mut far, &mut near, &mut buffer);
-            }
-            if busy {
-                continue;
-            }
-            let wait = near.poll_timeout().map_or(Duration::from_millis(100), |at| {
-                at.saturating_duration_since(Instant::now())
-            });
-            let mut fds = [&near as &dyn Device, &far].map(|device| libc::pollfd {
-                fd: device.fd().expect("a TUN has a descriptor"),
-                events: libc::POLLIN,
-                revents: 0,
-            });
-            let timeout = libc::timespec {
-                tv_sec: wait.as_secs() as libc::time_t,
-                tv_nsec: wait.subsec_nanos().into(),
-            };
-            // SAFETY: two `pollfd`s and a timespec that live for the call; no signal mask.
-            unsafe { libc::ppoll(fds.as_mut_ptr(), 2, &raw const timeout, std::ptr::null()) };
-        }
-    }
-
-    fn carry(from: &mut dyn Device, to: &mut dyn Device, buffer: &mut [u8]) -> bool {
-        let data = match from.recv(buffer) {
-            Ok(Received { data: RxData::Buffer(len), .. }) => &buffer[..len],
-            Ok(Received { data: RxData::Owned(data), .. }) => {
-                return forward(to, &data);
-            }
-            Err(_) => return false,
-        };
-        forward(to, data)
-    }
-
-    fn forward(to: &mut dyn Device, data: &[u8]) -> bool {
-        let frame = TxFrame { pieces: [data, &[], &[]], checksum: None, gso: None };
-        // What does not fit is lost, as on a wire.
-        let _ = to.send(&frame);
-        true
     }
 }
