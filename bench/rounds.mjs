@@ -24,7 +24,8 @@ const TAP = { pair: ['tap', 'usernet'] };
 const IDLE = { unit: 'bytes', less: true, run: idle, limit: 3277 };
 /**
  * `bar`: the ratio to Node's `net` that is asked of us (issue 7). `less`: less is better, and the ratio is turned round.
- * `peers`: other servers can do it, too. `limit`: a bar that is no ratio. `most`: rounds at most.
+ * `limit`: a bar that is no ratio. `peers`: other servers can do it, too. `seconds`: of a run, where not what was asked for.
+ * `most`: rounds at most.
  */
 const MEASURES = {
   upload: { title: 'bulk in', bar: 1.3, ...BULK, peers: true },
@@ -39,7 +40,14 @@ const MEASURES = {
   ws64: { title: 'WebSocket echo of 64 bytes, 64 connections', unit: '1/s' },
   tls: { title: 'TLS, bulk in, client in Node', ...BULK, run: tlsUpload },
   active: { title: '64-byte round trips, 1% of connections', unit: '1/s', connections: 10_000 },
-  fair: { title: "100 downloads at once, Jain's index", unit: '' },
+  // Where the link, and not a processor, is what is shared; long enough for windows to even out.
+  fair: {
+    title: "100 downloads over 100 Mbit/s, Jain's index",
+    unit: '',
+    limit: 0.95,
+    pair: ['late', 'kernelLate'],
+    seconds: 9,
+  },
   loaded: {
     title: '1 KiB request during a download, 20 ms RTT',
     unit: 'ms',
@@ -214,10 +222,10 @@ function start(command, args) {
 }
 
 /** Runs the client program once; gives its numbers. */
-async function runClient(measure, side, { connections } = {}) {
+async function runClient(measure, side, { connections, seconds = options.seconds } = {}) {
   const before = await usage(side);
   const bytes = connections === undefined ? options.bytes : String(connections);
-  const result = await start(CLIENT, [measure, sides[side].host, bytes, options.seconds]).result();
+  const result = await start(CLIENT, [measure, sides[side].host, bytes, String(seconds)]).result();
   const after = await usage(side);
   return { ...result, cpu: after.cpu - before.cpu, datagrams: after.datagrams - before.datagrams };
 }
@@ -405,7 +413,17 @@ function row(title, unit, ours, theirs, { bar, less = false, limit } = {}) {
 async function compare(measure) {
   const known = MEASURES[measure];
   if (known === undefined) throw new Error(`no measure ${measure}: ${Object.keys(MEASURES)}`);
-  const { title, unit, bar, less, bulk, client = measure, pair = ['usernet', 'kernel'], run = runClient } = known;
+  const {
+    title,
+    unit,
+    bar,
+    limit,
+    less,
+    bulk,
+    client = measure,
+    pair = ['usernet', 'kernel'],
+    run = runClient,
+  } = known;
   const results = Object.fromEntries(pair.map((side) => [side, []]));
   for (const side of pair) sides[side] ??= await begin[side]();
   const beside = {};
@@ -431,7 +449,7 @@ async function compare(measure) {
     unit,
     ours((r) => r.value),
     theirs((r) => r.value),
-    { bar, less },
+    { bar, less, limit },
   );
   for (const [peer, values] of Object.entries(beside)) {
     row(
