@@ -842,6 +842,12 @@ export interface StackOptions {
    * thread alone. Default `auto`: `loop` where that can be had. The environment variable `USERNET_DRIVE` sets the default.
    */
   drive?: "auto" | "loop" | "thread";
+  /**
+   * For how long the event loop, where it drives, looks for more packets after some came before it goes to sleep,
+   * microseconds, 0-1,000. Saves the wake-up of an answer that comes within it, and costs the processor and, a millisecond
+   * at most each time, the loop's other work. Default 0. Linux has the same by this name (`net.core.busy_poll`).
+   */
+  busyPoll?: number;
 }
 declare const CONGESTION_CONTROLS: readonly [
   "cubic",

@@ -1013,6 +1013,12 @@ interface StackOptions {
    * thread alone. Default `auto`: `loop` where that can be had. The environment variable `USERNET_DRIVE` sets the default.
    */
   drive?: "auto" | "loop" | "thread";
+  /**
+   * For how long the event loop, where it drives, looks for more packets after some came before it goes to sleep,
+   * microseconds, 0-1,000. Saves the wake-up of an answer that comes within it, and costs the processor and, a millisecond
+   * at most each time, the loop's other work. Default 0. Linux has the same by this name (`net.core.busy_poll`).
+   */
+  busyPoll?: number;
 }
 declare const CONGESTION_CONTROLS: readonly [
   "cubic",
@@ -1360,6 +1366,7 @@ interface NativeStackOptions {
   congestion?: string;
   pacing?: boolean;
   drive?: "auto" | "loop" | "thread";
+  busyPoll?: number;
   /** Whether received bytes may be shown where they lie, in external buffers. Default: where the runtime allows them. */
   externalBuffers?: boolean;
   bridgeAgeing?: number | undefined;

@@ -19,8 +19,8 @@ jest.setTimeout(120_000);
 describeTun('a stack on a TUN', () => {
   let ns: Namespace;
 
-  async function start(drive: string): Promise<void> {
-    ns = await Namespace.start('peer.ts', { drive });
+  async function start(drive: string, busyPoll = 0): Promise<void> {
+    ns = await Namespace.start('peer.ts', { drive, busyPoll });
   }
 
   afterEach(async () => {
@@ -48,6 +48,23 @@ describeTun('a stack on a TUN', () => {
     // Some of the round trips may be the packet thread's on a crowded machine, or all of them if asked to.
     if (drive === 'loop') expect(turns).toBeGreaterThan(100);
     else expect(turns).toBe(0);
+  });
+
+  test('a loop that polls busily for the longest time there is: the same, and everything else has its turn', async () => {
+    await start('loop', 1000);
+    // A call of ours comes through another descriptor of the same loop.
+    const pinging = ns.exec(process.execPath, [kernelClient, 'ping', '198.18.0.2', '7', '3000']);
+    let calls = 0;
+    for (let done = false; !done; calls++) {
+      await stats();
+      done = await Promise.race([pinging.then(() => true), new Promise<boolean>((resolve) => setImmediate(resolve, false))]);
+    }
+    expect(calls).toBeGreaterThan(2);
+    expect(JSON.parse((await pinging).stdout)).toEqual({ done: 3000 });
+    const input = Buffer.alloc(20 * MIB, 'usernet! ');
+    const collected = await ns.exec('nc', ['-N', 'fd00::2', '9000'], { input });
+    expect(collected.stdout).toBe(`${input.length} ${createHash('sha256').update(input).digest('hex')}\n`);
+    expect((await stats()).loop_turns).toBeGreaterThan(1000);
   });
 
   test.each(['loop', 'thread'])('driven by the %s: a loop blocked for 5 s stalls no peer', async (drive) => {
@@ -175,6 +192,7 @@ test('an interface that is removed is polled no more, and another takes its plac
 
 test('what may drive is one of three', async () => {
   await expect(createStack({ drive: 'both' as 'auto' })).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+  await expect(createStack({ busyPoll: 1001 })).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
 });
 
 test.each([

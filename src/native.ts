@@ -227,6 +227,7 @@ export interface NativeStackOptions {
   congestion?: string;
   pacing?: boolean;
   drive?: 'auto' | 'loop' | 'thread';
+  busyPoll?: number; // microseconds
   /** Whether received bytes may be shown where they lie, in external buffers. Default: where the runtime allows them. */
   externalBuffers?: boolean;
   bridgeAgeing?: number | undefined; // ms

@@ -40,6 +40,7 @@ interface StartOptions {
   offload?: boolean;
   timeWait?: number;
   drive?: 'auto' | 'loop' | 'thread';
+  busyPoll?: number;
 }
 
 async function start(options: StartOptions = {}): Promise<void> {
@@ -54,6 +55,7 @@ async function start(options: StartOptions = {}): Promise<void> {
     // Short, so that a test can wait until the connection table is empty.
     timeWait: options.timeWait ?? 500,
     drive: options.drive ?? 'auto',
+    busyPoll: options.busyPoll ?? 0,
   });
   execFileSync('ip', ['address', 'add', '198.18.0.1/24', 'dev', 'un0']);
   execFileSync('ip', ['address', 'add', 'fd00::1/64', 'dev', 'un0', 'nodad']);

@@ -72,7 +72,7 @@ pub struct ShardStats {
     pub slabs: usize,
     /// Frames copied because unread data pinned every slab.
     pub slab_copies: u64,
-    /// Turns that an event loop drove.
+    /// Turns that an event loop drove and in which something came.
     pub loop_turns: u64,
     /// Times the packet thread took over from an event loop that let frames wait.
     pub take_overs: u64,
@@ -258,11 +258,11 @@ impl Inner {
     /// A turn on an event loop: up to `budget` frames or [`LOOP_BYTES`] in, and what follows from them out; whether more is to be sent, and
     /// whether frames are left that no descriptor tells of. (For those of the others the loop comes again by itself.)
     pub(crate) fn turn_on_loop(&mut self, now: Instant, budget: usize) -> (bool, bool) {
-        self.stats.loop_turns += 1;
         let mut left = budget;
         let enough = self.bytes_in + LOOP_BYTES;
         loop {
             let (received, more) = self.receive(now, left.min(RX_BATCH));
+            self.stats.loop_turns += u64::from(received > 0 && left == budget);
             left -= received;
             self.timers(now);
             let transmit_left = self.transmit(now, budget);

@@ -167,10 +167,10 @@ unsafe extern "C" fn constructor(
         caught(|| match sim::host_of(js, options)? {
             Some(host) => Stack::construct_on(js, this, events, doorbell, || Ok(host)),
             None => {
-                let drive = options::drive(js, options)?;
+                let driving = options::driving(js, options)?;
                 let slabs = Slabs::new(options::external_buffers(js, options)?);
                 let config = options::stack(js, options)?;
-                Stack::construct(js, this, config, drive, slabs, events, doorbell)
+                Stack::construct(js, this, config, driving, slabs, events, doorbell)
             }
         })
         .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "createStack", message)))

@@ -5,6 +5,7 @@
 //! (or without a loop of libuv's) is found out and the packet thread drives alone.
 
 use std::rc::Weak;
+use std::time::Duration;
 
 use crate::js::Js;
 use crate::stack::Stack;
@@ -19,6 +20,14 @@ pub(crate) enum Drive {
     Loop,
     /// The packet thread alone.
     Thread,
+}
+
+/// How a stack is driven.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Driving {
+    pub(crate) drive: Drive,
+    /// For so long after something came a turn of the loop looks for more before it ends; zero: not at all.
+    pub(crate) busy_poll: Duration,
 }
 
 /// The polls of one stack. Closed when dropped; on the stack's thread.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::sys;
 use usernet_core::{BufferSize, Config, MtuProbing, SynCookies, UnknownCongestion};
 
-use crate::event_loop::Drive;
+use crate::event_loop::{Drive, Driving};
 use crate::js::{Failure, Js, Result, Value};
 
 /// A property, if it is there and neither undefined nor null.
@@ -197,14 +197,18 @@ pub(crate) fn external_buffers(js: Js<'_>, options: Value<'_>) -> Result<bool> {
     Ok(bool(js, options, c"externalBuffers")?.unwrap_or(true))
 }
 
-/// `NativeStackOptions.drive`.
-pub(crate) fn drive(js: Js<'_>, options: Value<'_>) -> Result<Drive> {
-    match string(js, options, c"drive")?.as_deref() {
-        None | Some("auto") => Ok(Drive::Auto),
-        Some("loop") => Ok(Drive::Loop),
-        Some("thread") => Ok(Drive::Thread),
-        Some(other) => Err(Failure::Value(format!(
-            "The \"options.drive\" argument must be 'auto', 'loop' or 'thread'. Received '{other}'"
-        ))),
-    }
+/// `NativeStackOptions.drive` and `busyPoll`.
+pub(crate) fn driving(js: Js<'_>, options: Value<'_>) -> Result<Driving> {
+    let drive = match string(js, options, c"drive")?.as_deref() {
+        None | Some("auto") => Drive::Auto,
+        Some("loop") => Drive::Loop,
+        Some("thread") => Drive::Thread,
+        Some(other) => {
+            return Err(Failure::Value(format!(
+                "The \"options.drive\" argument must be 'auto', 'loop' or 'thread'. Received '{other}'"
+            )));
+        }
+    };
+    let micros = number(js, options, c"busyPoll", (0.0, 1000.0))?.unwrap_or(0.0);
+    Ok(Driving { drive, busy_poll: Duration::from_micros(micros as u64) })
 }

@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use napi::sys;
 use usernet_core::{Config, InterfaceId, Stats};
@@ -24,7 +25,7 @@ use usernet_manager::{Shard, ShardStats};
 use crate::bell::Bell;
 use crate::datagrams::Datagrams;
 use crate::errno::Errno;
-use crate::event_loop::{Drive, EventLoop};
+use crate::event_loop::{Drive, Driving, EventLoop};
 use crate::js::{Failure, Js, Reference, Result, Value, check};
 use crate::port::PortNews;
 use crate::pump::{Kind, Pump, RECORD_SIZE, Records, Stop};
@@ -35,6 +36,9 @@ use crate::watch::Watched;
 
 /// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
 const DRAIN_BYTES: usize = 1 << 20;
+
+/// A turn that polls busily ends after so long whatever comes: timers and other descriptors of the loop wait for it.
+const LONGEST_TURN: Duration = Duration::from_millis(1);
 
 /// Longer writes are sent at once: they are better worked off while JavaScript makes the next.
 const SMALL_WRITE: usize = 16 << 10;
@@ -96,6 +100,7 @@ pub(crate) struct Stack {
     in_a_row: Cell<(u32, usize)>,
     /// `setImmediate` was called and its callback has not come.
     deferred: Cell<bool>,
+    busy_poll: Duration,
     /// A turn on the loop reports more than one record: small writes until its end are sent together then.
     gathers: Cell<bool>,
     /// In a turn, see `turn`.
@@ -114,12 +119,12 @@ impl Stack {
         js: Js<'s>,
         this: Value<'s>,
         config: Config,
-        drive: Drive,
+        driving: Driving,
         slabs: Slabs,
         events: Value<'s>,
         doorbell: Value<'s>,
     ) -> Result<()> {
-        Self::construct_driven(js, this, drive, slabs, events, doorbell, || {
+        Self::construct_driven(js, this, driving, slabs, events, doorbell, || {
             let shard = Shard::new(config).map_err(|error| {
                 Failure::system(
                     Errno::EAGAIN,
@@ -140,13 +145,14 @@ impl Stack {
         backend: impl FnOnce() -> Result<Backend>,
     ) -> Result<()> {
         let slabs = Slabs::new(true);
-        Self::construct_driven(js, this, Drive::Thread, slabs, events, doorbell, backend)
+        let driving = Driving { drive: Drive::Thread, ..Driving::default() };
+        Self::construct_driven(js, this, driving, slabs, events, doorbell, backend)
     }
 
     fn construct_driven<'s>(
         js: Js<'s>,
         this: Value<'s>,
-        drive: Drive,
+        driving: Driving,
         slabs: Slabs,
         events: Value<'s>,
         doorbell: Value<'s>,
@@ -178,6 +184,7 @@ impl Stack {
             held: Cell::new(false),
             in_a_row: Cell::new((0, 0)),
             deferred: Cell::new(false),
+            busy_poll: driving.busy_poll,
             gathers: Cell::new(false),
             in_turn: Cell::new(false),
             resting: Cell::new(false),
@@ -186,7 +193,7 @@ impl Stack {
             last_shard_stats: Cell::default(),
         });
         stack.connect(js, this, events, doorbell).inspect_err(|_| stack.teardown())?;
-        stack.join_loop(js, drive).inspect_err(|_| stack.teardown())
+        stack.join_loop(js, driving.drive).inspect_err(|_| stack.teardown())
     }
 
     /// Has the environment's event loop drive.
@@ -687,14 +694,37 @@ impl Stack {
 /// On the thread of `env`, which is alive, called by its event loop.
 pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
     stack.in_a_row.set((0, 0));
-    if !stack.drive() || stack.is_deferred() {
-        // While a turn of the loop is waited for, JavaScript has enough to do.
-        return;
+    let spins = !stack.busy_poll.is_zero();
+    let began = Instant::now();
+    let mut last = began;
+    loop {
+        if stack.drive() {
+            // While a turn of the loop is waited for, JavaScript has enough to do.
+            // SAFETY: the caller's contract.
+            if stack.is_deferred() || !unsafe { report(env, stack) } || !spins {
+                return;
+            }
+            last = Instant::now();
+        } else if !spins {
+            return;
+        }
+        let now = Instant::now();
+        if now - last >= stack.busy_poll || now - began >= LONGEST_TURN {
+            return;
+        }
+        std::hint::spin_loop();
     }
+}
+
+/// Lets JavaScript take the events there are; whether that went well.
+///
+/// # Safety
+/// As [`turn_on_loop`].
+unsafe fn report(env: sys::napi_env, stack: &Stack) -> bool {
     let mut scope = ptr::null_mut();
     // SAFETY: the caller's contract.
     if check(unsafe { sys::napi_open_handle_scope(env, &raw mut scope) }).is_err() {
-        return;
+        return false;
     }
     // SAFETY: this is the environment's thread, and the scope is closed below only.
     let js = unsafe { Js::from_raw(env) };
@@ -702,13 +732,13 @@ pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
         Some(objects) => js.deref(&objects.doorbell),
         None => None,
     };
-    if let Some(doorbell) = doorbell
-        && stack.turn(|| js.call_from_loop(doorbell)).is_err()
-    {
+    let outcome = doorbell.map(|doorbell| stack.turn(|| js.call_from_loop(doorbell)));
+    if matches!(outcome, Some(Err(_))) {
         js.raise_uncaught();
     }
     // SAFETY: opened above, on this thread; nothing made in it is used any more.
     unsafe { sys::napi_close_handle_scope(env, scope) };
+    matches!(outcome, Some(Ok(())))
 }
 
 /// Runs `f`; what a panic in it says.
