@@ -57,7 +57,10 @@ describeTun('a stack on a TUN', () => {
     let calls = 0;
     for (let done = false; !done; calls++) {
       await stats();
-      done = await Promise.race([pinging.then(() => true), new Promise<boolean>((resolve) => setImmediate(resolve, false))]);
+      done = await Promise.race([
+        pinging.then(() => true),
+        new Promise<boolean>((resolve) => setImmediate(resolve, false)),
+      ]);
     }
     expect(calls).toBeGreaterThan(2);
     expect(JSON.parse((await pinging).stdout)).toEqual({ done: 3000 });
