@@ -411,12 +411,25 @@ impl Stack {
             };
             return RouteResult::Via(lo, source);
         }
-        let Some((id, _)) = self.lookup(remote) else { return RouteResult::Unreachable };
+        let through = local.and_then(|local| self.bound_to(local));
+        let Some((id, _)) = self.lookup_within(remote, through) else {
+            return RouteResult::Unreachable;
+        };
         let source = local.or_else(|| self.source_for(id, remote));
         match source {
             Some(source) if !source.is_loopback() => RouteResult::Via(id, source),
             _ => RouteResult::Unreachable,
         }
+    }
+
+    /// The interface through which alone packets from `local` leave: the strong host model of RFC 1122 §3.3.4.2 (B), with
+    /// the source as an argument of the choice of a route. A router has none such: what it sends itself takes the way that
+    /// packets of others take (RFC 1812 §5.2.4.3).
+    fn bound_to(&self, local: IpAddr) -> Option<InterfaceId> {
+        if self.config.forwarding {
+            return None;
+        }
+        self.interfaces.iter().find(|(_, i)| !i.loopback && i.has(local)).map(|(id, _)| id)
     }
 
     /// As [`route_to`](Self::route_to), through `interface` alone where one is given.

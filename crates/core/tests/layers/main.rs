@@ -17,5 +17,6 @@ mod ping;
 mod raw;
 mod reassembly;
 mod sources;
+mod strong_host;
 mod support;
 mod udp;
