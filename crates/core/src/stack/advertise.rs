@@ -82,6 +82,58 @@ impl Stack {
             return;
         }
         let spread = self.jitter(INTERVAL_SPREAD);
+        let source = self.advertising_source(interface);
+        let Some(link) = self.link_mut(interface) else { return };
+        let advertising = &mut link.advertising;
+        let next = match source {
+            None => RETRY,
+            Some(_) if advertising.sent < INITIAL => INITIAL_INTERVAL,
+            Some(_) => MIN_INTERVAL + spread,
+        };
+        advertising.next = Some(now + next);
+        if source.is_some() {
+            advertising.sent = advertising.sent.saturating_add(1);
+            advertising.last = Some(now);
+        }
+        self.link_timers.set(LinkTimer::Advertise(interface), Some(now + next));
+        if let Some(source) = source {
+            self.send_advertisement(interface, source, ROUTER_LIFETIME);
+        }
+    }
+
+    /// The interface is to be a router's no more: the hosts that were told of it are told so (RFC 4861 §6.2.5). Once: what
+    /// comes after is sent by nobody.
+    pub(super) fn stop_advertising(&mut self, interface: InterfaceId) {
+        let told = self.link(interface).is_some_and(|link| link.advertising.sent > 0);
+        if told && let Some(source) = self.advertising_source(interface) {
+            self.send_advertisement(interface, source, 0);
+        }
+        if let Some(link) = self.link_mut(interface) {
+            link.advertising = Advertising::default();
+        }
+        self.link_timers.set(LinkTimer::Advertise(interface), None);
+    }
+
+    /// The link-local address that advertisements come from (RFC 4861 §6.1.2: others are not believed), once it is sure.
+    fn advertising_source(&self, interface: InterfaceId) -> Option<Ipv6Addr> {
+        let i = self.interfaces.get(interface)?;
+        let sure = |addr: &Ipv6Addr| {
+            let assigned = i.link.as_ref().and_then(|link| link.addresses.get(&IpAddr::V6(*addr)));
+            assigned.is_some_and(|a| a.info.state == AddressState::Preferred)
+        };
+        let mut addresses = i.config.addresses.iter().filter_map(|cidr| match cidr.addr {
+            IpAddr::V6(addr) => Some(addr),
+            IpAddr::V4(_) => None,
+        });
+        addresses.find(|a| a.is_unicast_link_local() && sure(a))
+    }
+
+    fn send_advertisement(
+        &mut self,
+        interface: InterfaceId,
+        source: Ipv6Addr,
+        router_lifetime: u16,
+    ) {
         let Some(i) = self.interfaces.get(interface) else { return };
         let mtu = i.config.mtu;
         let addresses = || {
@@ -90,12 +142,6 @@ impl Stack {
                 IpAddr::V4(_) => None,
             })
         };
-        let sure = |addr: &Ipv6Addr| {
-            let assigned = i.link.as_ref().and_then(|link| link.addresses.get(&IpAddr::V6(*addr)));
-            assigned.is_some_and(|a| a.info.state == AddressState::Preferred)
-        };
-        // RFC 4861 §6.1.2: from a link-local address, or hosts do not believe it.
-        let source = addresses().map(|(a, _)| a).find(|a| a.is_unicast_link_local() && sure(a));
         let mut prefixes: Vec<Prefix> = Vec::new();
         for (addr, len) in addresses().filter(|(a, len)| !a.is_unicast_link_local() && *len < 128) {
             let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
@@ -113,25 +159,11 @@ impl Stack {
                 });
             }
         }
-        let Some(link) = self.link_mut(interface) else { return };
-        let mac = link.mac;
-        let advertising = &mut link.advertising;
-        let next = match source {
-            None => RETRY,
-            Some(_) if advertising.sent < INITIAL => INITIAL_INTERVAL,
-            Some(_) => MIN_INTERVAL + spread,
-        };
-        advertising.next = Some(now + next);
-        self.link_timers.set(LinkTimer::Advertise(interface), Some(now + next));
-        let Some(source) = source else { return };
-        if let Some(link) = self.link_mut(interface) {
-            link.advertising.sent = link.advertising.sent.saturating_add(1);
-            link.advertising.last = Some(now);
-        }
+        let Some(mac) = self.link(interface).map(|link| link.mac) else { return };
         let message = Message::RouterAdvertisement {
             cur_hop_limit: HOP_LIMIT,
             flags: 0,
-            router_lifetime: ROUTER_LIFETIME,
+            router_lifetime,
             reachable_time: 0,
             retrans_timer: 0,
         };

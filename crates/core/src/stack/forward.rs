@@ -27,6 +27,9 @@ impl Stack {
         self.config.forwarding = on;
         let all: Vec<InterfaceId> = self.interfaces.keys().collect();
         for interface in all {
+            if !on {
+                self.stop_advertising(interface);
+            }
             // Told at the next call with a time.
             self.advertise_soon(Instant::ZERO, interface);
             self.groups_changed(interface);

@@ -15,7 +15,7 @@ use crate::error::{
     ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
 };
 use crate::event::{ListenerId, PingId, SocketId, UdpId};
-use crate::interface::is_unicast;
+use crate::interface::{InterfaceId, is_unicast};
 use crate::payload::Payload;
 use crate::tcp::{Connection, Ctx, Info, Owner, StateName, Tuple};
 use crate::time::Instant;
@@ -556,8 +556,13 @@ impl Stack {
         Ok(())
     }
 
-    /// Aborts every connection and closes every listener and every other socket.
+    /// Aborts every connection and closes every listener and every other socket. A router that advertises itself tells
+    /// the hosts of its links that it is none any more (RFC 4861 §6.2.5).
     pub fn abort_all(&mut self, now: Instant) {
+        let interfaces: Vec<InterfaceId> = self.interfaces.keys().collect();
+        for id in interfaces {
+            self.stop_advertising(id);
+        }
         let listeners: Vec<ListenerId> = self.listeners.keys().collect();
         for id in listeners {
             let _ = self.tcp_close_listener(now, id);

@@ -1,6 +1,6 @@
 //! A router that advertises itself (RFC 4861 §6.2), and what a host makes of it.
 
-use usernet_core::{Duration, Instant, InterfaceConfig, PingOutcome};
+use usernet_core::{Duration, Instant, InterfaceConfig, PingOutcome, Stack};
 use usernet_wire::ndp::{Message, NdOption};
 
 use crate::lan::*;
@@ -108,5 +108,32 @@ fn a_host_does_not_advertise_and_a_router_only_where_it_is_told_to() {
             lan.ms(1000);
             assert_eq!(advertisements(&mut lan, NOW).len(), 1);
         }
+    }
+}
+
+#[test]
+fn a_router_that_ends_says_so() {
+    for ends in [
+        |stack: &mut Stack| stack.set_forwarding(false),
+        |stack: &mut Stack| {
+            stack.abort_all(NOW);
+        },
+    ] {
+        let mut lan = routed();
+        lan.ms(5000);
+        let routers = |lan: &Lan| {
+            let host = &lan.hosts[1];
+            host.stack.default_routers(host.interface).len()
+        };
+        assert_eq!(routers(&lan), 1);
+        lan.log.clear();
+        let start = lan.now;
+        ends(&mut lan.host(1).stack);
+        lan.ms(100);
+        // Once, and with it the hosts' default route is gone at once (RFC 4861 §6.3.4).
+        assert_eq!(advertisements(&mut lan, start).len(), 1);
+        assert_eq!(routers(&lan), 0);
+        lan.run(Duration::from_secs(1000));
+        assert!(advertisements(&mut lan, start).is_empty());
     }
 }
