@@ -1129,7 +1129,7 @@ interface Lease {
   mtu: number | null;
 }
 /** States of RFC 2131 figure 5. */
-type ClientState = "init" | "selecting" | "requesting" | "bound" | "renewing" | "rebinding" | "stopped";
+type ClientState = "init" | "selecting" | "requesting" | "rebooting" | "bound" | "renewing" | "rebinding" | "stopped";
 /** What `stack.dhcpClient()` takes. */
 export interface DhcpClientOptions {
   /** The name of the interface. */
@@ -1145,6 +1145,11 @@ export interface DhcpClientOptions {
   hostname?: string;
   /** The address that is asked for. */
   requestedAddress?: string;
+  /**
+   * Whether `requestedAddress` is one that it had before: it asks for it at once, without looking for servers (INIT-REBOOT,
+   * RFC 2131 section 4.4.2). When it is refused, or nobody answers for some 12 s, it gets another. Default false.
+   */
+  reboot?: boolean;
   /** Whether to add the default route that the server gives. Default true. */
   route?: boolean;
   /** Whether to use the DNS servers that the server gives, unless the stack has some. Default true. */

@@ -188,6 +188,70 @@ describe('the machines, in virtual time', () => {
     expect(other.leases(513_000)).toMatchObject([{ state: 'declined' }]);
   });
 
+  test('an address it had before is asked for again at once (INIT-REBOOT)', () => {
+    const pool = new Pool(options);
+    const before = client();
+    before.start(0);
+    carry(0, before, pool);
+    const reboot = { requestedAddress: '198.18.0.100', reboot: true };
+    const machine = client(1, reboot);
+    machine.start(1000);
+    expect(machine.state).toBe('rebooting');
+    const [sent] = machine.take() as Sent[];
+    const message = sent?.message as DhcpMessage;
+    // RFC 2131 table 5: the address as an option, no server, and not in ciaddr.
+    expect([sent?.to, message.ciaddr, addressOption(message, Option.RequestedAddress)]).toEqual([
+      null,
+      '0.0.0.0',
+      '198.18.0.100',
+    ]);
+    expect(message.options.has(Option.ServerId)).toBe(false);
+    machine.receive(1000, decode(encode(pool.receive(1000, message)?.message as DhcpMessage)) as DhcpMessage);
+    expect(carry(1000, machine, pool)).toMatchObject({
+      types: [],
+      done: [{ kind: 'bound', renewed: false, lease: { address: '198.18.0.100' } }],
+    });
+    expect([machine.state, machine.deadline]).toEqual(['bound', 501_000]);
+
+    // On another net it is refused, and gets another.
+    const elsewhere = client(2, { ...reboot, requestedAddress: '192.0.2.7' });
+    elsewhere.start(0);
+    expect(carry(0, elsewhere, pool).types).toEqual([Request, Nak]);
+    elsewhere.timeout(elsewhere.deadline as number);
+    expect(carry(1000, elsewhere, pool).types).toEqual([Discover, Offer, Request, Ack]);
+
+    // Where nobody knows it and nobody answers, it looks for any.
+    const alone = client(3, reboot);
+    alone.start(0);
+    while (alone.state === 'rebooting') alone.timeout(alone.deadline as number);
+    const types = alone.take().map((action) => typeOf((action as Sent).message));
+    expect(types).toEqual([Request, Request, Discover]);
+  });
+
+  test('when the link was away, it asks whether the lease still holds', () => {
+    const [machine, pool] = [client(), new Pool(options)];
+    machine.start(0);
+    carry(0, machine, pool);
+    machine.linkUp(100_000);
+    expect(carry(100_000, machine, pool)).toMatchObject({ types: [Request, Ack], done: [{ renewed: true }] });
+    expect(machine.deadline).toBe(600_000);
+    // Nobody answers: it goes on until the lease ends.
+    machine.linkUp(200_000);
+    while (machine.state === 'rebooting') machine.timeout(machine.deadline as number);
+    expect(decisions(machine.take())).toEqual([]);
+    expect([machine.state, machine.lease?.address, machine.deadline]).toEqual(['bound', '198.18.0.100', 600_000]);
+    // Another net.
+    machine.linkUp(300_000);
+    const other = new Pool({ ...options, server: '192.0.2.1', range: ['192.0.2.100', '192.0.2.102'] });
+    expect(carry(300_000, machine, other)).toMatchObject({
+      types: [Request, Nak],
+      done: [{ kind: 'lost', reason: 'refused' }],
+    });
+    machine.timeout(machine.deadline as number);
+    carry(302_000, machine, other);
+    expect(machine.lease?.address).toBe('192.0.2.100');
+  });
+
   test('lies are not believed', () => {
     const [machine, pool] = [client(), new Pool(options)];
     machine.start(0);

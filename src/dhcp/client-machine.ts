@@ -32,7 +32,15 @@ export interface Lease {
 }
 
 /** States of RFC 2131 figure 5. */
-export type ClientState = 'init' | 'selecting' | 'requesting' | 'bound' | 'renewing' | 'rebinding' | 'stopped';
+export type ClientState =
+  | 'init'
+  | 'selecting'
+  | 'requesting'
+  | 'rebooting'
+  | 'bound'
+  | 'renewing'
+  | 'rebinding'
+  | 'stopped';
 
 /** What is to be done. */
 export type ClientAction =
@@ -49,6 +57,8 @@ export interface ClientOptions {
   hostname?: string | undefined;
   /** Asked for first. */
   requestedAddress?: string | undefined;
+  /** Whether it begins in INIT-REBOOT: it had `requestedAddress` before, and asks whether it may go on with it. */
+  reboot?: boolean | undefined;
   /** Random 32 bits. */
   random: () => number;
 }
@@ -61,6 +71,8 @@ const FIRST_RETRY = 4000;
 const LAST_RETRY = 64_000;
 /** Requests of one offer before it is given up (RFC 2131 section 3.1: "retransmission algorithm"). */
 const MAX_REQUESTS = 4;
+/** Requests for an address that it had before, when nobody answers, until it looks for any (RFC 2131 section 4.4.2). */
+const MAX_REBOOTS = 2;
 /** How long after a conflict, and after a refusal, it begins anew, ms (RFC 2131 section 3.1.5). */
 const AFTER_DECLINE = 10_000;
 const AFTER_NAK = 1000;
@@ -74,7 +86,7 @@ export class ClientMachine {
   #began = 0;
   #tries = 0;
   #deadline: number | null = null;
-  #offer: { address: string; server: string } | null = null;
+  #offer: { address: string; server: string | null } | null = null;
   #lease: Lease | null = null;
   /** When the last request of the present lease was sent, which is when it began. */
   #requestedAt = 0;
@@ -105,14 +117,49 @@ export class ClientMachine {
 
   start(now: number): void {
     this.#began = now;
-    this.#discover(now);
+    const { requestedAddress, reboot } = this.#options;
+    if (reboot && requestedAddress !== undefined) this.#reboot(now, requestedAddress);
+    else this.#discover(now);
+  }
+
+  /**
+   * The link was away and is back, maybe on another net: asks whether the lease still holds (RFC 2131 section 3.7). It is
+   * used meanwhile, and on if nobody answers.
+   */
+  linkUp(now: number): void {
+    if (this.#lease === null) return;
+    if (this.#state !== 'rebooting') this.#reboot(now, this.#lease.address);
+  }
+
+  /** INIT-REBOOT (RFC 2131 section 4.4.2). */
+  #reboot(now: number, address: string): void {
+    this.#state = 'rebooting';
+    this.#newTransaction();
+    this.#offer = { address, server: null };
+    this.#sendRequest(now);
+  }
+
+  /** Nobody answers: what is left of the lease is used on, or another one looked for (RFC 2131 section 4.4.2). */
+  #rebootFailed(now: number): void {
+    const lease = this.#lease;
+    if (lease === null) {
+      this.#discover(now);
+      return;
+    }
+    this.#state = 'bound';
+    this.#deadline = Math.max(this.#leasedAt + lease.renewTime * 1000, now);
   }
 
   timeout(now: number): void {
     if (this.#deadline === null || now < this.#deadline) return;
     switch (this.#state) {
       case 'init':
-        this.start(now);
+        this.#began = now;
+        this.#discover(now);
+        break;
+      case 'rebooting':
+        if (this.#tries >= MAX_REBOOTS) this.#rebootFailed(now);
+        else this.#sendRequest(now);
         break;
       case 'selecting':
         this.#sendDiscover(now);
@@ -140,7 +187,8 @@ export class ClientMachine {
     const age = now - this.#leasedAt;
     if (age >= lease.leaseTime * 1000) {
       this.#lose('expired');
-      this.start(now);
+      this.#began = now;
+      this.#discover(now);
       return;
     }
     if (age >= lease.rebindTime * 1000) this.#state = 'rebinding';
@@ -161,11 +209,12 @@ export class ClientMachine {
       this.#sendRequest(now);
       return;
     }
-    const renewing = this.#state === 'renewing' || this.#state === 'rebinding';
-    if (this.#state !== 'requesting' && !renewing) return;
-    // Only the server that was chosen has a say, but for rebinding, which asks all of them.
+    const rebooting = this.#state === 'rebooting';
+    const renewing = this.#state === 'renewing' || this.#state === 'rebinding' || (rebooting && this.#lease !== null);
+    if (this.#state !== 'requesting' && !rebooting && !renewing) return;
+    // Only the server that was chosen has a say, but for rebinding and rebooting, which ask all of them.
     const expected = this.#state === 'requesting' ? this.#offer?.server : this.#lease?.server;
-    if (this.#state !== 'rebinding' && server !== expected) return;
+    if (this.#state !== 'rebinding' && !rebooting && server !== expected) return;
     if (type === MessageType.Nak) {
       if (renewing) this.#lose('refused');
       this.#restart(now, AFTER_NAK);
@@ -270,10 +319,11 @@ export class ClientMachine {
   #sendRequest(now: number): void {
     const options = this.#optionsOf(MessageType.Request);
     this.#requestedAt = now;
-    if (this.#state === 'requesting') {
-      const offer = this.#offer as { address: string; server: string };
-      options.set(Option.RequestedAddress, addressBytes(offer.address));
-      options.set(Option.ServerId, addressBytes(offer.server));
+    if (this.#state === 'requesting' || this.#state === 'rebooting') {
+      // RFC 2131 table 4: the address that is wanted; and who offered it, if anybody did just now.
+      const { address, server } = this.#offer as { address: string; server: string | null };
+      options.set(Option.RequestedAddress, addressBytes(address));
+      if (server !== null) options.set(Option.ServerId, addressBytes(server));
       this.#send(now, { options, to: null });
       this.#backOff(now);
       return;

@@ -27,6 +27,11 @@ export interface DhcpClientOptions {
   hostname?: string;
   /** The address that is asked for. */
   requestedAddress?: string;
+  /**
+   * Whether `requestedAddress` is one that it had before: it asks for it at once, without looking for servers (INIT-REBOOT,
+   * RFC 2131 section 4.4.2). When it is refused, or nobody answers for some 12 s, it gets another. Default false.
+   */
+  reboot?: boolean;
   /** Whether to add the default route that the server gives. Default true. */
   route?: boolean;
   /** Whether to use the DNS servers that the server gives, unless the stack has some. Default true. */
@@ -71,6 +76,7 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
       clientId: options.clientId === undefined ? undefined : Buffer.from(options.clientId),
       hostname: options.hostname,
       requestedAddress: options.requestedAddress,
+      reboot: options.reboot,
       random: () => randomInt(2 ** 32),
     });
     socket.on('message', (data) => {
@@ -85,8 +91,10 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
 
   /** The interface checks its addresses (RFC 5227): one that is somebody else's is declined (RFC 2131 section 4.4.1). */
   readonly #onInterface = (event: InterfaceEvent): void => {
-    if (event.type !== 'address-duplicate' || event.interface !== this.interface) return;
-    if (event.address === this.#machine.lease?.address) this.decline();
+    if (event.interface !== this.interface) return;
+    // Who was away may be on another net now (RFC 2131 section 3.7).
+    if (event.type === 'up') this.#run((now) => this.#machine.linkUp(now));
+    else if (event.type === 'address-duplicate' && event.address === this.#machine.lease?.address) this.decline();
   };
 
   /** @internal Use `stack.dhcpClient()`. */
@@ -252,7 +260,7 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
 function check(options: DhcpClientOptions): void {
   if (options === null || typeof options !== 'object') throw invalidArgType('options', 'Object', options);
   validateString(options.interface, 'options.interface');
-  const { clientId, hostname, requestedAddress, route, dns, timeout, signal } = options;
+  const { clientId, hostname, requestedAddress, reboot, route, dns, timeout, signal } = options;
   if (clientId !== undefined && !(clientId instanceof Uint8Array)) {
     throw invalidArgType('options.clientId', ['Buffer', 'Uint8Array'], clientId);
   }
@@ -262,6 +270,14 @@ function check(options: DhcpClientOptions): void {
   if (hostname !== undefined) validateString(hostname, 'options.hostname');
   if (requestedAddress !== undefined && !isIPv4(requestedAddress)) {
     throw invalidArgValue('options.requestedAddress', requestedAddress, 'must be an IPv4 address');
+  }
+  if (reboot !== undefined) validateBoolean(reboot, 'options.reboot');
+  if (reboot && requestedAddress === undefined) {
+    throw invalidArgValue(
+      'options.requestedAddress',
+      requestedAddress,
+      'must be the address to ask for with reboot: true',
+    );
   }
   if (route !== undefined) validateBoolean(route, 'options.route');
   if (dns !== undefined) validateBoolean(dns, 'options.dns');
