@@ -1,6 +1,6 @@
 // A UDP socket of the native stack as `dgram.Socket` uses it: libuv's handle, with its numbers for errors.
 import { AsyncResource } from 'node:async_hooks';
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { splitZone } from '../addresses';
 import { EBADF, ECANCELED, EINVAL, errnoOf } from '../errors';
 import { type NativeAddress, type NativeUdpInfo, type NativeUdpOption, RecordKind } from '../native';
@@ -190,7 +190,9 @@ export class DatagramHandle extends AsyncResource implements DatagramSink {
     const bare = splitZone(group).address;
     if ((this.#ipv6 ? isIPv6(bare) : isIPv4(bare)) === false) return EINVAL;
     if (source !== '' && (this.#ipv6 ? isIPv6(source) : isIPv4(source)) === false) return EINVAL;
-    const id = this.#interfaceWith(interfaceAddress ?? '');
+    const through = interfaceAddress ?? '';
+    if (through !== '' && isIP(splitZone(through).address) === 0) return EINVAL;
+    const id = this.#interfaceWith(through);
     if (id === -2) return ENODEV;
     const failed = this.#bindImplicitly();
     if (failed < 0) return failed;

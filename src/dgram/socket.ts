@@ -88,8 +88,8 @@ const outOfBounds = (name: string): CodedError =>
 /** Returns the port as a number from 1, or throws `ERR_SOCKET_BAD_PORT`. */
 function validateRemotePort(port: unknown): number {
   const text = typeof port === 'string' && port.trim().length > 0;
-  const value = +(port as number);
-  if ((typeof port === 'number' || text) && value === value >>> 0 && value > 0 && value <= 0xffff) return value;
+  const value = typeof port === 'number' || text ? +port : Number.NaN;
+  if (value === value >>> 0 && value > 0 && value <= 0xffff) return value;
   const type = invalidArgType('x', 'number', port).message;
   const received = type.slice(type.indexOf('Received'));
   throw codedError(RangeError, 'ERR_SOCKET_BAD_PORT', `Port should be > 0 and < 65536. ${received}.`);
@@ -218,6 +218,10 @@ export class DatagramSocketImpl extends EventEmitter {
     if (options !== null && (typeof options.fd === 'number' || typeof options.recvStart === 'function')) {
       throw notAKernelSocket('A descriptor', options.fd, 'Bind to an address and a port.');
     }
+    const port = options === null ? first : options.port;
+    const asked = options === null ? (typeof second === 'function' ? '' : second) : options.address;
+    const address = asked || (this.type === 'udp4' ? '0.0.0.0' : '::');
+    if (typeof address !== 'string') throw invalidArgType('hostname', 'string', address);
     state.binding = Binding.Binding;
     const callback = args.at(-1);
     if (typeof callback === 'function') {
@@ -232,9 +236,6 @@ export class DatagramSocketImpl extends EventEmitter {
       this.on('error', forget);
       this.on('listening', onListening);
     }
-    const port = options === null ? first : options.port;
-    const asked = options === null ? (typeof second === 'function' ? '' : second) : options.address;
-    const address = (asked || (this.type === 'udp4' ? '0.0.0.0' : '::')) as string;
     this.#lookup(address, (error, ip) => {
       // Closed in the meantime.
       if (state.handle === null) return;
@@ -506,7 +507,8 @@ export class DatagramSocketImpl extends EventEmitter {
   #membership(what: string, join: boolean, group: string, interfaceAddress?: string): void {
     const handle = this.#handle();
     if (!group) throw missingArgs('multicastAddress');
-    check(handle.membership(join, group, interfaceAddress, ''), what);
+    // As Node, which takes what is no address for a bad one, of whatever type it is.
+    check(handle.membership(join, String(group), interfaceAddress && String(interfaceAddress), ''), what);
   }
 
   addSourceSpecificMembership(sourceAddress: string, groupAddress: string, multicastInterface?: string): void {
@@ -521,7 +523,8 @@ export class DatagramSocketImpl extends EventEmitter {
     const handle = this.#handle();
     validateString(source, 'sourceAddress');
     validateString(group, 'groupAddress');
-    check(source === '' ? EINVAL : handle.membership(join, group, interfaceAddress, source), what);
+    const through = interfaceAddress && String(interfaceAddress);
+    check(source === '' ? EINVAL : handle.membership(join, group, through, source), what);
   }
 
   #bufferSize(option: 'recvBuffer' | 'sendBuffer', size: number): number {
