@@ -260,8 +260,8 @@ static void loaded(double seconds) {
   size_t got = 0;
   while (at - begin < seconds) {
     at = now();
-    // A second goes by before the link is full.
-    if (sent == 0 && at - begin > 1) {
+    // The link fills up first.
+    if (sent == 0 && at - begin > seconds / 4) {
       sent = at;
       write_all(fd, buffer, REQUEST);
     }
