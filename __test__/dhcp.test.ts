@@ -480,7 +480,7 @@ describe('on two stacks', () => {
     await expect(host.dhcpClient({ interface: 'un0', timeout: 30 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     const signal = AbortSignal.timeout(10);
     await expect(host.dhcpClient({ interface: 'un0', signal })).rejects.toMatchObject({ name: 'AbortError' });
-    await expect(host.dhcpClient({ interface: 'nope' })).rejects.toMatchObject({ code: 'ENODEV' });
+    await expect(host.dhcpClient({ interface: 'nope' })).rejects.toThrow(/must be the name of an interface.* 'nope'/);
     await expect(host.dhcpClient({ interface: 'un0', hardwareAddress: 'x' })).rejects.toThrow(/02:00:00:00:00:01/);
     const range: [string, string] = ['198.18.1.1', '198.18.1.9'];
     await expect(server.dhcpServer({ interface: 'lan', range })).rejects.toThrow(/must be 1 to 65536 addresses of/);

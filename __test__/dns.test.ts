@@ -103,6 +103,40 @@ test('what there is not, and what cannot be asked', async () => {
   expect(await resolver.resolve4('example.test')).toEqual(['192.0.2.1']);
 });
 
+test('records whose data is not what their type needs are refused, with the value', async () => {
+  const { server } = await two();
+  const make = (type: unknown, data: unknown, extra: object = {}): string => {
+    try {
+      const records = [{ name: 'a', type, data, ...extra }] as never;
+      server.dns.createServer({ zones: [{ name: 'x.test', records }] });
+    } catch (error) {
+      return `${(error as { code: string }).code} ${(error as Error).message}`;
+    }
+    return 'taken';
+  };
+  for (const [type, data, words] of [
+    ['A', 'x', "ERR_INVALID_ARG_VALUE The property 'record.data' must be an IPv4 address for type A. Received 'x'"],
+    ['A', '::1', 'must be an IPv4 address'],
+    ['A', undefined, 'must be an IPv4 address'],
+    ['AAAA', '192.0.2.1', 'must be an IPv6 address'],
+    ['MX', 'mail', 'ERR_INVALID_ARG_TYPE'],
+    ['MX', { exchange: 'mail', priority: 70_000 }, 'ERR_OUT_OF_RANGE'],
+    ['SRV', { name: 'host', port: 1, priority: 1 }, 'ERR_INVALID_ARG_TYPE The "record.data.weight"'],
+    ['TXT', 'y'.repeat(256), 'at most 255 bytes'],
+    ['TXT', [], 'at least one string'],
+    ['TXT', 5, 'ERR_INVALID_ARG_TYPE'],
+    ['CNAME', 'a..b', 'must be a DNS name'],
+    ['PTR', `${'z'.repeat(64)}.test`, 'must be a DNS name'],
+    ['CAA', {}, 'must have a tag'],
+    ['NAPTR', { order: 1, preference: 2, flags: 's', service: 'x', regexp: '' }, 'record.data.replacement'],
+    ['BOGUS', 'x', "must be 'A', 'AAAA'"],
+  ] as const) {
+    expect([type, make(type, data)]).toEqual([type, expect.stringContaining(words)]);
+  }
+  expect(make('A', '192.0.2.1', { ttl: -1 })).toContain('ERR_OUT_OF_RANGE');
+  expect(make('MX', { exchange: '.', priority: 0 })).toBe('taken');
+});
+
 test('an answer that does not fit a datagram comes over TCP', async () => {
   const { client } = await served();
   expect(await client.dns.resolveTxt('long.example.test')).toEqual([long]);

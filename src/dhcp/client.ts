@@ -100,6 +100,9 @@ export class DhcpClient extends TypedEventEmitter<DhcpClientEvents> {
   /** @internal Use `stack.dhcpClient()`. */
   static async start(stack: Stack, options: DhcpClientOptions): Promise<DhcpClient> {
     check(options);
+    if (!stack.interfaces.some(({ name }) => name === options.interface)) {
+      throw invalidArgValue('options.interface', options.interface, 'must be the name of an interface of the stack');
+    }
     const { signal, timeout = 30_000 } = options;
     if (signal?.aborted) throw abortError(signal);
     // On that interface alone, which need not have an address yet.

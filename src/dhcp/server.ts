@@ -133,9 +133,19 @@ function poolOptions(stack: Stack, options: DhcpServerOptions): ConstructorParam
   if (mtu !== null) validateInt32(mtu, 'options.mtu', 68, 65_535);
   if (domain !== null) validateString(domain, 'options.domain');
   const routers = options.routers ?? [server];
+  if (!Array.isArray(routers)) throw invalidArgType('options.routers', 'Array', routers);
+  if (!Array.isArray(dns)) throw invalidArgType('options.dns', 'Array', dns);
+  if (reservations === null || typeof reservations !== 'object') {
+    throw invalidArgType('options.reservations', 'Object', reservations);
+  }
   for (const address of routers) address_(address, 'options.routers');
   for (const address of dns) address_(address, 'options.dns');
-  for (const [mac, address] of Object.entries(reservations)) address_(address, `options.reservations['${mac}']`);
+  for (const [mac, address] of Object.entries(reservations)) {
+    if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(mac)) {
+      throw invalidArgValue('options.reservations', mac, "must have hardware addresses such as '02:00:00:00:00:01'");
+    }
+    address_(address, `options.reservations['${mac}']`);
+  }
   return {
     server,
     prefixLength: Number(length),

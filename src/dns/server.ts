@@ -7,6 +7,7 @@ import type { Server, Socket } from '../net/bind';
 import { validatePort, validateString } from '../net/validators';
 import { canonical, isName } from './message';
 import type { Transport } from './transport';
+import { checkTtl, recordData } from './zone';
 
 /** A record of a zone. Names that do not end in the zone's are relative to it; `@` is the zone itself. */
 export interface ZoneRecord {
@@ -81,9 +82,12 @@ export class DnsServer {
     for (const zone of options.zones) this.setZone(zone);
   }
 
-  /** Adds a zone, in place of one of the same name. */
+  /** Adds a zone, in place of one of the same name. Throws where a record's data is not what its type needs. */
   setZone(zone: Zone): void {
+    if (zone === null || typeof zone !== 'object') throw invalidArgType('zone', 'Object', zone);
     validateString(zone.name, 'zone.name');
+    if (!Array.isArray(zone.records)) throw invalidArgType('zone.records', 'Array', zone.records);
+    checkTtl(zone.ttl, 'zone.ttl');
     const apex = canonical(zone.name);
     if (!isName(apex)) throw invalidArgValue('zone.name', zone.name, 'must be a DNS name');
     const ttl = zone.ttl ?? 60;
@@ -96,12 +100,14 @@ export class DnsServer {
     const soa = { mname: `ns.${apex}`, rname: `hostmaster.${apex}`, serial: 1, refresh: 3600, retry: 600 };
     add(apex, 'SOA', ttl, { ...soa, expire: 86_400, minimum: ttl });
     for (const record of zone.records) {
+      if (record === null || typeof record !== 'object') throw invalidArgType('record', 'Object', record);
       validateString(record.name, 'record.name');
+      checkTtl(record.ttl, 'record.ttl');
       const bare = canonical(record.name);
       const inside = bare === apex || bare.endsWith(`.${apex}`);
       const name = bare === '@' ? apex : inside ? bare : `${bare}.${apex}`;
       if (!isName(name)) throw invalidArgValue('record.name', record.name, 'must be a DNS name');
-      add(name, record.type, record.ttl ?? ttl, fromNode(record));
+      add(name, record.type, record.ttl ?? ttl, recordData(record));
       if (record.type === 'CNAME' && (names.get(name)?.length ?? 0) > 1) {
         throw invalidArgValue(
           'record',
@@ -309,27 +315,4 @@ function lookupIn({ apex, names }: { apex: string; names: Map<string, Record_[]>
     if (names.has(at)) break;
   }
   return null;
-}
-
-/** Data as dns-packet wants it, from data as `node:dns` shows it. */
-function fromNode({ type, data }: ZoneRecord): unknown {
-  const fields = data as Record<string, unknown>;
-  switch (type) {
-    case 'MX':
-      return { exchange: fields.exchange, preference: fields.priority };
-    case 'SRV':
-      return { target: fields.name, port: fields.port, priority: fields.priority, weight: fields.weight };
-    case 'NAPTR':
-      return { ...fields, services: fields.service };
-    case 'CAA': {
-      const { critical = 0, ...tags } = fields;
-      const [tag, value] = Object.entries(tags)[0] ?? ['issue', ';'];
-      return { flags: critical, tag, value, issuerCritical: Number(critical) >= 128 };
-    }
-    case 'TXT':
-      // Copies: the library puts bytes in the place of strings.
-      return [data].flat().map((text) => Buffer.from(String(text)));
-    default:
-      return data;
-  }
 }
