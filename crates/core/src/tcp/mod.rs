@@ -43,6 +43,7 @@ mod scoreboard;
 mod segment;
 mod send;
 mod send_buffer;
+mod spurious;
 mod state;
 mod tally;
 mod urgent;

@@ -1,14 +1,14 @@
 //! What an acknowledgement does to the send side, and what its timer does: loss detection (RACK-TLP, RFC 8985; NewReno,
-//! RFC 6582, for peers without SACK), the pace of recovery (PRR, RFC 9937), and taking back a recovery that was not needed
-//! (Eifel, RFC 3522 and 4015; D-SACK, RFC 3708; F-RTO, RFC 5682).
+//! RFC 6582, for peers without SACK), and the pace of recovery (PRR, RFC 9937). What takes back a recovery that was not
+//! needed is in `spurious.rs`.
 
 use usernet_wire::SeqNumber;
-use usernet_wire::tcp::SackBlock;
 
 use super::CaState;
 use super::congestion::{AckSample, PathSample};
 use super::scoreboard::{DUP_THRESH, Delivered};
 use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
+use super::spurious::{Frto, Reports, Undo, duplicate_report};
 use super::tally::Happened;
 use crate::config::SocketOptions;
 use crate::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(2);
 
 /// Which recovery is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Recovery {
+pub(super) enum Recovery {
     /// None.
     Open,
     /// The window is being reduced because the network marked packets, until `high` is acknowledged (RFC 3168 §6.1.2):
@@ -35,7 +35,7 @@ enum Recovery {
 
 /// Proportional rate reduction (RFC 9937 §6).
 #[derive(Clone, Copy, Debug)]
-struct Prr {
+pub(super) struct Prr {
     /// Bytes delivered since recovery began.
     delivered: u32,
     /// Bytes sent since.
@@ -43,17 +43,6 @@ struct Prr {
     /// What was in flight when it began.
     recover_fs: u32,
     cwnd: u32,
-}
-
-/// What is needed to take a recovery back.
-#[derive(Clone, Copy, Debug)]
-struct Undo {
-    /// SND.UNA when it began.
-    marker: SeqNumber,
-    /// When the first retransmission was sent.
-    retransmitted_at: Option<Instant>,
-    /// Bytes retransmitted, less those that D-SACKs called duplicates.
-    pending: u32,
 }
 
 /// A tail loss probe in flight (RFC 8985 §7.4).
@@ -67,7 +56,7 @@ struct LossProbe {
 /// The state of loss recovery.
 #[derive(Debug)]
 pub(super) struct LossRecovery {
-    recovery: Recovery,
+    pub(super) recovery: Recovery,
     /// Where the last recovery ended: no second fast retransmit below it (RFC 6582 §3.2 step 2).
     recover: SeqNumber,
     dup_acks: u32,
@@ -77,10 +66,10 @@ pub(super) struct LossRecovery {
     pub(super) force_retransmit: bool,
     /// A new segment is sent as a probe, whatever the window says.
     pub(super) force_new: bool,
-    prr: Option<Prr>,
-    undo: Option<Undo>,
-    /// The timeout may have been spurious: nothing but the first segment was sent again yet (RFC 5682).
-    frto: bool,
+    pub(super) prr: Option<Prr>,
+    pub(super) undo: Option<Undo>,
+    pub(super) frto: Frto,
+    pub(super) reports: Reports,
     probe: Option<LossProbe>,
     /// A probe that repeats the last segment is due.
     probe_due: bool,
@@ -98,7 +87,8 @@ impl LossRecovery {
             force_new: false,
             prr: None,
             undo: None,
-            frto: false,
+            frto: Frto::Off,
+            reports: Reports::default(),
             probe: None,
             probe_due: false,
             probing,
@@ -115,11 +105,12 @@ impl LossRecovery {
         if let Some(prr) = &mut self.prr {
             prr.out += out.len;
         }
-        if out.retransmit
-            && let Some(undo) = &mut self.undo
-        {
-            undo.retransmitted_at.get_or_insert(now);
-            undo.pending += out.len;
+        if out.retransmit {
+            self.reports.sent_again += u64::from(out.len);
+            if let Some(undo) = &mut self.undo {
+                undo.retransmitted_at.get_or_insert(now);
+                undo.pending += out.len;
+            }
         }
     }
 }
@@ -304,6 +295,7 @@ impl Sender {
                 && self.board.mark_front_lost(self.mss)
         };
         self.tell_losses(now);
+        result.found_lost = lost;
         if advanced > 0 && !recovering {
             self.loss.reno_sacked = 0;
         }
@@ -314,7 +306,7 @@ impl Sender {
     }
 
     /// Whether losses are being repaired.
-    fn is_repairing(&self) -> bool {
+    pub(super) fn is_repairing(&self) -> bool {
         matches!(self.loss.recovery, Recovery::Fast { .. } | Recovery::Timeout { .. })
     }
 
@@ -392,7 +384,9 @@ impl Sender {
                 let left = self.cc.ssthresh();
                 self.cc.on_recovered(now, left, self.mss);
             }
-            Recovery::Reduced { .. } => self.reduce_rate(delivered.bytes(), advanced > 0),
+            Recovery::Reduced { .. } => {
+                self.reduce_rate(delivered.bytes(), advanced > 0, result.found_lost);
+            }
             Recovery::Fast { high } if self.una.ge(high) => {
                 self.loss.reno_sacked = 0;
                 self.loss.recovery = Recovery::Open;
@@ -419,30 +413,28 @@ impl Sender {
                     (false, true) => self.mss,
                     (false, false) => advanced.min(self.mss),
                 };
-                self.reduce_rate(delivered, advanced > 0);
+                self.reduce_rate(delivered, advanced > 0, result.found_lost);
             }
             Recovery::Timeout { high } => {
                 if self.una.ge(high) {
                     self.loss.recovery = Recovery::Open;
                     self.board.recovery_ended();
                 }
-                if advanced > 0 {
-                    self.loss.frto = false;
-                }
+                self.look_for_spurious(advanced, result.duplicate, delivered.sacked);
                 self.grow(now, advanced, prior_flight, rtt);
             }
         }
     }
 
     /// RFC 9937 §6: per acknowledgement, send in proportion to what was delivered.
-    fn reduce_rate(&mut self, delivered: u32, advanced: bool) {
+    fn reduce_rate(&mut self, delivered: u32, advanced: bool, found_lost: bool) {
         let pipe = self.in_flight();
         let ssthresh = self.cc.ssthresh();
-        let newly_lost = self.board.lost() > 0 && !advanced;
         let mss = self.mss;
         let Some(prr) = &mut self.loss.prr else { return };
         prr.delivered = prr.delivered.saturating_add(delivered);
-        let safe = advanced && !newly_lost;
+        // "SafeACK": it advances and tells of no further loss.
+        let safe = advanced && !found_lost;
         let count = if pipe > ssthresh {
             let target = (u64::from(prr.delivered) * u64::from(ssthresh))
                 .div_ceil(u64::from(prr.recover_fs.max(1)));
@@ -472,76 +464,6 @@ impl Sender {
                 una: self.una,
                 nxt: self.nxt,
             });
-        }
-    }
-
-    /// Whether the recovery was for nothing, and if so, its end (RFC 4015 §3).
-    fn take_back(
-        &mut self,
-        now: Instant,
-        a: &Ack<'_>,
-        advanced: u32,
-        dsack: Option<SackBlock>,
-        delivered: &Delivered,
-        result: &mut AckResult,
-    ) {
-        if dsack.is_some() {
-            self.board.widen_reo_wnd();
-        }
-        let repairing = self.is_repairing();
-        let Some(undo) = &mut self.loss.undo else { return };
-        // Eifel (RFC 3522 §3.2): the acknowledgement echoes a transmission from before the first retransmission. The clock
-        // of the echo ticks milliseconds.
-        let echoes_original = advanced > 0
-            && repairing
-            && match (undo.retransmitted_at, a.timestamp_rtt) {
-                (Some(at), Some(age)) => {
-                    now.as_millis().saturating_sub(age.as_millis() as u64) < at.as_millis()
-                }
-                _ => false,
-            };
-        // D-SACK (RFC 3708 §2): every retransmission arrived twice.
-        let mut all_duplicates = false;
-        if let Some((left, right)) = dsack
-            && left.ge(undo.marker)
-            && undo.pending > 0
-        {
-            undo.pending = undo.pending.saturating_sub(right.since(left));
-            all_duplicates = undo.pending == 0;
-        }
-        // F-RTO (RFC 5682 §3.1, with SACK): after the timeout something arrived that was sent once only, before it.
-        let original_arrived = match self.loss.recovery {
-            Recovery::Timeout { high } => {
-                self.loss.frto
-                    && self.sack
-                    && delivered.original_start.is_some_and(|start| start.lt(high))
-            }
-            _ => false,
-        };
-        if !(echoes_original || all_duplicates || original_arrived) {
-            return;
-        }
-        // Under the names, and by the distinctions, of Linux's counters.
-        let which = match self.loss.recovery {
-            Recovery::Timeout { .. } if original_arrived => {
-                Happened::LOSS_UNDO | Happened::SPURIOUS_RTO
-            }
-            Recovery::Timeout { .. } => Happened::LOSS_UNDO,
-            Recovery::Fast { high } if echoes_original && self.una.ge(high) => Happened::FULL_UNDO,
-            Recovery::Fast { .. } if echoes_original => Happened::PARTIAL_UNDO,
-            _ => Happened::DSACK_UNDO,
-        };
-        self.tally.happened |= Happened::UNDO | which;
-        self.loss.undo = None;
-        self.loss.prr = None;
-        self.loss.frto = false;
-        self.loss.force_retransmit = false;
-        self.loss.recovery = Recovery::Open;
-        self.loss.reno_sacked = 0;
-        self.board.unmark_lost();
-        self.cc.undo(now);
-        if result.recovery != Some(true) {
-            result.recovery = Some(false);
         }
     }
 
@@ -686,7 +608,7 @@ impl Sender {
         }
         if !recovering && !self.path_probe_lost() {
             self.begin_fast_recovery(now, prior_flight, &mut AckResult::default());
-            self.reduce_rate(0, false);
+            self.reduce_rate(0, false, true);
             return TimerOutcome::Recovery;
         }
         TimerOutcome::Nothing
@@ -718,6 +640,8 @@ impl Sender {
         self.retries = self.retries.saturating_add(1);
         self.path_probe_timed_out();
         let flight = self.in_flight();
+        let repairing = self.is_repairing();
+        let first = self.board.front_len().min(self.mss);
         self.rtt.back_off();
         if !again {
             self.cc.save();
@@ -733,7 +657,11 @@ impl Sender {
         loss.prr = None;
         loss.probe = None;
         loss.probe_due = false;
-        loss.frto = !again;
+        // RFC 5682 §2.1 step 1: where segments were sent again already, without SACK nobody can tell what an acknowledgement
+        // answers.
+        let clear = self.sack || !repairing;
+        loss.frto =
+            if again || !clear { Frto::Off } else { Frto::First { until: self.una + first } };
         if !again {
             loss.undo = Some(Undo { marker: self.una, retransmitted_at: None, pending: 0 });
         }
@@ -744,16 +672,4 @@ impl Sender {
         self.timer = Timer::Retransmit;
         TimerOutcome::Timeout
     }
-}
-
-/// The duplicate that the first block reports (RFC 2883 §4): it lies below the cumulative acknowledgement, or within the
-/// second block.
-fn duplicate_report(blocks: &[SackBlock], una: SeqNumber) -> Option<SackBlock> {
-    let &(left, right) = blocks.first()?;
-    if !left.lt(right) {
-        return None;
-    }
-    let within_second =
-        blocks.get(1).is_some_and(|&(l, r)| l.le(left) && right.le(r) && left.ge(una));
-    (right.le(una) || within_second).then_some((left, right))
 }

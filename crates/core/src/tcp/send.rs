@@ -12,6 +12,7 @@ use super::recovery::LossRecovery;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::send_buffer::SendBuffer;
+use super::spurious::Frto;
 use super::tally::Tally;
 use crate::config::{Congestion, SocketOptions};
 use crate::time::{Duration, Instant};
@@ -91,6 +92,8 @@ pub(super) struct AckResult {
     pub(super) recovery: Option<bool>,
     /// The window is being reduced because of marks, from now on.
     pub(super) reduced: bool,
+    /// Something was deemed lost that was not before.
+    pub(super) found_lost: bool,
 }
 
 /// An acceptable acknowledgement: `una <= ack <= nxt`.
@@ -312,7 +315,7 @@ impl Sender {
     }
 
     /// The right edge of the peer's window.
-    fn wnd_end(&self) -> SeqNumber {
+    pub(super) fn wnd_end(&self) -> SeqNumber {
         self.una + self.wnd
     }
 
@@ -386,7 +389,8 @@ impl Sender {
     }
 
     fn next_retransmission(&mut self, now: Instant, max: u32) -> Option<Outgoing> {
-        if self.board.lost() == 0 {
+        // RFC 5682 §2.1 step 2b: what was never sent goes before what may not be lost.
+        if self.board.lost() == 0 || self.loss.frto == Frto::Second {
             return None;
         }
         let quota = self.cwnd().saturating_sub(self.in_flight());

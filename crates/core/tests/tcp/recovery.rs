@@ -625,3 +625,197 @@ script!(
     info ssthresh = max
 "
 );
+
+script!(
+    timeout_that_was_spurious_is_found_by_new_data_where_there_is_no_sack,
+    "
+    # RFC 5682 §2.1: the first acknowledgement lets two new segments go (step 2b), the next shows that nothing was lost (3b).
+    option congestion newreno
+    @server
+    write 20440
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    info cwnd = 1460
+    +50ms < . 1:1(0) ack 1461
+    >* 14601:17521(2920) ack 1
+    +10ms < . 1:1(0) ack 2921
+    discard
+    info retrans = 1
+    info cwnd >= 14600
+    info ssthresh = max
+    stat tcp_spurious_rtos = 1
+    stat tcp_undos = 1
+    +10ms < . 1:1(0) ack 17521
+    >* 17521:20441(2920) ack 1
+    < . 1:1(0) ack 20441
+    flushed yes
+    info retrans = 1
+"
+);
+
+script!(
+    timeout_that_was_needed_goes_on_where_there_is_no_sack,
+    "
+    # RFC 5682 §2.1 step 3a: only the new segments arrived.
+    option congestion newreno
+    @server
+    write 20440
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    +50ms < . 1:1(0) ack 1461
+    >* 14601:17521(2920) ack 1
+    +50ms < . 1:1(0) ack 1461
+    > . 1461:2921(1460) ack 1
+    nothing
+    info cwnd <= 4380
+    info ssthresh = 7300
+    < . 1:1(0) ack 1461
+    nothing
+    < . 1:1(0) ack 2921
+    discard
+    stat tcp_undos = 0
+"
+);
+
+script!(
+    duplicate_after_a_timeout_is_no_sign_that_it_was_spurious,
+    "
+    # RFC 5682 §2.1 step 2a.
+    @server
+    write 20440
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    +10ms < . 1:1(0) ack 1
+    +10ms < . 1:1(0) ack 1461
+    >* 1461:4381(2920) ack 1
+    < . 1:1(0) ack 2921
+    discard
+    stat tcp_undos = 0
+"
+);
+
+script!(
+    without_new_data_recovery_goes_on_after_a_timeout,
+    "
+    # RFC 5682 §2.1 step 2b: there is nothing new to send.
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    +10ms < . 1:1(0) ack 1461
+    >* 1461:4381(2920) ack 1
+    < . 1:1(0) ack 14601
+    flushed yes
+    stat tcp_undos = 0
+"
+);
+
+script!(
+    new_data_goes_before_retransmissions_with_sack_too,
+    "
+    # RFC 5682 §3.1 step 2b: what was sent again has arrived, of the rest nothing is known.
+    option loss_probe off
+    @server <mss 1460,sackOK>
+    write 20440
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    +10ms < . 1:1(0) ack 1461
+    >* 14601:17521(2920) ack 1
+    # Step 3a: only what is new arrived.
+    +10ms < . 1:1(0) ack 1461 <nop,nop,sack 14601:16061>
+    > . 1461:2921(1460) ack 1
+    discard
+    stat tcp_undos = 0
+"
+);
+
+script!(
+    first_two_duplicate_acks_send_new_data_each,
+    "
+    # RFC 3042 §2 (limited transmit): one segment each, beyond the congestion window, which stays as it is.
+    @server
+    write 20440
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1
+    > . 14601:16061(1460) ack 1
+    nothing
+    < . 1:1(0) ack 1
+    > . 16061:17521(1460) ack 1
+    nothing
+    info cwnd = 14600
+    info retrans = 0
+    < . 1:1(0) ack 1
+    > . 1:1461(1460) ack 1
+"
+);
+
+script!(
+    limited_transmit_keeps_to_the_peers_window,
+    "
+    # RFC 3042 §2: only what the peer's window allows.
+    @server <mss 1460> win 14600
+    write 20440
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1 win 14600
+    < . 1:1(0) ack 1 win 14600
+    nothing
+    info retrans = 0
+"
+);
+
+script!(
+    recovery_sends_in_proportion_to_what_is_delivered,
+    "
+    # RFC 9937 §6: from ten segments to five: half of what is delivered goes out again, rounded up.
+    option congestion newreno
+    @server <mss 1460,sackOK>
+    write 43800
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:5841>
+    # Three delivered: one and a half segments' worth, of which the fast retransmit goes.
+    > . 1:1461(1460) ack 1
+    nothing
+    info ssthresh = 7300
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:7301>
+    > . 14601:16061(1460) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:8761>
+    nothing
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:10221>
+    nothing
+    # Five are in flight, and stay it: one for one.
+    info in_flight = 7300
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:11681>
+    > . 16061:17521(1460) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:13141>
+    > . 17521:18981(1460) ack 1
+    < . 1:1(0) ack 1 <nop,nop,sack 1461:14601>
+    > . 18981:20441(1460) ack 1
+    info in_flight = 7300
+    # The end of recovery: the window is ssthresh, and no burst goes out.
+    < . 1:1(0) ack 14601
+    > . 20441:21901(1460) ack 1
+    info cwnd = 7300
+    nothing
+"
+);
+
+script!(
+    recovery_with_little_in_flight_sends_one_more_where_all_is_well,
+    "
+    # RFC 9937 §6, PRR-SSRB: below ssthresh what is delivered goes out again, and one more where SND.UNA moves without a
+    # further loss.
+    @server <mss 1460,sackOK>
+    write 29200
+    >* 1:14601(14600) ack 1
+    # Seven of ten are lost.
+    < . 1:1(0) ack 1 <nop,nop,sack 10221:14601>
+    > . 1:1461(1460) ack 1
+    > . 1461:2921(1460) ack 1
+    > . 2921:4381(1460) ack 1
+    nothing
+    < . 1:1(0) ack 1461 <nop,nop,sack 10221:14601>
+    > . 4381:5841(1460) ack 1
+    > . 5841:7301(1460) ack 1
+    nothing
+"
+);
