@@ -167,3 +167,59 @@ fn idle_connections_leave_nothing_to_do() {
     );
     assert!(s.timers.len() <= 2 && s.tx.is_empty());
 }
+
+/// The sequence number of the SYN that a connection to `to` from `port` begins with, in a stack with these secrets.
+fn first_number(key: u8, now: Instant, to: &str, port: u16) -> u32 {
+    let mut s = Stack::new(Config::default(), Secrets::from_bytes(&[key; 64]), 1);
+    let config = InterfaceConfig {
+        name: "wire".into(),
+        medium: Medium::Ip,
+        addresses: vec!["198.18.0.1/24".parse().unwrap()],
+        ..InterfaceConfig::default()
+    };
+    s.add_interface(now, config).unwrap();
+    let remote = to.parse().unwrap();
+    let local_port = Some(port);
+    s.tcp_connect(now, ConnectOptions { remote, local_addr: None, local_port, options: None })
+        .unwrap();
+    let frame = s.poll_transmit(now).unwrap().to_vec();
+    u32::from_be_bytes(frame[24..28].try_into().unwrap())
+}
+
+#[test]
+fn initial_sequence_numbers_follow_a_clock_and_a_key() {
+    // RFC 6528 §3: ISN = M + F(both ends, secret), M ticking every 4 microseconds.
+    let now = Instant::from_millis(1);
+    let base = first_number(1, now, "198.18.0.2:80", 40_000);
+    let later = first_number(1, now + Duration::from_secs(1), "198.18.0.2:80", 40_000);
+    assert_eq!(later.wrapping_sub(base), 250_000);
+    let others = [
+        first_number(2, now, "198.18.0.2:80", 40_000),
+        first_number(1, now, "198.18.0.2:81", 40_000),
+        first_number(1, now, "198.18.0.3:80", 40_000),
+        first_number(1, now, "198.18.0.2:80", 40_001),
+    ];
+    // Another key, port or address: a number that has nothing to do with the first.
+    assert!(others.iter().all(|n| n.wrapping_sub(base).wrapping_add(1 << 20) > 1 << 21));
+}
+
+#[test]
+fn local_ports_are_chosen_by_double_hashing() {
+    // RFC 6056 §3.3.4: one after the other for one destination, from a place that only who has the key knows.
+    let ports = |key: u8, to: &str| -> Vec<u16> {
+        let mut s = Stack::new(Config::default(), Secrets::from_bytes(&[key; 64]), 1);
+        let now = Instant::from_millis(1);
+        let ids: Vec<_> = (0..20).map(|_| connect(&mut s, now, to.parse().unwrap())).collect();
+        ids.into_iter().map(|id| s.tcp_addrs(id).unwrap().0.port()).collect()
+    };
+    let first = ports(1, "127.0.0.1:80");
+    let (low, high) = Config::default().ephemeral_ports;
+    assert!(first.iter().all(|port| (low..=high).contains(port)));
+    let mut sorted = first.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), 20, "no port twice");
+    assert_eq!(ports(1, "127.0.0.1:80"), first, "of the key and the destination alone");
+    assert_ne!(ports(2, "127.0.0.1:80")[0], first[0], "another key");
+    assert_ne!(ports(1, "127.0.0.1:81")[0], first[0], "another destination");
+}

@@ -599,3 +599,136 @@ script!(
     > P. 1:11(10) ack 1
 "
 );
+
+script!(
+    restart_after_idling_remembers_the_path_as_threshold,
+    "
+    # RFC 5681 §4.1: the window is the initial one; as in Linux three quarters of the old one are its threshold.
+    @server <mss 1460,nop,wscale 7>
+    write 102200
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 14601
+    >* 14601:43801(29200) ack 1
+    < . 1:1(0) ack 43801
+    >* 43801:102201(58400) ack 1
+    < . 1:1(0) ack 102201
+    info cwnd = 116800
+    info ssthresh = max
+    # Not longer than a timeout: nothing changes.
+    +150ms write 1
+    > P. 102201:102202(1) ack 1
+    < . 1:1(0) ack 102202
+    info cwnd = 116800
+    +10s write 1
+    > P. 102202:102203(1) ack 1
+    info cwnd = 14600
+    < . 1:1(0) ack 102203
+    # What was used less than half does not grow, either.
+    info cwnd = 14600
+"
+);
+
+script!(
+    window_that_the_application_leaves_unused_is_kept_and_does_not_grow,
+    "
+    # RFC 7661 §4.3: neither validated, so it does not grow, nor taken away while the application goes on.
+    @server <mss 1460,nop,wscale 7>
+    write 43800
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 14601
+    >* 14601:43801(29200) ack 1
+    < . 1:1(0) ack 43801
+    info cwnd = 58400
+    write 1460
+    > P. 43801:45261(1460) ack 1
+    +100ms < . 1:1(0) ack 45261
+    write 14600
+    >* 45261:59861(14600) ack 1
+    +100ms < . 1:1(0) ack 59861
+    write 14600
+    >* 59861:74461(14600) ack 1
+    +100ms < . 1:1(0) ack 74461
+    info cwnd = 58400
+"
+);
+
+script!(
+    paced_window_is_spread_over_its_round_trip,
+    "
+    # 14,600 bytes in slow start, twice in a round trip of 100 ms: two segments every 10 ms.
+    option pacing on
+    option congestion newreno
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    +100ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 14600
+    > . 1:1461(1460) ack 1
+    > . 1461:2921(1460) ack 1
+    info paced = yes
+    info pacing_rate = 292000
+    +9ms > . 2921:4381(1460) ack 1
+    > . 4381:5841(1460) ack 1
+    nothing
+    +10ms > . 5841:7301(1460) ack 1
+    > . 7301:8761(1460) ack 1
+    +10ms > . 8761:10221(1460) ack 1
+    > . 10221:11681(1460) ack 1
+    +10ms > . 11681:13141(1460) ack 1
+    > P. 13141:14601(1460) ack 1
+    +20ms < . 1:1(0) ack 14601
+    flushed yes
+"
+);
+
+script!(
+    paced_connection_saves_no_credit_while_it_is_idle,
+    "
+    option pacing on
+    option congestion newreno
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    +100ms < . 1:1(0) ack 1 win 65535
+    accept
+    +10s write 5840
+    > . 1:1461(1460) ack 1
+    > . 1461:2921(1460) ack 1
+    nothing
+    +9ms > . 2921:4381(1460) ack 1
+    > P. 4381:5841(1460) ack 1
+"
+);
+
+script!(
+    bbr_paces_from_the_start,
+    "
+    # draft-ietf-ccwg-bbr §5.6.2: 2.77 initial windows a round trip.
+    option congestion bbr
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    +100ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 7300
+    > . 1:1461(1460) ack 1
+    > . 1461:2921(1460) ack 1
+    info paced = yes
+    +4..9ms > . 2921:4381(1460) ack 1
+    > . 4381:5841(1460) ack 1
+    nothing
+    +4..9ms > P. 5841:7301(1460) ack 1
+"
+);
+
+script!(
+    unpaced_window_leaves_at_once,
+    "
+    option congestion newreno
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    info paced = no
+"
+);

@@ -410,6 +410,7 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
                 one()?.parse().map_err(|e: usernet_core::UnknownCongestion| e.to_string())?;
         }
         "loss_probe" => options.loss_probe = on()?,
+        "pacing" => options.pacing = on()?,
         "mtu_probing" => {
             options.mtu_probing = match one()? {
                 "off" => MtuProbing::Off,
