@@ -71,9 +71,13 @@ function checkRfcs(document) {
       const [where, name] = test.split('::');
       const file = where.includes('.rs')
         ? `crates/core/src/${where}`
-        : where.startsWith('sim/')
-          ? `crates/sim/tests/${where.slice(4)}.rs`
-          : `crates/core/tests/tcp/${where}.rs`;
+        : where.startsWith('layers/')
+          ? `crates/core/tests/${where}.rs`
+          : where.startsWith('manager/')
+            ? `crates/manager/tests/${where.slice(8)}.rs`
+            : where.startsWith('sim/')
+              ? `crates/sim/tests/${where.slice(4)}.rs`
+              : `crates/core/tests/tcp/${where}.rs`;
       const text = read(file);
       // A function, or a script by its name.
       if (text === undefined) complain(`names ${test}, but there is no ${file}`);

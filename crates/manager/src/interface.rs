@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Clock};
 use usernet_core::tcp::StateName;
 use usernet_core::{
     Config, ConnectOptions, InterfaceConfig, InterfaceId, IpCidr, ListenAddress, ListenOptions,
-    Route, Secrets, Stats,
+    Route, Secrets, SocketOptions, Stats,
 };
 use usernet_device::Device;
 
@@ -123,7 +123,7 @@ impl Interface {
     /// # Errors
     /// [`ErrorKind::AddrInUse`] when another listener has it.
     pub fn bind(&self, port: u16) -> Result<TcpListener> {
-        self.listen(ListenAddress::AnyV6 { only: false }, port)
+        self.listen(ListenAddress::AnyV6 { only: false }, port, None)
     }
 
     /// Listens on one address and port; `0.0.0.0` is every IPv4 address, `::` every address of both families.
@@ -132,20 +132,41 @@ impl Interface {
     /// [`ErrorKind::AddrInUse`] when another listener has it, [`ErrorKind::AddrNotAvailable`] when the address is not
     /// ours.
     pub fn bind_addr(&self, addr: SocketAddr) -> Result<TcpListener> {
-        let address = match addr.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => ListenAddress::AnyV4,
-            IpAddr::V6(ip) if ip.is_unspecified() => ListenAddress::AnyV6 { only: false },
-            ip => ListenAddress::One(ip),
-        };
-        self.listen(address, addr.port())
+        self.listen(listen_address(addr.ip()), addr.port(), None)
     }
 
-    fn listen(&self, address: ListenAddress, port: u16) -> Result<TcpListener> {
+    /// Listens as [`bind_addr`](Self::bind_addr) does; connections begin with the stack's options as `change` left them:
+    /// `|options| options.fast_open.queue = 16` has it take data on SYNs (RFC 7413), for instance.
+    ///
+    /// # Errors
+    /// As [`bind_addr`](Self::bind_addr).
+    pub fn bind_with(
+        &self,
+        addr: SocketAddr,
+        change: impl FnOnce(&mut SocketOptions),
+    ) -> Result<TcpListener> {
+        let options = self.options_with(change);
+        self.listen(listen_address(addr.ip()), addr.port(), Some(options))
+    }
+
+    /// The stack's options for sockets, changed. What `change` does is not ours to know: it runs without the lock.
+    fn options_with(&self, change: impl FnOnce(&mut SocketOptions)) -> SocketOptions {
+        let mut options = self.shard.lock().default_socket_options().clone();
+        change(&mut options);
+        options
+    }
+
+    fn listen(
+        &self,
+        address: ListenAddress,
+        port: u16,
+        options: Option<SocketOptions>,
+    ) -> Result<TcpListener> {
         let mut guard = self.shard.lock();
         if guard.inner().state != State::Running {
             return Err(error::gone(&guard.inner().state));
         }
-        let options = ListenOptions { address, port, backlog: BACKLOG, options: None };
+        let options = ListenOptions { address, port, backlog: BACKLOG, options };
         let id = guard.tcp_listen(options).map_err(error::listen)?;
         let handle = Handle::listener(self.shard.clone(), &mut guard, id);
         drop(guard);
@@ -157,7 +178,7 @@ impl Interface {
     /// # Errors
     /// Those of `connect(2)`: refused, timed out, unreachable, ..
     pub fn connect(&self, addr: SocketAddr) -> Result<TcpStream> {
-        self.connect_until(addr, None)
+        self.connect_until(addr, None, None)
     }
 
     /// Connects, and waits until the connection is established, at most for `timeout`.
@@ -173,18 +194,49 @@ impl Interface {
             ));
         }
         // A moment too far for the clock is no limit.
-        self.connect_until(addr, Clock::now().checked_add(timeout))
+        self.connect_until(addr, Clock::now().checked_add(timeout), None)
     }
 
-    fn connect_until(&self, addr: SocketAddr, until: Option<Clock>) -> Result<TcpStream> {
+    /// Connects with `data` on the SYN where the server gave a cookie before, and asks for one where it did not (Fast
+    /// Open, RFC 7413); waits until the connection is established, at most for `timeout`. Gives how much of `data` was
+    /// taken; it arrives in either case, and with the SYN it may arrive twice (§2.1), so it should be a request that can be
+    /// repeated.
+    ///
+    /// # Errors
+    /// As [`connect_timeout`](Self::connect_timeout).
+    pub fn connect_fast_open(
+        &self,
+        addr: SocketAddr,
+        data: &[u8],
+        timeout: Duration,
+    ) -> Result<(TcpStream, usize)> {
+        let options = self.options_with(|options| options.fast_open.connect = true);
+        let mut taken = 0;
+        let first = (options, data, &mut taken);
+        let stream = self.connect_until(addr, Clock::now().checked_add(timeout), Some(first))?;
+        Ok((stream, taken))
+    }
+
+    /// `first` is what goes out on the SYN, with which options, and where to say how much of it was taken.
+    fn connect_until(
+        &self,
+        addr: SocketAddr,
+        until: Option<Clock>,
+        first: Option<(SocketOptions, &[u8], &mut usize)>,
+    ) -> Result<TcpStream> {
         let mut guard = self.shard.lock();
         if guard.inner().state != State::Running {
             return Err(error::gone(&guard.inner().state));
         }
         let now = guard.now();
+        let socket = first.as_ref().map(|(options, ..)| options.clone());
         let options =
-            ConnectOptions { remote: addr, local_addr: None, local_port: None, options: None };
+            ConnectOptions { remote: addr, local_addr: None, local_port: None, options: socket };
         let id = guard.tcp_connect(now, options).map_err(error::connect)?;
+        if let Some((_, data, taken)) = first {
+            // What does not fit is the caller's to write; an error shows below.
+            *taken = guard.tcp_send(now, id, data, false).unwrap_or(0);
+        }
         let handle = Handle::socket(self.shard.clone(), &mut guard, id);
         drop(guard);
         // From here on, dropping the stream lets go of the connection.
@@ -321,4 +373,13 @@ fn describe(config: &InterfaceConfig) -> String {
     let addresses: Vec<_> =
         config.addresses.iter().map(|a| format!("{}/{}", a.addr, a.prefix_len)).collect();
     format!("interface {} (mtu {}, {})", config.name, config.mtu, addresses.join(", "))
+}
+
+/// Where to listen: all of a family's addresses, or one.
+fn listen_address(ip: IpAddr) -> ListenAddress {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => ListenAddress::AnyV4,
+        IpAddr::V6(ip) if ip.is_unspecified() => ListenAddress::AnyV6 { only: false },
+        ip => ListenAddress::One(ip),
+    }
 }

@@ -647,3 +647,28 @@ fn every_byte_arrives_over_a_wire_that_loses_doubles_and_swaps_frames() {
         }
     });
 }
+
+#[test]
+fn fast_open_brings_the_first_data_on_the_syn() {
+    let (_wire, client, server) = pair();
+    let listener = server.bind_with(v4(0), |options| options.fast_open.queue = 16).unwrap();
+    let to = listener.local_addr().unwrap();
+    // The first connection asks for a cookie; its data comes after the handshake, the second's with the SYN.
+    for (times, request) in [b"hello", b"again"].into_iter().enumerate() {
+        let (ours, taken) = client.connect_fast_open(to, request, LONG).unwrap();
+        assert_eq!(taken, request.len());
+        let (mut theirs, _) = listener.accept().unwrap();
+        let mut got = [0; 5];
+        theirs.read_exact(&mut got).unwrap();
+        assert_eq!(&got, request);
+        assert_eq!(theirs.info().unwrap().syn_data, times == 1);
+        assert_eq!(ours.info().unwrap().syn_data, times == 1);
+        theirs.write_all(b"answer").unwrap();
+        drop(theirs);
+        let mut answer = String::new();
+        (&ours).read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "answer");
+    }
+    assert_eq!(server.stats().fast_open_passive, 1);
+    assert_eq!(client.stats().fast_open_active, 1);
+}

@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use slotmap::Key;
+
 use super::{Queued, Stack};
-use crate::config::FastOpenKeys;
+use crate::config::{FastOpen, FastOpenKeys};
 use crate::error::{ConnectionError, NoSuchSocket};
 use crate::event::{ListenerId, SocketId};
 use crate::tcp::{Grant, Segment, StateName, Tuple, Worth};
@@ -15,7 +17,7 @@ use crate::time::{Duration, Instant};
 /// may have been forged.
 const RESET_COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// Connections of a listener that are open before their handshake is over.
+/// Connections of a listener, or of accepted flows, that are open before their handshake is over.
 #[derive(Debug, Default)]
 pub(super) struct FastOpenCount {
     pending: u32,
@@ -33,16 +35,23 @@ impl FastOpenCount {
 }
 
 impl Stack {
-    /// What a listener grants a SYN.
+    /// Where those are counted that a listener granted, or (null) accepted flows.
+    fn fast_open_count(&mut self, of: ListenerId) -> Option<&mut FastOpenCount> {
+        if of.is_null() {
+            return Some(&mut self.flows.fast_open);
+        }
+        self.listeners.get_mut(of).map(|listener| &mut listener.fast_open)
+    }
+
+    /// What a listener, or (null) an accepted flow, with these options grants a SYN.
     pub(super) fn fast_open_grant(
         &mut self,
         now: Instant,
         tuple: &Tuple,
         syn: &Segment,
-        id: ListenerId,
+        options: FastOpen,
+        of: ListenerId,
     ) -> Grant {
-        let listener = &mut self.listeners[id];
-        let options = listener.options.fast_open;
         let shown = syn.header.options.fast_open.as_ref();
         let without = options.accept_without_cookie && !syn.payload.is_empty();
         if options.queue == 0 || (shown.is_none() && !without) {
@@ -50,7 +59,8 @@ impl Stack {
         }
         let requested = shown.is_some_and(|cookie| cookie.is_empty());
         self.stats.fast_open_cookie_reqd += u64::from(requested);
-        if listener.fast_open.is_full(now, options.queue) {
+        let Some(count) = self.fast_open_count(of) else { return Grant::default() };
+        if count.is_full(now, options.queue) {
             // RFC 7413 §5.1: an ordinary handshake.
             self.stats.fast_open_listen_overflow += 1;
             return Grant::default();
@@ -73,13 +83,15 @@ impl Stack {
     }
 
     /// A connection with data on its SYN can be accepted at once.
-    pub(super) fn fast_open_accepted(&mut self, id: SocketId, listener_id: ListenerId) {
-        let Some(listener) = self.listeners.get_mut(listener_id) else { return };
-        listener.fast_open.pending += 1;
+    pub(super) fn fast_open_accepted(&mut self, id: SocketId, of: ListenerId) {
+        if let Some(count) = self.fast_open_count(of) {
+            count.pending += 1;
+        }
+        let Some(listener) = self.listeners.get_mut(of) else { return };
         listener.queue.push_back(id);
         if !listener.event_queued {
             listener.event_queued = true;
-            self.events.push_back(Queued::Listener(listener_id));
+            self.events.push_back(Queued::Listener(of));
         }
     }
 
@@ -93,10 +105,10 @@ impl Stack {
         conn.fast_open_of = None;
         let reset =
             conn.state() == StateName::Closed && conn.error() == Some(ConnectionError::Reset);
-        if let Some(listener) = self.listeners.get_mut(listener_id) {
-            listener.fast_open.pending = listener.fast_open.pending.saturating_sub(1);
+        if let Some(count) = self.fast_open_count(listener_id) {
+            count.pending = count.pending.saturating_sub(1);
             if reset {
-                listener.fast_open.reset.push_back(now + RESET_COUNTS_FOR);
+                count.reset.push_back(now + RESET_COUNTS_FOR);
             }
         }
     }

@@ -8,11 +8,12 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use slotmap::{SecondaryMap, SlotMap};
+use slotmap::{Key, SecondaryMap, SlotMap};
 use usernet_wire::ip::{Protocol, Repr as IpRepr};
 use usernet_wire::tcp::Flags;
 use usernet_wire::udp;
 
+use super::fastopen::FastOpenCount;
 use super::icmp::Complaint;
 use super::{KeyedHash, ListenAddress, Queued, Stack};
 use crate::config::SocketOptions;
@@ -20,11 +21,11 @@ use crate::error::FlowError;
 use crate::event::{FlowId, ListenerId, Ready, SocketId, UdpId};
 use crate::interface::InterfaceId;
 use crate::payload::Payload;
-use crate::tcp::{Grant, Owner, Segment, Tuple};
+use crate::tcp::{Owner, Segment, Tuple, Worth};
 use crate::time::Instant;
 use crate::udp::{Datagram, UdpOptions, UdpSettings, UdpSocket};
 
-/// Datagrams of one flow that wait for its decision, and bytes of all of them; further ones are dropped and counted.
+/// Datagrams of one flow that wait for its decision, and bytes of all flows; further ones are dropped and counted.
 const MAX_WAITING: usize = 8;
 const MAX_WAITING_BYTES: usize = 4 << 20;
 
@@ -117,6 +118,8 @@ pub(super) struct Flows {
     table: HashMap<(FlowKind, Tuple), FlowId, KeyedHash>,
     pub(super) timers: BTreeSet<(Instant, FlowId)>,
     sockets: SecondaryMap<UdpId, FlowId>,
+    /// Accepted connections that exchange data before their handshake is over (RFC 7413 §5.1).
+    pub(super) fast_open: FastOpenCount,
     /// Those that no socket has, and of them those that were decided.
     pending: usize,
     decided: usize,
@@ -134,6 +137,7 @@ impl Flows {
             table: HashMap::with_hasher(hash),
             timers: BTreeSet::new(),
             sockets: SecondaryMap::new(),
+            fast_open: FastOpenCount::default(),
             pending: 0,
             decided: 0,
             waiting_bytes: 0,
@@ -195,6 +199,7 @@ fn tuple_of(info: &FlowInfo) -> Tuple {
 fn waiting_bytes(state: &State) -> usize {
     match state {
         State::Datagrams(all) => all.iter().map(|d| d.payload.pinned()).sum(),
+        State::Syn(syn) => syn.payload.pinned(),
         _ => 0,
     }
 }
@@ -212,7 +217,8 @@ impl Stack {
         }
     }
 
-    /// Accepts a flow.
+    /// Accepts a flow. Where its options' [`fast_open.queue`](crate::FastOpen) allows, data on its SYN is taken at once, and
+    /// the socket is `CONNECTED` before its handshake is over (RFC 7413); all such flows count together.
     ///
     /// # Errors
     /// [`FlowError::TooManySockets`]: it still waits then.
@@ -233,9 +239,14 @@ impl Stack {
             };
             let options = self.options(options.tcp);
             let owner = Owner::Application;
-            let grant = Grant::default();
+            let nobody = ListenerId::null();
+            let grant = self.fast_open_grant(now, &tuple, &syn, options.fast_open, nobody);
+            let open = grant.open;
             let id =
                 self.open_passively(now, info.interface, tuple, &syn, options, owner, None, grant);
+            if open {
+                self.fast_open_accepted(id, nobody);
+            }
             return Ok(FlowSocket::Tcp(id));
         }
         if self.udp.len() >= self.config.max_udp_sockets {
@@ -463,6 +474,7 @@ impl Stack {
                 State::Syn(syn) if segment.has(Flags::SYN) && !segment.has(Flags::ACK) => {
                     // Sent again, or with a new sequence number by a peer that began anew.
                     if syn.header.seq != segment.header.seq {
+                        self.flows.waiting_bytes -= syn.payload.pinned();
                         **syn = without_data(segment);
                     }
                     return true;
@@ -489,9 +501,27 @@ impl Stack {
                 remote: tuple.remote_addr(),
                 interface,
             };
-            self.hold(now, info, State::Syn(Box::new(without_data(segment))));
+            let syn = self.syn_to_hold(now, tuple, segment);
+            self.flows.waiting_bytes += syn.payload.pinned();
+            self.hold(now, info, State::Syn(Box::new(syn)));
         }
         true
+    }
+
+    /// A SYN as it waits: with its data where a cookie of ours vouches for its address (RFC 7413 §4.1.2), so that no forged
+    /// one takes memory.
+    fn syn_to_hold(&mut self, now: Instant, tuple: &Tuple, segment: &Segment) -> Segment {
+        let mut syn = without_data(segment);
+        if let Some(cookie) = &segment.header.options.fast_open
+            && !segment.payload.is_empty()
+            && self.cookie_keys.check(now, tuple.remote, tuple.local, cookie) != Worth::Invalid
+        {
+            let data = Payload::from(&segment.payload[..]);
+            if self.flows.waiting_bytes + data.pinned() <= MAX_WAITING_BYTES {
+                syn.payload = data;
+            }
+        }
+        syn
     }
 
     /// A datagram that no connected socket takes, nor one bound to its very address.
@@ -601,7 +631,7 @@ impl Stack {
     }
 }
 
-/// A SYN to keep. Data that it carries is sent again by its peer (RFC 9293 §3.4).
+/// A SYN without its data, which its peer sends again (RFC 9293 §3.4).
 pub(super) fn without_data(syn: &Segment) -> Segment {
     let payload = Payload::from(Vec::new());
     Segment { header: syn.header.clone(), payload, gso_size: 0, ecn: syn.ecn }

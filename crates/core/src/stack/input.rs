@@ -307,7 +307,7 @@ impl Stack {
             return self.send_cookie(now, interface, tuple, syn, listener_id);
         }
         let options = Arc::clone(&listener.options);
-        let grant = self.fast_open_grant(now, &tuple, syn, listener_id);
+        let grant = self.fast_open_grant(now, &tuple, syn, options.fast_open, listener_id);
         let owner = Owner::Listener(listener_id);
         // RFC 9293 §3.6.1: above what the connection before it used.
         let iss = after.map(|nxt| nxt + 65_537);

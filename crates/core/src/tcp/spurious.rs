@@ -71,7 +71,11 @@ impl Sender {
             // Step 2a: a duplicate, or not all of what was sent again: it was needed, as far as can be told. With SACK the
             // blocks tell what has arrived, so that a duplicate decides nothing.
             Frto::First { until } if advanced == 0 => {
-                if duplicate && !self.sack { Frto::Off } else { Frto::First { until } }
+                if duplicate && !self.sack {
+                    Frto::Off
+                } else {
+                    Frto::First { until }
+                }
             }
             // Step 2b: that and something beyond it may still have been on its way: only what was never sent can tell.
             // Where there is no such thing, or no room for it, recovery goes on as ever.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use usernet_core::{
     Config, ConnectOptions, ConnectionError, Duration, Event, FlowError, FlowId, FlowKind,
     FlowOptions, FlowSocket, Instant, ListenAddress, ListenOptions, NoSuchSocket, Ready, Reject,
-    Route, SocketId,
+    Route, SocketId, SocketOptions,
 };
 
 use crate::support::*;
@@ -102,6 +102,46 @@ fn a_connection_waits_before_its_syn_ack() {
         assert_eq!(b.stack.tcp_addrs(s).unwrap().0, at(to, 80));
         assert_eq!(b.stack.flow_info(id), Err(FlowError::NoSuchFlow));
         assert_eq!(b.stack.stats().flows, 0);
+    }
+}
+
+#[test]
+fn an_accepted_flow_may_be_opened_fast() {
+    // RFC 7413: the first connection brings a cookie, the second carries data on its SYN.
+    let mut socket = SocketOptions::default();
+    (socket.fast_open.connect, socket.fast_open.queue) = (true, 1);
+    let fast = || FlowOptions { tcp: Some(socket.clone()), ..FlowOptions::default() };
+    for to in REMOTES {
+        let (mut a, mut b) = pair(true, Config::default());
+        let mut open = |data: &[u8], options: FlowOptions| {
+            let connect = ConnectOptions {
+                remote: at(to, 80),
+                local_addr: None,
+                local_port: None,
+                options: Some(socket.clone()),
+            };
+            let c = a.stack.tcp_connect(NOW, connect).unwrap();
+            assert_eq!(a.stack.tcp_send(NOW, c, data, false), Ok(data.len()));
+            carry(NOW, &mut a, &mut b);
+            let id = flow(&mut b);
+            let FlowSocket::Tcp(s) = b.stack.flow_accept(NOW, id, options).unwrap() else {
+                panic!("a connection");
+            };
+            // Before anything else is sent:
+            let mut buf = [0; 10];
+            let early = b.stack.tcp_recv(NOW, s, &mut buf).unwrap_or(0);
+            let is_connected = |event: &Event| matches!(event, Event::Socket(id, ready) if *id == s && ready.contains(Ready::CONNECTED));
+            let connected = b.events().iter().any(is_connected);
+            carry(NOW, &mut a, &mut b);
+            let late = b.stack.tcp_recv(NOW, s, &mut buf).unwrap_or(0);
+            assert_eq!(early + late, data.len(), "all of it comes, once");
+            b.events();
+            (early, connected)
+        };
+        assert_eq!(open(b"first", fast()).0, 0, "no cookie yet");
+        assert_eq!(open(b"second", fast()), (6, true));
+        assert_eq!(open(b"third", FlowOptions::default()).0, 0, "not where it is not asked for");
+        assert_eq!(b.stack.stats().fast_open_passive, 1);
     }
 }
 
