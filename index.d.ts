@@ -270,7 +270,7 @@ export interface DnsServerOptions {
 /** A DNS server over UDP and TCP. Made by `stack.dns.createServer()`. */
 export declare class DnsServer {
   #private;
-  /** Adds a zone, in place of one of the same name. */
+  /** Adds a zone, in place of one of the same name. Throws where a record's data is not what its type needs. */
   setZone(zone: Zone): void;
   /** Removes a zone; whether there was one. */
   removeZone(name: string): boolean;
@@ -467,8 +467,8 @@ export interface AddressEvent {
 /** Something became of an interface's link. */
 export interface LinkEvent {
   /**
-   * `up` and `down`: as `setUp` and `setDown` had it; `lost`: its device failed (a TUN that was deleted, a virtual machine
-   * or a program that went away), and the interface is gone.
+   * `up` and `down`: as `setUp` and `setDown` had it, or, of the system's interface of a TUN or TAP, somebody else; `lost`:
+   * its device failed (a TUN that was deleted, a virtual machine or a program that went away), and the interface is gone.
    */
   type: "up" | "down" | "lost";
   /** The name of the interface. */

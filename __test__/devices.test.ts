@@ -118,13 +118,50 @@ describeTun('devices of the system', () => {
       ]);
     });
 
+    test('taken down and up by somebody else, it is told of and followed', async () => {
+      await ns.call('setLink', 'down');
+      expect(await events(1)).toEqual([{ type: 'down', interface: 'd0' }]);
+      expect(await ns.call('interface')).toMatchObject({ up: false });
+      await expect(ns.call('ping', '198.18.0.1', { count: 1, timeout: 9 })).rejects.toThrow('ENETUNREACH');
+      await ns.call('setLink', 'up');
+      expect(await events(1)).toEqual([{ type: 'up', interface: 'd0' }]);
+      expect(await ns.call('interface')).toMatchObject({ up: true });
+      const ping = () => ns.call<PingStatistics>('ping', '198.18.0.1', { count: 1, timeout: 3000 });
+      await until('the kernel answers', async () => (await ping()).received === 1);
+    });
+
     test('deleted by somebody else it is lost: an event, a counter, and its name is free', async () => {
       await ns.call('delete');
-      expect(await events(1)).toEqual([{ type: 'lost', interface: 'd0' }]);
+      // The kernel takes it down before it deletes it, which may be seen, or not.
+      let last: InterfaceEvent | undefined;
+      while (last?.type !== 'lost') last = (await events(1)).at(-1);
+      expect(last).toEqual({ type: 'lost', interface: 'd0' });
       expect(await ns.call('interface')).toBeUndefined();
       await ns.call('tunAgain');
       expect(await ns.call('interface')).toMatchObject({ up: true, addresses: ['198.18.0.2/24'] });
     });
+  });
+
+  test.each(['tun', 'tap'] as const)('an address belongs to its %s alone (the strong host model)', async (kind) => {
+    await ns.call('open', kind);
+    await ns.call('second', kind);
+    for (const [address, far] of [
+      ['198.18.5.2', '198.18.0.1'],
+      ['fd00:5::2', 'fd00::1'],
+    ] as const) {
+      const ping = () => ns.exec('ping', ['-c', '1', '-W', '1', address]);
+      expect((await ping()).stdout).toContain('1 received');
+      const dropped = async () => (await ns.call<{ ip_in_addr_errors: number }>('stats')).ip_in_addr_errors;
+      const before = await dropped();
+      await ns.call('lead', address, 'd0');
+      expect((await ping()).stdout).toContain('0 received');
+      expect(await dropped()).toBeGreaterThan(before);
+      await ns.call('lead', address, 'd1');
+      expect((await ping()).stdout).toContain('1 received');
+      // The other way round: d1 knows no way to what is on d0's link.
+      expect(await ns.call('sendFrom', address, far)).toBe('ENETUNREACH');
+      expect(await ns.call('sendFrom', address, address.replace(/2$/, '1'))).toBe('sent');
+    }
   });
 
   test('an address that the kernel has already is given up, and told of', async () => {

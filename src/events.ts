@@ -105,8 +105,8 @@ export interface AddressEvent {
 /** Something became of an interface's link. */
 export interface LinkEvent {
   /**
-   * `up` and `down`: as `setUp` and `setDown` had it; `lost`: its device failed (a TUN that was deleted, a virtual machine
-   * or a program that went away), and the interface is gone.
+   * `up` and `down`: as `setUp` and `setDown` had it, or, of the system's interface of a TUN or TAP, somebody else; `lost`:
+   * its device failed (a TUN that was deleted, a virtual machine or a program that went away), and the interface is gone.
    */
   type: 'up' | 'down' | 'lost';
   /** The name of the interface. */

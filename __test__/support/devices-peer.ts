@@ -31,11 +31,33 @@ serveCalls(
       const server = stack.net.createServer((socket) => socket.on('error', () => {}).pipe(socket));
       await new Promise<void>((resolve) => server.listen(7, () => resolve()));
     },
+    /** A second one, `d1`, with addresses of its own; the kernel has routes to them through `d0` as well. */
+    second: async (kind: 'tun' | 'tap') => {
+      const options = { name: 'd1', kernelAddresses: ['198.18.5.1/24', 'fd00:5::1/64'] };
+      const device = kind === 'tun' ? tun(options) : tap(options);
+      await stack?.addInterface({ device, addresses: ['198.18.5.2/24', 'fd00:5::2/64'] });
+    },
+    /** Leads the kernel's packets for an address of `d1` through an interface. */
+    lead: (address: string, name: string) => {
+      const via = name === 'd0' ? ['via', address.includes(':') ? 'fd00::2' : '198.18.0.2'] : [];
+      execFileSync('ip', ['route', 'replace', `${address}/${address.includes(':') ? 128 : 32}`, ...via, 'dev', name]);
+    },
+    /** What becomes of a datagram from an address of ours. */
+    sendFrom: async (source: string, to: string) => {
+      const socket = (stack as Stack).dgram.createSocket(source.includes(':') ? 'udp6' : 'udp4');
+      socket.bind(0, source);
+      const error = await new Promise<Error | null>((resolve) => socket.send('x', 9, to, resolve));
+      socket.close();
+      return (error as { code?: string } | null)?.code ?? 'sent';
+    },
+    stats: () => ({ ip_in_addr_errors: stack?.stats().ip_in_addr_errors }),
     close: stop,
     events: () => events.splice(0),
     setMtu: (mtu: number) => stack?.setMtu('d0', mtu),
     setDown: () => stack?.setDown('d0'),
     setUp: () => stack?.setUp('d0'),
+    /** As somebody else would. */
+    setLink: (state: 'up' | 'down') => execFileSync('ip', ['link', 'set', 'd0', state]),
     addAddress: (address: string) => stack?.addAddress('d0', address),
     ping: (host: string, options: object) => stack?.ping(host, options),
     interface: () => {

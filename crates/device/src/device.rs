@@ -142,6 +142,18 @@ pub trait Device: Send {
         None
     }
 
+    /// The descriptor to poll for reading that tells of changes to its link by somebody else, where there is one.
+    #[cfg(unix)]
+    fn link_fd(&self) -> Option<std::os::fd::RawFd> {
+        None
+    }
+
+    /// Whether the link went up (`true`) or down since the last call, by whoever did it. Takes what
+    /// [`link_fd`](Self::link_fd) tells.
+    fn link_change(&mut self) -> Option<bool> {
+        None
+    }
+
     /// Who to wake when a frame came or room is there again. Devices with a descriptor may ignore it.
     fn set_waker(&mut self, waker: Arc<dyn Wake>);
 
@@ -193,6 +205,15 @@ impl Device for Box<dyn Device> {
     #[cfg(unix)]
     fn fd(&self) -> Option<std::os::fd::RawFd> {
         (**self).fd()
+    }
+
+    #[cfg(unix)]
+    fn link_fd(&self) -> Option<std::os::fd::RawFd> {
+        (**self).link_fd()
+    }
+
+    fn link_change(&mut self) -> Option<bool> {
+        (**self).link_change()
     }
 
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {

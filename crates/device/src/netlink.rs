@@ -3,9 +3,10 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const NLM_F_REQUEST: u16 = 0x01;
@@ -173,6 +174,97 @@ impl Netlink {
     }
 }
 
+/// Messages taken in one call; the descriptor stays readable while there are more.
+const MAX_NEWS: usize = 64;
+
+/// Hears of an interface's link state, whoever changes it.
+#[derive(Debug)]
+pub(crate) struct LinkMonitor {
+    fd: OwnedFd,
+    index: u32,
+    up: bool,
+}
+
+impl LinkMonitor {
+    /// Listens in the calling thread's namespace to what happens to the interface, which is `up` or not now.
+    pub(crate) fn open(index: u32, up: bool) -> io::Result<Self> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: no pointers are passed.
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `socket` just gave us this descriptor, nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: `sockaddr_nl` is plain data for which all zeroes is a valid value.
+        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+        address.nl_groups = libc::RTMGRP_LINK as u32;
+        // SAFETY: the pointer is to a live `sockaddr_nl` of the size that is given.
+        let bound = unsafe {
+            libc::bind(
+                fd.as_raw_fd(),
+                std::ptr::from_ref(&address).cast(),
+                size_of::<libc::sockaddr_nl>() as libc::socklen_t,
+            )
+        };
+        if bound < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { fd, index, up })
+    }
+
+    /// The descriptor that is readable when there is news.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// Whether the link went up or down since the last call.
+    pub(crate) fn change(&mut self) -> Option<bool> {
+        let before = self.up;
+        let mut news = [0u8; 8192];
+        for _ in 0..MAX_NEWS {
+            // SAFETY: the pointer and length are those of a live, exclusively borrowed array.
+            let n =
+                unsafe { libc::recv(self.fd.as_raw_fd(), news.as_mut_ptr().cast(), news.len(), 0) };
+            if n > 0 {
+                self.up = link_state(&news[..n as usize], self.index).unwrap_or(self.up);
+            } else if n == 0 || io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
+                break;
+            }
+        }
+        (self.up != before).then_some(self.up)
+    }
+}
+
+/// The last that messages say of whether interface `index` is up. One that left the namespace is where nothing is heard of
+/// it, and counts as up.
+fn link_state(mut messages: &[u8], index: u32) -> Option<bool> {
+    let mut state = None;
+    let number = |at: &[u8]| Some(u32::from_ne_bytes(at.get(..4)?.try_into().ok()?));
+    while let Some(len) = number(messages).map(|len| len as usize) {
+        if len < HEADER_LEN || len > messages.len() {
+            break;
+        }
+        let (message, rest) = messages.split_at(len);
+        messages = rest.get(len.next_multiple_of(4) - len..).unwrap_or_default();
+        let kind = u16::from_ne_bytes([message[4], message[5]]);
+        let body = &message[HEADER_LEN..];
+        // `struct ifinfomsg`: family, type, index, flags.
+        let (Some(of), Some(flags)) =
+            (body.get(4..).and_then(number), body.get(8..).and_then(number))
+        else {
+            continue;
+        };
+        if of == index && kind == RTM_NEWLINK {
+            state = Some(flags & libc::IFF_UP as u32 != 0);
+        } else if of == index && kind == RTM_DELLINK {
+            state = Some(true);
+        }
+    }
+    state
+}
+
 /// The outcome in a reply to request `seq`; `None` when it is about something else.
 fn verdict(reply: &[u8], seq: u32) -> Option<io::Result<()>> {
     let kind = u16::from_ne_bytes(reply.get(4..6)?.try_into().ok()?);
@@ -253,6 +345,29 @@ mod tests {
         assert_eq!(bytes.len(), 16 + 16 + 8);
         assert_eq!(bytes[..4], 40u32.to_ne_bytes());
         assert_eq!(bytes[8..12], 9u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn reads_link_states() {
+        let message = |kind: u16, index: u32, flags: u32| {
+            let mut bytes = Message::link(index, flags, 0).finish(1);
+            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+            bytes
+        };
+        let up = libc::IFF_UP as u32;
+        let of = |messages: &[Vec<u8>]| link_state(&messages.concat(), 7);
+        assert_eq!(of(&[message(RTM_NEWLINK, 7, up)]), Some(true));
+        assert_eq!(of(&[message(RTM_NEWLINK, 7, 0)]), Some(false));
+        assert_eq!(of(&[message(RTM_NEWLINK, 8, 0)]), None);
+        assert_eq!(of(&[message(RTM_NEWADDR, 7, 0)]), None);
+        // The last counts.
+        assert_eq!(of(&[message(RTM_NEWLINK, 7, 0), message(RTM_NEWLINK, 7, up)]), Some(true));
+        assert_eq!(of(&[message(RTM_NEWLINK, 7, 0), message(RTM_DELLINK, 7, 0)]), Some(true));
+        let whole = message(RTM_NEWLINK, 7, 0);
+        for cut in 0..whole.len() {
+            assert_eq!(link_state(&whole[..cut], 7), None);
+        }
+        assert_eq!(link_state(&[0; 64], 7), None);
     }
 
     #[test]

@@ -334,7 +334,22 @@ impl Inner {
                 at += 1;
             }
         }
+        if total == 0 {
+            self.look_at_links(now);
+        }
         (total, more)
+    }
+
+    /// Takes in that somebody else took the link of a device down or up.
+    fn look_at_links(&mut self, now: Instant) {
+        for at in 0..self.ports.len() {
+            if let Some(up) = self.ports[at].device.link_change() {
+                let id = self.ports[at].id;
+                self.set_down(id, !up);
+                // Unknown to the stack only if it was removed there by hand.
+                let _ = self.stack.set_link(now, id, up);
+            }
+        }
     }
 
     fn timers(&mut self, now: Instant) {
@@ -489,6 +504,8 @@ impl Inner {
                 Some(Interest { fd: p.device.fd()?, write: !p.pending.is_empty() })
             }),
         );
+        let links = self.ports.iter().filter_map(|p| p.device.link_fd());
+        interests.extend(links.map(|fd| Interest { fd, write: false }));
     }
 
     /// Gives memory back that a burst left, now and then; whether to come back for more.

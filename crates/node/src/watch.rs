@@ -139,6 +139,15 @@ impl Device for WatchedDevice {
         self.inner.fd()
     }
 
+    #[cfg(unix)]
+    fn link_fd(&self) -> Option<std::os::fd::RawFd> {
+        self.inner.link_fd()
+    }
+
+    fn link_change(&mut self) -> Option<bool> {
+        self.inner.link_change()
+    }
+
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {
         self.inner.set_waker(waker);
     }

@@ -378,6 +378,15 @@ impl<D: Device> Device for Impaired<D> {
         self.device.fd()
     }
 
+    #[cfg(unix)]
+    fn link_fd(&self) -> Option<std::os::fd::RawFd> {
+        self.device.link_fd()
+    }
+
+    fn link_change(&mut self) -> Option<bool> {
+        self.device.link_change()
+    }
+
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {
         self.device.set_waker(waker);
     }

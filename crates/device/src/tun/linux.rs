@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check, check_mtu};
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
-use crate::netlink::Netlink;
+use crate::netlink::{LinkMonitor, Netlink};
 use crate::open_error::OpenError;
 use crate::vnet::{self, VNET_LEN};
 
@@ -32,7 +32,8 @@ const MAX_BAD_READS: usize = 64;
 ///
 /// Receiving and sending never block. A frame that the kernel refuses (malformed, no memory for it, or the interface was
 /// taken down) is counted and lost, as on a wire; an interface that is down is not an error, it carries traffic again
-/// when it is taken up. Only an interface that was deleted ends the device: `recv` and `send` give `EBADFD`.
+/// when it is taken up ([`Device::link_change`] tells of both). Only an interface that was deleted ends the device: `recv`
+/// and `send` give `EBADFD`.
 #[derive(Debug)]
 pub struct Tun {
     fd: OwnedFd,
@@ -46,6 +47,8 @@ pub struct Tun {
     counters: TunCounters,
     /// A routing socket of the namespace that the interface is in; inherited descriptors have none.
     netlink: Option<Netlink>,
+    /// Hears of its link state, of an interface that was opened here.
+    link: Option<LinkMonitor>,
 }
 
 impl Tun {
@@ -98,6 +101,8 @@ impl Tun {
             Netlink::open().map_err(failed("netlink", "open a routing socket for the settings"))?;
         let index = interface_index(&name).map_err(failed("ioctl", "get the index"))?;
         let mtu = configure(&mut netlink, &name, kind, index, options, mac)?;
+        // Without it, the stack does not hear when somebody takes the interface down.
+        let link = LinkMonitor::open(index, interface_is_up(&name).unwrap_or(true)).ok();
         Ok(Self {
             info: info(name, kind, mtu, offload, vnet),
             fd,
@@ -107,6 +112,7 @@ impl Tun {
             vnet_len: if vnet { VNET_LEN } else { 0 },
             counters: TunCounters::default(),
             netlink: Some(netlink),
+            link,
         })
     }
 
@@ -169,6 +175,7 @@ impl Tun {
             kind,
             counters: TunCounters::default(),
             netlink: None,
+            link: None,
         })
     }
 
@@ -364,6 +371,14 @@ impl Device for Tun {
 
     fn fd(&self) -> Option<RawFd> {
         Some(self.fd.as_raw_fd())
+    }
+
+    fn link_fd(&self) -> Option<RawFd> {
+        self.link.as_ref().map(LinkMonitor::fd)
+    }
+
+    fn link_change(&mut self) -> Option<bool> {
+        self.link.as_mut()?.change()
     }
 
     fn set_waker(&mut self, _waker: Arc<dyn Wake>) {}

@@ -104,6 +104,15 @@ impl Device for Tap {
         self.0.fd()
     }
 
+    #[cfg(unix)]
+    fn link_fd(&self) -> Option<std::os::fd::RawFd> {
+        self.0.link_fd()
+    }
+
+    fn link_change(&mut self) -> Option<bool> {
+        self.0.link_change()
+    }
+
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {
         self.0.set_waker(waker);
     }
