@@ -1,7 +1,7 @@
 //! AccECN's option (RFC 9768 §3.2.3): how many bytes arrived with which mark. The counter of packets in the header goes round
 //! after eight; the bytes say whether it did.
 //!
-//! It goes with acknowledgements that carry no data, when a counter changed (§3.2.3.3), and only to a peer that was seen to
+//! It goes with acknowledgements when a counter changed (§3.2.3.3), with data where a segment has room, and only to a peer that was seen to
 //! send one: what strips it on the way, or a peer that does not have it, gets none (§3.2.3.2). Nothing depends on it.
 
 use arrayvec::ArrayVec;
@@ -109,8 +109,8 @@ pub(super) fn plausible(delta: u32, most: u32, bytes: u32, mss: u32) -> u32 {
 }
 
 impl Connection {
-    /// Puts the option to an acknowledgement without data, if the peer is to hear of a change.
-    pub(super) fn add_acc_ecn(&mut self, options: &mut Options) {
+    /// Puts the option to a segment, if the peer is to hear of a change and the option takes no more than `room` bytes.
+    pub(super) fn add_acc_ecn(&mut self, options: &mut Options, room: usize) {
         let bytes = &mut self.ecn.bytes;
         let changed = Some(bytes.came) != bytes.told;
         if self.ecn.mode != EcnMode::Accurate || bytes.peer != Peer::Sends || !changed {
@@ -122,7 +122,8 @@ impl Connection {
         // SACK blocks come first, unless there is congestion to tell of (§3.2.3.3: it may be left out for want of room).
         let bare = Options { sack: ArrayVec::new(), ..with.clone() };
         let keeps_blocks = bare.len() + 4 + 8 * options.sack.len() <= MAX_OPTIONS_LEN;
-        if options.sack.is_empty() || marked || keeps_blocks {
+        let fits = with.len() <= options.len() + room;
+        if fits && (options.sack.is_empty() || marked || keeps_blocks) {
             *options = with;
         } else {
             self.ecn.bytes.told = told;

@@ -1,7 +1,7 @@
 //! Segments out, and timers: what a connection sends when it is polled, and what the passing of time does to it.
 
 use usernet_wire::SeqNumber;
-use usernet_wire::tcp::{Flags, Options, Repr, Timestamps};
+use usernet_wire::tcp::{Flags, MAX_OPTIONS_LEN, Options, Repr, Timestamps};
 
 use super::connection::{Connection, Ctx};
 use super::ecn::NOT_ECT;
@@ -226,10 +226,12 @@ impl Connection {
         let ecn = self.mark_segment(&mut header, sent.as_ref().map(|(out, ..)| out));
         let Some((out, offset, mss)) = sent else {
             header.options.user_timeout = self.tell_user_timeout();
-            self.add_acc_ecn(&mut header.options);
+            self.add_acc_ecn(&mut header.options, MAX_OPTIONS_LEN);
             self.count_out(ctx, 1);
             return Some(Built { header, payload: (0, 0), mss: 0, ecn });
         };
+        // RFC 9768 §3.2.3.3: with data too, but no segment is made smaller for it.
+        self.add_acc_ecn(&mut header.options, mss.saturating_sub(out.len) as usize);
         header.flags.set(Flags::PSH, out.push && out.len > 0);
         self.count_data(ctx, out, mss);
         Some(Built { header, payload: (offset, out.len as usize), mss: mss as u16, ecn })

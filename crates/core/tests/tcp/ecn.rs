@@ -604,3 +604,30 @@ script!(
     > WA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac0800012d000064,nop,nop,sack 701:801 501:601>
     "
 );
+
+script!(
+    counters_of_bytes_ride_on_data_where_there_is_room,
+    "
+    # RFC 9768 §3.2.3.3; a full segment is not made smaller for them.
+    option ecn 3
+    option nagle off
+    option timestamps off
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1
+    < W. 1:1(0) ack 1 <raw ac08000001000000>
+    accept
+    < EPA. 1:101(100) ack 1 ect0
+    write 100
+    > EPA. 1:101(100) ack 101 <raw ac08000065000000>
+    # Told once.
+    write 100
+    > EPA. 101:201(100) ack 101 <>
+    < EPA. 101:201(100) ack 201 ect0
+    write 1460
+    > EPA. 201:1661(1460) ack 201 <>
+    < EPA. 201:301(100) ack 1661 ect0
+    # Both hundreds of them.
+    +40ms > EA. 1661:1661(0) ack 301 <raw ac0800012d000000>
+    "
+);

@@ -362,3 +362,130 @@ script!(
     > P. 1:11(10) ack 1
 "
 );
+
+script!(
+    window_that_jumps_about_never_stalls_what_is_left,
+    "
+    # RFC 9293 §3.8.6: shrunk to nothing and to odd sizes while data is out, and reopened.
+    @server
+    write 8760
+    >* 1:8761(8760) ack 1
+    < . 1:1(0) ack 1461 win 0
+    < . 1:1(0) ack 1461 win 1
+    < . 1:1(0) ack 1461 win 777
+    < . 1:1(0) ack 1461 win 0
+    write 2920
+    nothing
+    # Only the first byte's segment is sent again, as the probe.
+    +200..700ms > . 1461:2921(1460) ack 1
+    < . 1:1(0) ack 2921 win 3
+    > . 2921:4381(1460) ack 1
+    nothing
+    < . 1:1(0) ack 8761 win 0
+    nothing
+    +100ms..3s > . 8760:8760(0) ack 1
+    < . 1:1(0) ack 8761 win 65535
+    > . 8761:10221(1460) ack 1
+    > P. 10221:11681(1460) ack 1
+    < . 1:1(0) ack 11681
+    flushed yes
+"
+);
+
+script!(
+    duplicates_that_cannot_be_are_not_believed,
+    "
+    # RFC 2883 with RFC 8985 §6.2: nothing was sent again, so no duplicate is of our making; the window stays too.
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460,sackOK>
+    > S. 0:0(0) ack 1
+    +40ms < . 1:1(0) ack 1 win 65535
+    accept
+    write 14600
+    >* 1:14601(14600) ack 1
+    +40ms < . 1:1(0) ack 1461
+    repeat 100 {
+    < . 1:1(0) ack 1461 <nop,nop,sack 1:1461>
+    }
+    info retrans = 0
+    info ssthresh = max
+    info reordering = 3
+    # Loss is found as ever: two segments above the gap, and a quarter of a round trip.
+    < . 1:1(0) ack 1461 <nop,nop,sack 2921:5841>
+    +10ms > . 1461:2921(1460) ack 1
+"
+);
+
+script!(
+    urgent_pointers_that_lead_nowhere_are_harmless,
+    "
+    @server
+    < U. 1:1(0) ack 1 urg 65535
+    info urgent = 65535
+    # Back, and to nothing: the mark only moves on (RFC 9293 §3.8.5).
+    < U. 1:1(0) ack 1 urg 0
+    < U. 1:1(0) ack 1 urg 10
+    info urgent = 65535
+    < UP. 1:11(10) ack 1 urg 3
+    read 10
+    discard
+    info urgent = 65525
+    < F. 11:11(0) ack 1
+    > . 1:1(0) ack 12
+    read eof
+    state CLOSE-WAIT
+"
+);
+
+script!(
+    keepalives_by_the_thousand_get_few_answers,
+    "
+    # RFC 5961 §7: ten in half a second; then the next half.
+    @server
+    repeat 10 {
+    < . 0:0(0) ack 1
+    > . 1:1(0) ack 1
+    }
+    repeat 500 {
+    < . 0:0(0) ack 1
+    }
+    nothing
+    +500ms < . 0:0(0) ack 1
+    > . 1:1(0) ack 1
+"
+);
+
+script!(
+    fin_in_front_of_what_waits_is_the_end,
+    "
+    # A FIN inside of what was sent before it: what lies behind is not delivered.
+    @server <mss 1460,sackOK>
+    < . 21:31(10) ack 1
+    discard
+    < F. 11:11(0) ack 1
+    discard
+    < . 1:11(10) ack 1
+    > . 1:1(0) ack 12
+    read 10
+    read eof
+    state CLOSE-WAIT
+    < . 21:31(10) ack 1
+    discard
+    read eof
+"
+);
+
+script!(
+    acknowledgements_of_single_bytes_open_the_window_by_bytes,
+    "
+    # RFC 3465 §2.3, ACK division: 1,460 of them are worth one segment.
+    @server
+    write 29200
+    >* 1:14601(14600) ack 1
+    < . 1:1(0) ack 2
+    < . 1:1(0) ack 3
+    < . 1:1(0) ack 4
+    nothing
+    info cwnd = 14603
+"
+);
