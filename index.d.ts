@@ -1270,6 +1270,15 @@ interface FlowBase {
   /** Lets it go on as if nobody held it: to the listener or socket that is bound, or to the refusal that is due. */
   pass(): void;
 }
+/** How a TCP flow is accepted. */
+export interface FlowAcceptOptions {
+  /**
+   * TCP Fast Open (RFC 7413): how many flows accepted so may exchange data before their handshake is over, 0-65535; data on
+   * the SYN of a client that has a cookie of this stack's is there at once then. It may arrive twice, so it suits requests
+   * that can be repeated. Default 0: it comes after the handshake.
+   */
+  fastOpen?: number | undefined;
+}
 /** A TCP connection that waits before its SYN-ACK. */
 export interface TcpFlow extends FlowBase {
   readonly protocol: "tcp";
@@ -1277,7 +1286,7 @@ export interface TcpFlow extends FlowBase {
    * Accepts it: the handshake goes on. The socket's `localAddress` and `localPort` are those that the other end meant. It
    * emits `connect`, or `error` when the other end has gone.
    */
-  accept(): Socket;
+  accept(options?: FlowAcceptOptions): Socket;
 }
 /** Datagrams between two ends, the first of which wait. */
 export interface UdpFlow extends FlowBase {

@@ -1422,8 +1422,11 @@ interface NativeDatagrams {
   /** Returns the id of what Ping will report. timeout in ms. */
   ping(address: string, source: string, seq: number, size: number, hopLimit: number, timeout: number, dontFragment: boolean): number;
   pingCancel(id: number): number;
-  /** Returns the id of the TCP or UDP socket that the flow becomes; of TCP, Connect or Error follows. */
-  flowAccept(index: number, version: number): number;
+  /**
+   * Returns the id of the TCP or UDP socket that the flow becomes; of TCP, Connect or Error follows. fastOpen is the most
+   * flows that exchange data before their handshake is over.
+   */
+  flowAccept(index: number, version: number, fastOpen?: number): number;
   flowDecide(index: number, version: number, how: "reject" | "prohibit" | "drop" | "pass"): number;
   setInterface(id: number, name: "hold" | "acceptAny", on: boolean): number;
   addAddress(interfaceId: number, cidr: string): number;

@@ -110,6 +110,89 @@ describe('the congestion control', () => {
 });
 
 describe('info()', () => {
+  test('has what ss -ti shows, by name, and of the right kind', async () => {
+    const { network, client, server } = pair({ delay: 10, rate: 20e6, loss: 0.01 });
+    await network.run(async () => {
+      const [, info] = await upload(client, server, 1_000_000);
+      // What ss -ti prints, in its order, under its names or tcp_info's.
+      const numbers = [
+        'snd_wscale',
+        'rcv_wscale',
+        'rto',
+        'backoff',
+        'srtt',
+        'rttvar',
+        'ato',
+        'mss',
+        'pmtu',
+        'rcv_mss',
+        'advmss',
+        'cwnd',
+        'ssthresh',
+        'bytes_sent',
+        'bytes_retrans',
+        'bytes_acked',
+        'bytes_received',
+        'segs_out',
+        'segs_in',
+        'data_segs_out',
+        'data_segs_in',
+        'last_data_sent',
+        'last_data_recv',
+        'last_ack_recv',
+        'pacing_rate',
+        'delivery_rate',
+        'delivered',
+        'delivered_ce',
+        'busy',
+        'rwnd_limited',
+        'sndbuf_limited',
+        'unacked',
+        'retrans',
+        'retrans_out',
+        'lost',
+        'sacked',
+        'dsack_dups',
+        'reordering',
+        'reord_seen',
+        'rcv_rtt',
+        'rcv_ooopack',
+        'snd_wnd',
+        'rcv_wnd',
+        'min_rtt',
+        'in_flight',
+        'send_queue',
+        'unsent',
+        'recv_queue',
+        'send_buffer',
+        'recv_buffer',
+      ] as const;
+      for (const name of numbers) expect([name, Number.isFinite(info![name])]).toEqual([name, true]);
+      expect(info).toMatchObject({
+        state: 'ESTABLISHED',
+        congestion: 'cubic',
+        timestamps: true,
+        sack: true,
+        ecn: 'off',
+        ecn_seen: false,
+        ca_state: 'open',
+        app_limited: expect.any(Boolean),
+        delivery_rate_app_limited: expect.any(Boolean),
+        bytes_acked: 1_000_000,
+        bytes_received: 1,
+        send_queue: 0,
+        mss: 1448,
+        advmss: 1460,
+        pmtu: 1500,
+      });
+      expect(info!.retrans).toBeGreaterThan(0);
+      expect(info!.bytes_sent).toBe(1_000_000 + info!.bytes_retrans);
+      expect(info!.min_rtt).toBeGreaterThanOrEqual(20);
+      expect(info!.rto).toBeGreaterThanOrEqual(200);
+      expect(info!.ssthresh).toBeLessThan(2 ** 32 - 1);
+    });
+  });
+
   test('shows rates, queues and what limited the sender', async () => {
     // 10 Mbit/s, 20 ms: the network limits.
     const { network, client, server } = pair({ delay: 10, rate: 10e6 });
@@ -170,6 +253,34 @@ test('the trace tells of states, retransmissions, recovery and windows, typed', 
     expect(now.cwnd !== before.cwnd || now.ssthresh !== before.ssthresh).toBe(true);
   }
   expect(Math.max(...windows.map(({ cwnd }) => cwnd))).toBeGreaterThan(14_600);
+});
+
+test('each kind of event has a name of its own, too', async () => {
+  const { network, client, server } = pair({ delay: 10, rate: 20e6, loss: 0.02 }, { trace: true });
+  const seen = { state: 0, retransmit: 0, recovery: 0, timeout: 0, cwnd: 0 };
+  client.on('state', ({ to }) => {
+    seen.state += Number(to.length > 0);
+  });
+  client.on('retransmit', ({ length }) => {
+    seen.retransmit += Number(length > 0);
+  });
+  client.on('recovery', ({ cwnd, ssthresh }) => {
+    seen.recovery += Number(cwnd > 0 && ssthresh > 0);
+  });
+  client.on('timeout', ({ rto }) => {
+    seen.timeout += Number(rto > 0);
+  });
+  client.on('cwnd', ({ cwnd }) => {
+    seen.cwnd += Number(cwnd > 0);
+  });
+  await network.run(async () => {
+    await upload(client, server, 1_000_000);
+    // Nobody answers any more: the timer runs out.
+    network.partition([client], [server]);
+    client.net.connect({ host: 'server', port: 7 }).on('error', () => {});
+    await sleep(5_000);
+  });
+  expect(Math.min(...Object.values(seen))).toBeGreaterThan(0);
 });
 
 test('counters have the names of nstat, too', async () => {

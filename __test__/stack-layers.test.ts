@@ -318,6 +318,29 @@ describe('flows that wait for a decision', () => {
     expect(() => flows[0]?.drop()).toThrow(expect.objectContaining({ code: 'ERR_FLOW_DECIDED' }));
   });
 
+  test('a flow may be opened fast: its first data is there before the handshake is over', async () => {
+    const { client, proxy } = await sandbox();
+    const socketsOf: Socket[] = [];
+    proxy.onConnection((flow) => {
+      if (flow.protocol !== 'tcp') return;
+      expect(() => flow.accept({ fastOpen: -1 })).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
+      const socket = flow.accept({ fastOpen: 8 });
+      socketsOf.push(socket);
+      socket.pipe(socket);
+    });
+    // The first connection asks for a cookie, the second has it.
+    for (const text of ['first', 'second']) {
+      const socket = client.net.connect({ host: '203.0.113.7', port: 7, fastOpen: true });
+      socket.end(text);
+      let answer = '';
+      for await (const chunk of socket.setEncoding('utf8')) answer += chunk;
+      expect(answer).toBe(text);
+    }
+    expect(socketsOf).toHaveLength(2);
+    expect(proxy.stats()).toMatchObject({ fast_open_cookie_reqd: 1, fast_open_passive: 1 });
+    expect(client.stats()).toMatchObject({ fast_open_active: 1, fast_open_active_fail: 0 });
+  });
+
   test('nothing is answered before the decision', async () => {
     const { client, proxy } = await sandbox();
     const held = new Promise<Flow>((resolve) => proxy.onConnection(resolve));

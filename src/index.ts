@@ -57,7 +57,7 @@ export type {
   TypedEmitter,
   UrgentEvent,
 } from './events';
-export type { Flow, FlowHandler, TcpFlow, UdpFlow } from './flows';
+export type { Flow, FlowAcceptOptions, FlowHandler, TcpFlow, UdpFlow } from './flows';
 export {
   type FramePort,
   type FramePortEvents,

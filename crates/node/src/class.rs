@@ -242,7 +242,7 @@ fn remove_route(js: Js<'_>, stack: &Stack, to: Value<'_>) -> Result<i32> {
 }
 
 /// Whether an optional argument was given.
-fn is_given(js: Js<'_>, value: Value<'_>) -> Result<bool> {
+pub(crate) fn is_given(js: Js<'_>, value: Value<'_>) -> Result<bool> {
     Ok(js.type_of(value)? != sys::ValueType::napi_undefined)
 }
 

@@ -11,7 +11,7 @@ use usernet_core::{
 };
 use usernet_manager::{ChangeError, Shard};
 
-use crate::class::{handle_number, method};
+use crate::class::{handle_number, is_given, method};
 use crate::errno::Errno;
 use crate::js::{Failure, Js, OrNull, Result, Value};
 use crate::sim::Core;
@@ -87,7 +87,9 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
                 .and_then(|id| stack.with_core(|core| code(core.icmp_cancel(id))))
                 .unwrap_or(bad()))
         }),
-        method!("flowAccept", |js, stack, [index, version]| flow_accept(js, stack, index, version)),
+        method!("flowAccept", |js, stack, [index, version, fast_open]| {
+            flow_accept(js, stack, [index, version, fast_open])
+        }),
         method!("flowDecide", |js, stack, [index, version, how]| {
             let (id, how) = (flow_id(js, index, version)?, js.to_string(how, "how")?);
             let decided = stack.with_core(|core| {
@@ -567,11 +569,19 @@ fn flow_id(js: Js<'_>, index: Value<'_>, version: Value<'_>) -> Result<FlowId> {
 }
 
 /// The number of the TCP or UDP socket that a flow becomes.
-fn flow_accept(js: Js<'_>, stack: &Stack, index: Value<'_>, version: Value<'_>) -> Result<f64> {
+fn flow_accept(js: Js<'_>, stack: &Stack, args: [Value<'_>; 3]) -> Result<f64> {
+    let [index, version, fast_open] = args;
     let id = flow_id(js, index, version)?;
+    let fast_open = if is_given(js, fast_open)? { js.to_f64(fast_open, "fastOpen")? } else { 0.0 };
+    let queue = fast_open.clamp(0.0, 65_535.0) as u32;
     let made = stack.with_core(|core| {
         let now = core.now();
-        match core.flow_accept(now, id, FlowOptions::default()) {
+        let tcp = (queue > 0).then(|| {
+            let mut options = core.default_socket_options().clone();
+            options.fast_open.queue = queue;
+            options
+        });
+        match core.flow_accept(now, id, FlowOptions { tcp, ..FlowOptions::default() }) {
             Ok(FlowSocket::Tcp(id)) => Ok(stack.pump().add_socket(id)),
             Ok(FlowSocket::Udp(id)) => Ok(stack.datagrams().add_udp(id)),
             Err(error) => Err(Errno::from(error)),
