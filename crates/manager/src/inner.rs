@@ -510,11 +510,13 @@ impl Inner {
 
     /// Gives memory back that a burst left, now and then; whether to come back for more.
     pub(crate) fn trim(&mut self, now: Instant, every: std::time::Duration) -> bool {
-        if self.pool.wants_trim() && now.since(self.trimmed) >= every {
+        let wanted = self.pool.wants_trim() || self.stack.wants_trim();
+        if wanted && now.since(self.trimmed) >= every {
             self.trimmed = now;
-            return self.pool.trim();
+            let (receive, send) = (self.pool.trim(), self.stack.trim());
+            return receive || send;
         }
-        self.pool.wants_trim()
+        wanted
     }
 
     pub(crate) fn stats(&self) -> ShardStats {

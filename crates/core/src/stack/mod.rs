@@ -45,7 +45,7 @@ use crate::event::{
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
 use crate::tcp::{
-    Connection, CookieCache, CookieKeys, Ctx, Level, Memory, Owner, StateName, Tuple,
+    BlockPool, Connection, CookieCache, CookieKeys, Ctx, Level, Memory, Owner, StateName, Tuple,
 };
 use crate::time::Instant;
 use crate::udp::UdpSocket;
@@ -173,6 +173,8 @@ pub struct Stack {
     stats: Stats,
     /// Fast Open: cookies that servers gave us, and keys of those that we hand out.
     cookies: CookieCache,
+    /// Memory for send queues that none needs at present.
+    send_blocks: Arc<BlockPool>,
     cookie_keys: CookieKeys,
     /// The time as the driver last told it.
     latest: Instant,
@@ -229,6 +231,7 @@ impl Stack {
             trace: TraceLog::new(config.trace, config.max_trace_events),
             stats: Stats::default(),
             cookies: CookieCache::new(config.max_fast_open_cookies),
+            send_blocks: Arc::default(),
             cookie_keys: CookieKeys::new(config.fast_open_keys.clone(), secrets.cookie),
             latest: Instant::ZERO,
             config,
@@ -266,6 +269,17 @@ impl Stack {
         self.link_timeouts(now);
         self.ping_timeouts(now);
         self.flow_timeouts(now);
+    }
+
+    /// Gives memory back that send queues needed and no longer do, unless some of it was used since the last call; whether
+    /// there is any left.
+    pub fn trim(&mut self) -> bool {
+        self.send_blocks.trim()
+    }
+
+    /// Whether [`trim`](Self::trim) could give anything back, now or later.
+    pub fn wants_trim(&self) -> bool {
+        self.send_blocks.has_free()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due next; `None` when nothing waits for time. May be earlier than
@@ -394,6 +408,7 @@ impl Stack {
             stats: &mut self.stats,
             trace: &mut self.trace,
             cookies: &mut self.cookies,
+            blocks: &self.send_blocks,
         };
         let result = f(conn, &mut ctx);
         self.settle(now, id, true);

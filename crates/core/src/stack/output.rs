@@ -429,6 +429,7 @@ impl Stack {
                 stats: &mut self.stats,
                 trace: &mut self.trace,
                 cookies: &mut self.cookies,
+                blocks: &self.send_blocks,
             };
             let Some(built) = conn.poll(&mut ctx) else {
                 conn.tx_queued = false;

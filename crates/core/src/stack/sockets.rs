@@ -308,9 +308,9 @@ impl Stack {
         let path = self.path_to(now, interface, remote);
         let memory = self.memory();
         let (stats, trace, cookies) = (&mut self.stats, &mut self.trace, &mut self.cookies);
-        let time_wait = self.config.time_wait;
+        let (time_wait, blocks) = (self.config.time_wait, &self.send_blocks);
         let id = self.connections.insert_with_key(|id| {
-            let mut ctx = Ctx { now, id, stats, trace, time_wait, memory, cookies };
+            let mut ctx = Ctx { now, id, stats, trace, time_wait, memory, cookies, blocks };
             Box::new(Connection::connect(&mut ctx, tuple, socket_options, path, iss, ts_offset))
         });
         self.enter_table(now, id, tuple);

@@ -17,7 +17,7 @@ use super::fastopen_cookies::{Cookie, CookieCache};
 use super::recv_queue::RecvQueue;
 use super::rtt::Rtt;
 use super::send::Fin;
-use super::send_buffer::SendBuffer;
+use super::send_buffer::{BlockPool, SendBuffer};
 use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
 use super::urgent::Urgent;
 use super::user_timeout::UserTimeout;
@@ -146,6 +146,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) memory: Memory,
     /// Fast Open cookies that servers gave us.
     pub(crate) cookies: &'a mut CookieCache,
+    /// Memory for send queues.
+    pub(crate) blocks: &'a Arc<BlockPool>,
 }
 
 /// Counters of a connection; see [`Info`].
@@ -540,7 +542,7 @@ impl Connection {
         let data = &data[..n];
         match &mut self.state {
             State::SynReceived(SynReceived { hs, fast: Some(fast), .. }) if hs.fin == Fin::Open => {
-                fast.snd.buf.push(data);
+                fast.snd.buf.push(data, ctx.blocks);
                 if !more {
                     fast.snd.buf.end_write();
                 }
@@ -550,7 +552,7 @@ impl Connection {
             | State::SynReceived(SynReceived { hs, fast: None, .. })
                 if hs.fin == Fin::Open =>
             {
-                hs.buf.push(data);
+                hs.buf.push(data, ctx.blocks);
                 if !more {
                     hs.buf.end_write();
                 }
@@ -559,7 +561,7 @@ impl Connection {
             State::Established(super::state::Established { snd, .. })
             | State::CloseWait(super::state::CloseWait { snd, .. }) => {
                 snd.check_app_limited();
-                snd.buf.push(data);
+                snd.buf.push(data, ctx.blocks);
                 if !more {
                     snd.buf.end_write();
                 }

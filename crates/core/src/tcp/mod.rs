@@ -57,6 +57,7 @@ pub(crate) use buffers::{Level, Memory};
 pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdict, default_mss};
 pub(crate) use fastopen::Grant;
 pub(crate) use fastopen_cookies::{CookieCache, CookieKeys, Worth};
+pub(crate) use send_buffer::BlockPool;
 
 pub use ecn::EcnMode;
 

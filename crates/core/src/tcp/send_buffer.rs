@@ -1,6 +1,7 @@
 //! The send queue: bytes the application wrote that the peer has not acknowledged, in blocks that come and go with use.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes per block. A segment (below 64 KiB) never spans more than two blocks.
 const BLOCK: usize = 64 * 1024;
@@ -8,8 +9,56 @@ const BLOCK: usize = 64 * 1024;
 /// A block this small is kept when the queue drains, so that small messages allocate nothing.
 const KEEP: usize = 4 * 1024;
 
+/// Free blocks that a stack keeps: 2 MiB.
+const MAX_FREE: usize = 32;
+
 /// Most ends of writes that are kept; beyond it the newest writes count as one.
 const MAX_ENDS: usize = 256;
+
+/// Blocks of a stack that no queue needs at present. Getting memory from the system, page by page, costs as much as sending
+/// what is in it; so those that one acknowledgement frees serve the next write.
+#[derive(Debug, Default)]
+pub(crate) struct BlockPool(Mutex<Free>);
+
+#[derive(Debug, Default)]
+struct Free {
+    blocks: Vec<Vec<u8>>,
+    /// A block was taken since the last [`BlockPool::trim`].
+    used: bool,
+}
+
+impl BlockPool {
+    fn take(&self) -> Vec<u8> {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        free.used = true;
+        free.blocks.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK))
+    }
+
+    fn put(&self, mut block: Vec<u8>) {
+        if block.capacity() < BLOCK {
+            return;
+        }
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.blocks.len() < MAX_FREE {
+            block.clear();
+            free.blocks.push(block);
+        }
+    }
+
+    /// Gives the blocks back unless some were used since the last time; whether there are any left.
+    pub(crate) fn trim(&self) -> bool {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::take(&mut free.used) {
+            free.blocks = Vec::new();
+        }
+        !free.blocks.is_empty()
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).blocks.is_empty()
+    }
+}
 
 /// A queue of bytes, addressed by their offset from the first unacknowledged one.
 #[derive(Debug, Default)]
@@ -23,6 +72,14 @@ pub(crate) struct SendBuffer {
     gone: u64,
     /// Where the application's writes end, counted from the first byte there ever was; at most `MAX_ENDS`.
     ends: VecDeque<u64>,
+    /// Where whole blocks come from and go to; none before the first of them.
+    pool: Option<Arc<BlockPool>>,
+}
+
+impl Drop for SendBuffer {
+    fn drop(&mut self) {
+        self.free(0);
+    }
 }
 
 impl SendBuffer {
@@ -31,8 +88,8 @@ impl SendBuffer {
         self.len
     }
 
-    /// Appends `data`.
-    pub(crate) fn push(&mut self, mut data: &[u8]) {
+    /// Appends `data`, in blocks of `pool` where they are worth it.
+    pub(crate) fn push(&mut self, mut data: &[u8], pool: &Arc<BlockPool>) {
         self.len += data.len();
         while !data.is_empty() {
             match self.blocks.back_mut() {
@@ -41,7 +98,14 @@ impl SendBuffer {
                     block.extend_from_slice(&data[..n]);
                     data = &data[n..];
                 }
-                _ => self.blocks.push_back(Vec::with_capacity(data.len().min(BLOCK))),
+                last => {
+                    let block = if last.is_some() || data.len() > KEEP {
+                        self.pool.get_or_insert_with(|| Arc::clone(pool)).take()
+                    } else {
+                        Vec::with_capacity(data.len())
+                    };
+                    self.blocks.push_back(block);
+                }
             }
         }
     }
@@ -75,15 +139,28 @@ impl SendBuffer {
             self.ends.pop_front();
         }
         while self.head >= BLOCK {
-            self.blocks.pop_front();
+            if let Some((block, pool)) = self.blocks.pop_front().zip(self.pool.as_ref()) {
+                pool.put(block);
+            }
             self.head -= BLOCK;
         }
         if self.len == 0 {
             self.head = 0;
-            self.blocks.truncate(1);
             match self.blocks.front_mut() {
-                Some(block) if block.capacity() <= KEEP => block.clear(),
-                _ => self.blocks.clear(),
+                Some(block) if block.capacity() <= KEEP => {
+                    block.clear();
+                    self.free(1);
+                }
+                _ => self.free(0),
+            }
+        }
+    }
+
+    /// Lets go of all blocks but the first `left`.
+    fn free(&mut self, left: usize) {
+        while self.blocks.len() > left {
+            if let Some((block, pool)) = self.blocks.pop_back().zip(self.pool.as_ref()) {
+                pool.put(block);
             }
         }
     }
@@ -116,16 +193,16 @@ mod tests {
 
     #[test]
     fn ends_of_writes_move_with_the_queue() {
-        let mut buf = SendBuffer::default();
+        let (mut buf, pool) = (SendBuffer::default(), Arc::new(BlockPool::default()));
         for len in [10, 20] {
-            buf.push(&vec![0; len]);
+            buf.push(&vec![0; len], &pool);
             buf.end_write();
         }
         assert!(buf.write_ends_in(0, 10) && !buf.write_ends_in(0, 9) && !buf.write_ends_in(10, 19));
         buf.consume(10);
         assert!(!buf.write_ends_in(0, 19) && buf.write_ends_in(0, 20));
         for _ in 0..1000 {
-            buf.push(&[0]);
+            buf.push(&[0], &pool);
             buf.end_write();
         }
         assert_eq!(buf.ends.len(), MAX_ENDS);
@@ -134,7 +211,7 @@ mod tests {
 
     #[test]
     fn bytes_come_out_at_their_offsets() {
-        let mut buf = SendBuffer::default();
+        let (mut buf, pool) = (SendBuffer::default(), Arc::new(BlockPool::default()));
         let mut model: Vec<u8> = Vec::new();
         let mut next = 0u8;
         for (push, consume) in
@@ -146,7 +223,7 @@ mod tests {
                     next
                 })
                 .collect();
-            buf.push(&data);
+            buf.push(&data, &pool);
             model.extend_from_slice(&data);
             let n = consume.min(model.len());
             buf.consume(n);
@@ -161,13 +238,40 @@ mod tests {
 
     #[test]
     fn a_drained_queue_holds_little_memory() {
-        let mut buf = SendBuffer::default();
-        buf.push(&vec![1; 300_000]);
+        let (mut buf, pool) = (SendBuffer::default(), Arc::new(BlockPool::default()));
+        buf.push(&vec![1; 300_000], &pool);
         buf.consume(300_000);
         assert!(buf.capacity() <= KEEP);
-        buf.push(b"small");
+        buf.push(b"small", &pool);
         let kept = buf.capacity();
         buf.consume(5);
         assert_eq!(buf.capacity(), kept);
+    }
+
+    #[test]
+    fn blocks_are_used_again_and_given_back_when_nobody_needs_them() {
+        let pool = Arc::new(BlockPool::default());
+        let mut one = SendBuffer::default();
+        one.push(&vec![1; 3 * BLOCK], &pool);
+        let places: Vec<_> = one.blocks.iter().map(|block| block.as_ptr()).collect();
+        one.consume(2 * BLOCK);
+        let mut other = SendBuffer::default();
+        other.push(&vec![2; 2 * BLOCK], &pool);
+        assert!(other.blocks.iter().all(|block| places.contains(&block.as_ptr())));
+        assert_eq!(one.slices(0, BLOCK).concat(), vec![1; BLOCK]);
+        assert!(!pool.has_free());
+        drop((one, other));
+        assert!(pool.has_free());
+        assert!(pool.trim(), "used a moment ago");
+        assert!(!pool.trim() && !pool.has_free());
+    }
+
+    #[test]
+    fn free_blocks_are_bounded() {
+        let (mut buf, pool) = (SendBuffer::default(), Arc::new(BlockPool::default()));
+        buf.push(&vec![0; 3 * MAX_FREE * BLOCK], &pool);
+        buf.consume(3 * MAX_FREE * BLOCK);
+        assert_eq!(pool.0.lock().unwrap().blocks.len(), MAX_FREE);
+        assert_eq!(buf.capacity(), 0);
     }
 }
