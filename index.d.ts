@@ -238,6 +238,8 @@ export interface ResolverOptions {
 export interface DnsError extends Error {
   /** `ENOTFOUND`, `ENODATA`, `ESERVFAIL`, `EREFUSED`, `ETIMEOUT`, `ECONNREFUSED`, `EBADNAME`, `EBADRESP`, `ECANCELLED`. */
   code: string;
+  /** Of `lookup`: libuv's number. */
+  errno?: number;
   /** What was asked, such as `queryA`. */
   syscall: string;
   hostname: string;
@@ -299,6 +301,11 @@ export declare class DnsResolver {
   cancel(): void;
   /** The servers that are asked. */
   getServers(): string[];
+  /**
+   * The addresses of the stack that servers are asked from, at most one of each family; without, the stack chooses. Throws
+   * `ERR_INVALID_ARG_VALUE` for what is none.
+   */
+  setLocalAddress(ipv4: string, ipv6?: string): void;
   /** Sets the servers that are asked, in that order. Forgets what others said. */
   setServers(servers: readonly string[]): void;
   /** Questions asked over UDP and TCP, and datagrams that were not believed. */

@@ -103,6 +103,41 @@ test('what there is not, and what cannot be asked', async () => {
   expect(await resolver.resolve4('example.test')).toEqual(['192.0.2.1']);
 });
 
+test('reverse and lookup fail as Node has it; questions come from the address that is set', async () => {
+  const { client, dns } = await served();
+  await expect(client.dns.reverse('192.0.2.9')).rejects.toMatchObject({
+    code: 'ENOTFOUND',
+    syscall: 'getHostByAddr',
+    hostname: '192.0.2.9',
+    message: 'getHostByAddr ENOTFOUND 192.0.2.9',
+  });
+  await expect(client.dns.reverse('192.0.2')).rejects.toMatchObject({
+    code: 'EINVAL',
+    errno: -22,
+    syscall: 'getHostByAddr',
+  });
+  await expect(client.dns.reverse(5 as never)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+  await expect(client.lookup('none.example.test')).rejects.toMatchObject({ code: 'ENOTFOUND', errno: -3008 });
+  await dns.close();
+
+  const { server } = { server: open[1] as Stack };
+  client.addAddress('link0', '198.18.0.77/24');
+  const from: string[] = [];
+  const socket = server.dgram.createSocket('udp4', (_message, info) => from.push(info.address));
+  socket.bind(53);
+  await once(socket, 'listening');
+  const resolver = new client.dns.Resolver({ timeout: 100, tries: 1 });
+  resolver.setServers(['198.18.0.2']);
+  for (const wrong of [['x'], ['198.18.0.1', '198.18.0.77'], [5]]) {
+    expect(() => resolver.setLocalAddress(...(wrong as [string]))).toThrow(
+      expect.objectContaining({ name: 'TypeError' }),
+    );
+  }
+  resolver.setLocalAddress('198.18.0.77', 'fd00::1');
+  await expect(resolver.resolve4('a.test')).rejects.toMatchObject({ code: 'ETIMEOUT' });
+  expect(from).toEqual(['198.18.0.77']);
+});
+
 test('records whose data is not what their type needs are refused, with the value', async () => {
   const { server } = await two();
   const make = (type: unknown, data: unknown, extra: object = {}): string => {
@@ -383,5 +418,5 @@ test('names in messages, and of addresses', () => {
   expect(isName(Array(128).fill('a').join('.'))).toBe(false);
   expect(reverseName('192.0.2.1')).toBe('1.2.0.192.in-addr.arpa');
   expect(reverseName('2001:db8::1')).toBe(`1.${'0.'.repeat(23)}8.b.d.0.1.0.0.2.ip6.arpa`);
-  expect(() => reverseName('example')).toThrow(/must be an IP address/);
+  expect(() => reverseName('example')).toThrow(/getHostByAddr EINVAL example/);
 });

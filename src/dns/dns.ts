@@ -36,6 +36,14 @@ export class DnsResolver {
     return this.stub.getServers();
   }
 
+  /**
+   * The addresses of the stack that servers are asked from, at most one of each family; without, the stack chooses. Throws
+   * `ERR_INVALID_ARG_VALUE` for what is none.
+   */
+  setLocalAddress(ipv4: string, ipv6?: string): void {
+    this.stub.setLocalAddress(ipv4, ipv6);
+  }
+
   /** Sets the servers that are asked, in that order. Forgets what others said. */
   setServers(servers: readonly string[]): void {
     this.stub.setServers(servers);
@@ -148,8 +156,14 @@ export class DnsResolver {
   }
 
   /** The names of an address. */
-  reverse(ip: string): Promise<string[]> {
-    return this.resolvePtr(reverseName(ip));
+  async reverse(ip: string): Promise<string[]> {
+    validateString(ip, 'name');
+    const name = reverseName(ip);
+    try {
+      return await this.resolvePtr(name);
+    } catch (error) {
+      throw dnsError((error as { code: string }).code, 'getHostByAddr', ip);
+    }
   }
 }
 

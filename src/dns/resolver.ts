@@ -3,11 +3,11 @@ import type * as realDns from 'node:dns';
 import { setMaxListeners } from 'node:events';
 import { isIP, isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
-import { codedError, invalidArgType, invalidArgValue, invalidIpAddress } from '../errors';
+import { codedError, EINVAL, invalidArgType, invalidArgValue, invalidIpAddress } from '../errors';
 import { validateInt32, validatePort, validateString } from '../net/validators';
 import { Cache } from './cache';
 import { canonical, followChain, isName, negativeTtl, type RecordType, type ResourceRecord } from './message';
-import { ask, type Counters, type ServerAddress, type Transport } from './transport';
+import { ask, type Counters, type LocalAddresses, type ServerAddress, type Transport } from './transport';
 
 /** What a `Resolver` takes. */
 export interface ResolverOptions {
@@ -23,6 +23,8 @@ export interface ResolverOptions {
 export interface DnsError extends Error {
   /** `ENOTFOUND`, `ENODATA`, `ESERVFAIL`, `EREFUSED`, `ETIMEOUT`, `ECONNREFUSED`, `EBADNAME`, `EBADRESP`, `ECANCELLED`. */
   code: string;
+  /** Of `lookup`: libuv's number. */
+  errno?: number;
   /** What was asked, such as `queryA`. */
   syscall: string;
   hostname: string;
@@ -47,9 +49,14 @@ const CODES: Record<string, string> = {
   NOTIMP: 'ENOTIMP',
 };
 
+/** UV_EAI_NONAME, which Node calls ENOTFOUND, and UV_EAI_AGAIN. */
+const EAI = { ENOTFOUND: -3008, EAI_AGAIN: -3001 };
+
 export function dnsError(code: string, type: string, hostname: string): DnsError {
-  const syscall = type === 'getaddrinfo' ? type : `query${type.charAt(0)}${type.slice(1).toLowerCase()}`;
+  const syscall = type.startsWith('get') ? type : `query${type.charAt(0)}${type.slice(1).toLowerCase()}`;
   const error = new Error(`${syscall} ${code} ${hostname}`) as DnsError;
+  // Those of getaddrinfo have a number, as libuv gives it.
+  if (code in EAI && syscall === 'getaddrinfo') error.errno = EAI[code as keyof typeof EAI];
   error.code = code;
   error.syscall = syscall;
   error.hostname = hostname;
@@ -65,6 +72,7 @@ export class StubResolver {
   readonly #asking = new Map<string, Promise<Outcome>>();
   readonly #counters: Counters = { ignored: 0, udp: 0, tcp: 0 };
   #servers: ServerAddress[] = [];
+  #local: LocalAddresses = {};
   #next = 0;
   #abort = cancellation();
   #running = 0;
@@ -107,6 +115,22 @@ export class StubResolver {
     this.#servers = servers.map((server, index) => parseServer(server, `servers[${index}]`));
     this.#next = 0;
     this.#cache.clear();
+  }
+
+  /** The addresses of ours that servers are asked from; of a family without one, the stack's choice. */
+  setLocalAddress(ipv4: string, ipv6?: string): void {
+    validateString(ipv4, 'ipv4');
+    if (ipv6 !== undefined) validateString(ipv6, 'ipv6');
+    const local: LocalAddresses = {};
+    for (const address of ipv6 === undefined ? [ipv4] : [ipv4, ipv6]) {
+      const family = isIP(address) as 0 | 4 | 6;
+      if (family === 0) throw invalidArgValue('address', address, 'must be an IP address');
+      if (local[family] !== undefined) {
+        throw invalidArgValue('address', address, `must not be a second one: there is one of IPv${family} already`);
+      }
+      local[family] = address;
+    }
+    this.#local = local;
   }
 
   /** The records of `type` for `name`, and the name they were found by; none when there are none of that type. */
@@ -155,7 +179,8 @@ export class StubResolver {
     for (let round = 0; round < this.#tries; round++) {
       for (let index = 0; index < servers.length; index++) {
         const server = servers[(first + index) % servers.length] as ServerAddress;
-        const question = { name, type, server, timeout: this.#timeout * 2 ** round, signal };
+        const local = this.#local[isIPv6(server.address) ? 6 : 4];
+        const question = { name, type, server, local, timeout: this.#timeout * 2 ** round, signal };
         try {
           const answer = await ask(this.#transport, question, this.#counters);
           // Another server may know what this one does not want to, or cannot, say.
@@ -250,7 +275,7 @@ export const shapes = {
 /** The name under which a PTR record says whose an address is (RFC 1035 section 3.5, RFC 3596 section 2.5). */
 export function reverseName(address: string): string {
   const family = isIP(address);
-  if (family === 0) throw invalidArgValue('ip', address, 'must be an IP address');
+  if (family === 0) throw Object.assign(dnsError('EINVAL', 'getHostByAddr', address), { errno: EINVAL });
   if (family === 4) return `${address.split('.').reverse().join('.')}.in-addr.arpa`;
   // The URL parser spells IPv6 addresses out in hexadecimal, embedded IPv4 ones too.
   const full = new URL(`http://[${address.split('%')[0]}]`).hostname.slice(1, -1);

@@ -18,11 +18,19 @@ export interface ServerAddress {
   port: number;
 }
 
+/** Addresses of ours, by their family. */
+export interface LocalAddresses {
+  4?: string;
+  6?: string;
+}
+
 /** A question as it is asked of a server. */
 export interface Question {
   name: string;
   type: string;
   server: ServerAddress;
+  /** The address of ours that it comes from; the stack's choice without. */
+  local: string | undefined;
   /** ms. */
   timeout: number;
   signal: AbortSignal;
@@ -80,7 +88,7 @@ function bounded(
 }
 
 function askUdp(on: Transport, question: Question, counters: Counters, edns: boolean): Promise<Answer> {
-  const { name, type, server } = question;
+  const { name, type, server, local } = question;
   const id = randomInt(0x10000);
   const query = encodeQuery(id, name, type, edns);
   counters.udp++;
@@ -101,6 +109,7 @@ function askUdp(on: Transport, question: Question, counters: Counters, edns: boo
       // Somebody guesses: a true answer among so many guesses is not to be told from a lucky one.
       if (++lies > MAX_LIES) end(() => reject(failure('EBADRESP')));
     });
+    if (local !== undefined) socket.bind(0, local);
     socket.connect(server.port, server.address, () => {
       socket.send(query, (error) => {
         const code = (error as NodeJS.ErrnoException | null)?.code;
@@ -111,12 +120,12 @@ function askUdp(on: Transport, question: Question, counters: Counters, edns: boo
 }
 
 function askTcp(on: Transport, question: Question, counters: Counters): Promise<Answer> {
-  const { name, type, server } = question;
+  const { name, type, server, local } = question;
   const id = randomInt(0x10000);
   const query = encodeQuery(id, name, type, true);
   counters.tcp++;
   return new Promise((resolve, reject) => {
-    const socket = on.net.connect({ host: server.address, port: server.port });
+    const socket = on.net.connect({ host: server.address, port: server.port, ...(local && { localAddress: local }) });
     let received = Buffer.alloc(0);
     const end = bounded(socket, question, reject, () => socket.destroy());
     if (end === null) return;
