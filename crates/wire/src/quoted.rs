@@ -95,10 +95,11 @@ impl<'a> Quoted<'a> {
         Err(Error::TooManyHeaders)
     }
 
-    /// Source and destination port of a quoted TCP segment or UDP datagram.
+    /// Source and destination port of a quoted TCP segment or UDP datagram, of which there must be eight bytes: so much every
+    /// error quotes (RFC 792, RFC 1122 §3.2.2).
     pub fn ports(&self) -> Option<(u16, u16)> {
         match (self.protocol, self.payload) {
-            (Protocol::TCP | Protocol::UDP, &[a, b, c, d, ..]) => {
+            (Protocol::TCP | Protocol::UDP, &[a, b, c, d, _, _, _, _, ..]) => {
                 Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
             }
             _ => None,

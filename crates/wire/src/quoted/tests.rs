@@ -59,7 +59,7 @@ fn less_gives_less() {
                 Err(error) => assert!(len < header_len && error == Error::Truncated),
                 Ok(quoted) => {
                     assert_eq!(quoted.payload.len(), len - header_len);
-                    assert_eq!(quoted.ports().is_some(), len >= header_len + 4);
+                    assert_eq!(quoted.ports().is_some(), len >= header_len + 8);
                     assert_eq!(quoted.tcp_seq().is_some(), len >= header_len + 8);
                 }
             }
