@@ -459,3 +459,16 @@ script!(
     info mss = {536|1220}
 "
 );
+
+script!(
+    data_without_the_timestamp_agreed_on_is_taken,
+    "
+    # RFC 7323 §3.2 would have it dropped; as in Linux it is not, for what strips options on the way must not stall a
+    # connection. It is never aborted for that (MUST NOT).
+    @server <mss 1460,TS val 100 ecr 0>
+    < P. 1:11(10) ack 1
+    read 10
+    +40ms > . 1:1(0) ack 11 <nop,nop,TS val .. ecr 100>
+    state ESTABLISHED
+"
+);
