@@ -8,7 +8,7 @@ use super::chrono::Limit;
 use super::congestion::{self, CongestionControl, Start};
 use super::pacing::{Pacer, window_rate};
 use super::pmtud::PathSearch;
-use super::recovery::LossRecovery;
+use super::recovery::{LossRecovery, Recovery};
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::send_buffer::SendBuffer;
@@ -16,6 +16,12 @@ use super::spurious::Frto;
 use super::tally::Tally;
 use crate::config::{Congestion, SocketOptions};
 use crate::time::{Duration, Instant};
+
+/// Super-segments that are on their way at least where the rest of a write waits for more.
+const DEFER_IN_FLIGHT: u32 = 4;
+
+/// Where an acknowledgement takes longer than this, the rest of a write goes at once.
+const DEFER_RTT: Duration = Duration::from_millis(1);
 
 /// Whether the application is done sending: the FIN stands behind the queue. The connection's state says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -452,6 +458,9 @@ impl Sender {
                 return None;
             }
         }
+        if last && !fin_due && len < max && self.defers_tail(max) {
+            return None;
+        }
         // The FIN counts in the window (RFC 9293 §3.4).
         let with_fin = fin_due && len == unsent && len < window;
         let seq = self.nxt;
@@ -463,6 +472,18 @@ impl Sender {
         }
         self.force_partial = false;
         Some(Outgoing { seq, len, fin: with_fin, push: len == unsent, retransmit: false })
+    }
+
+    /// Whether what would be less than a whole super-segment of `max` bytes waits for the application to write more, or for
+    /// the next acknowledgement: each costs the device the same, so a stream written in pieces that are no multiple of one
+    /// would pay for every rest. Only while several are on their way, and where an acknowledgement is less than a
+    /// millisecond off (Linux `tcp_tso_should_defer`).
+    fn defers_tail(&self, max: u32) -> bool {
+        max > self.mss
+            && !self.force_partial
+            && self.loss.recovery == Recovery::Open
+            && self.in_flight() >= DEFER_IN_FLIGHT * max
+            && self.rtt.srtt < DEFER_RTT
     }
 
     /// Whether a segment below an MSS may go (RFC 9293 §3.7.4 Nagle, §3.8.6.2.1 sender SWS avoidance).
