@@ -11,10 +11,11 @@ use usernet_core::{
 
 use crate::errno::Errno;
 use crate::handles::Handle;
+use crate::js::caught;
 use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check};
 use crate::sim::{self, Core};
 use crate::slabs::Slabs;
-use crate::stack::{Stack, caught};
+use crate::stack::Stack;
 use crate::{convert, datagram_calls, devices, options, wrapped};
 
 /// Most that `write` takes in one call, bytes: what it gives back has to fit an i32, with room for a sign.

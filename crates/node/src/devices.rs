@@ -14,11 +14,12 @@ use usernet_device::{
 use usernet_manager::interface_config;
 
 use crate::errno::Errno;
+use crate::js::caught;
 use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, check, unwrap};
 use crate::open;
 use crate::options::{bool, number, object, property, string, strings};
 use crate::port;
-use crate::stack::{Stack, caught};
+use crate::stack::Stack;
 use crate::watch::{Watched, WatchedDevice};
 
 /// Least MTU with IPv4 alone (RFC 791 §3.2) and with IPv6 (RFC 8200 §5), bytes.

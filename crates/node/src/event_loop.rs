@@ -81,8 +81,9 @@ mod linux {
 
     use napi::sys;
 
+    use crate::js::caught;
     use crate::js::{Js, check};
-    use crate::stack::{Stack, caught};
+    use crate::stack::Stack;
 
     /// `UV_POLL` of `uv_handle_type`, part of libuv's ABI since 1.0.
     const UV_POLL: c_int = 8;

@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use napi::sys;
@@ -570,4 +571,15 @@ pub(crate) fn unwrap<T>(js: Js<'_>, object: Value<'_>) -> *const T {
     // SAFETY: scope contract.
     unsafe { sys::napi_unwrap(js.env, object.raw, &raw mut data) };
     data.cast_const().cast()
+}
+
+/// Runs `f`; what a panic in it says.
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        // A payload may panic again when dropped.
+        std::mem::forget(panic);
+        text.unwrap_or_else(|| "panic".to_owned())
+    })
 }

@@ -12,9 +12,9 @@ use usernet_device::{Device, FramePort, Medium, PortDevice, PortOptions, Wake, f
 
 use crate::bell::Bell;
 use crate::errno::Errno;
+use crate::js::caught;
 use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
 use crate::options::{number, object, property, string};
-use crate::stack::caught;
 use crate::wrapped::{self, method_of};
 
 /// Marks objects that wrap a [`Port`].

@@ -9,11 +9,11 @@ use napi::sys;
 use usernet_sim::{CaptureConfig, Instant, LinkConfig, NodeId, Plan};
 
 use crate::errno::Errno;
+use crate::js::caught;
 use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check};
 use crate::options::{self, bool, number};
 use crate::sim::{NETWORK_TAG, Sim, refused};
 use crate::sim_convert::{self, millis, moment, network_error};
-use crate::stack::caught;
 use crate::wrapped;
 
 /// Runs a method of the class: finds the network, catches panics, throws what it has to.

@@ -12,7 +12,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -26,7 +25,7 @@ use crate::bell::Bell;
 use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::event_loop::{Drive, Driving, EventLoop};
-use crate::js::{Failure, Js, Reference, Result, Value, check};
+use crate::js::{Failure, Js, Reference, Result, Value, caught, check};
 use crate::port::PortNews;
 use crate::pump::{Kind, Pump, RECORD_SIZE, Records, Stop};
 use crate::sim::{Backend, Core};
@@ -739,17 +738,6 @@ unsafe fn report(env: sys::napi_env, stack: &Stack) -> bool {
     // SAFETY: opened above, on this thread; nothing made in it is used any more.
     unsafe { sys::napi_close_handle_scope(env, scope) };
     matches!(outcome, Some(Ok(())))
-}
-
-/// Runs `f`; what a panic in it says.
-pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> std::result::Result<T, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        // A payload may panic again when dropped.
-        std::mem::forget(panic);
-        text.unwrap_or_else(|| "panic".to_owned())
-    })
 }
 
 /// The environment goes away.

@@ -2,8 +2,8 @@
 
 use napi::sys;
 
+use crate::js::caught;
 use crate::js::{Failure, IntoJs, Js, Result, Value, callback_info, unwrap};
-use crate::stack::caught;
 
 /// Runs a method: finds what its receiver wraps, catches panics (`failed` says what to answer then), throws what it has to.
 ///

@@ -223,3 +223,86 @@ fn local_ports_are_chosen_by_double_hashing() {
     assert_ne!(ports(2, "127.0.0.1:80")[0], first[0], "another key");
     assert_ne!(ports(1, "127.0.0.1:81")[0], first[0], "another destination");
 }
+
+/// A stack on a device that cuts segments itself, and its number.
+fn on_an_offloading_device(seed: u64, address: &str) -> (Stack, InterfaceId) {
+    let mut config = Config { loopback: false, ..Config::default() };
+    config.socket.recv_buffer = (4usize << 20).into();
+    config.socket.send_buffer = (4usize << 20).into();
+    let mut stack = Stack::new(config, Secrets::from_bytes(&[seed as u8; 64]), seed);
+    let interface = InterfaceConfig {
+        offload: Offload { tx_checksum: true, tso4: true, tso6: true },
+        addresses: vec![address.parse().unwrap()],
+        ..InterfaceConfig::default()
+    };
+    let id = stack.add_interface(Instant::ZERO, interface).unwrap();
+    (stack, id)
+}
+
+/// What `from` has to send, with the size of segments where the device is to cut it.
+fn outgoing(now: Instant, from: &mut Stack) -> Vec<(Vec<u8>, u16)> {
+    let mut frames = Vec::new();
+    while let Some(transmit) = from.poll_transmit(now) {
+        frames.push((transmit.to_vec(), transmit.gso.map_or(0, |gso| gso.size)));
+    }
+    frames
+}
+
+fn deliver(now: Instant, frames: Vec<(Vec<u8>, u16)>, to: &mut Stack, interface: InterfaceId) {
+    for (bytes, gso_size) in frames {
+        let frame = RxFrame { gso_size, checksum: RxChecksum::Trusted, ..RxFrame::new(bytes) };
+        to.handle_frame(now, interface, frame);
+    }
+}
+
+#[test]
+fn the_rest_of_a_write_waits_for_more_only_where_acknowledgements_are_near() {
+    // A super-segment holds 44 segments; a write of 256 KiB is four of those and a rest.
+    for (rtt, expected) in [(Duration::from_micros(200), 16), (Duration::from_millis(20), 20)] {
+        let (mut us, ours) = on_an_offloading_device(1, "198.18.0.1/24");
+        let (mut peer, theirs) = on_an_offloading_device(2, "198.18.0.2/24");
+        let mut now = Instant::from_millis(1);
+        let listener = listen(&mut peer, 7);
+        let socket = connect(&mut us, now, "198.18.0.2:7".parse().unwrap());
+        let (mut accepted, mut sent, mut got) = (None, 0, 0);
+        let mut buf = vec![0; 1 << 20];
+        let mut frames = 0;
+        for turn in 0.. {
+            // Once all was acknowledged in a window that holds it: four writes before anything of them arrives.
+            let measured = got == sent && us.tcp_info(socket).unwrap().cwnd > 2 << 20;
+            let mut flying = Vec::new();
+            if turn > 2 && got == sent {
+                for _ in 0..4 {
+                    sent += us.tcp_send(now, socket, &vec![7; 256 << 10], false).unwrap();
+                    flying.append(&mut outgoing(now, &mut us));
+                }
+            }
+            if measured {
+                frames = flying.len();
+            }
+            flying.append(&mut outgoing(now, &mut us));
+            deliver(now, flying, &mut peer, theirs);
+            accepted = accepted.or_else(|| peer.tcp_accept(listener).unwrap());
+            if let Some(id) = accepted {
+                while let Ok(n) = peer.tcp_recv(now, id, &mut buf) {
+                    got += n;
+                }
+            }
+            now += rtt;
+            let answers = outgoing(now, &mut peer);
+            deliver(now, answers, &mut us, ours);
+            if measured {
+                break;
+            }
+            assert!(turn < 1000, "the window does not grow");
+        }
+        assert_eq!(frames, expected, "at a round trip of {rtt:?}");
+        // The rest goes with the acknowledgements; no timer is needed for it.
+        let rest = outgoing(now, &mut us);
+        deliver(now, rest, &mut peer, theirs);
+        while let Ok(n) = peer.tcp_recv(now, accepted.unwrap(), &mut buf) {
+            got += n;
+        }
+        assert_eq!(got, sent);
+    }
+}
