@@ -2072,7 +2072,7 @@ export interface NetworkOptions {
   keepCapture?: number;
 }
 /** A packet and what happened to it. */
-export interface PacketEvent {
+export interface PacketEvent extends PacketView {
   /** ms since the network began. */
   at: number;
   /** Names its transmission over one link, in every event about it. */
@@ -2085,21 +2085,6 @@ export interface PacketEvent {
   from: string;
   /** Name of the node at the link's other end. */
   to: string;
-  /** `tcp`, `udp`, `icmp`, `icmpv6`, `malformed`, or the protocol's number. */
-  protocol: string;
-  source?: string;
-  destination?: string;
-  sourcePort?: number;
-  destinationPort?: number;
-  seq?: number;
-  ack?: number;
-  window?: number;
-  /** TCP control bits, letters of `SFRPAUECN`. */
-  flags?: string;
-  /** Bytes of its payload. */
-  length?: number;
-  /** The whole IP packet. */
-  bytes: Buffer;
 }
 /** The events of a network. */
 export interface NetworkEvents {

@@ -1,6 +1,8 @@
 // The contract with the binding's `NativeNetwork` (crates/node/src/sim_class.rs): nodes, links, captures and rules are
 // numbers, in the order they were made; times are ms since the network began.
+
 import { loadBinding, type NativeStack, type NativeStackOptions } from '../native';
+import type { PacketView } from './link';
 
 /** Settings of one direction of a link; what is left out stays as it is, or has its default. */
 export interface NativeLinkSettings {
@@ -89,19 +91,8 @@ export interface NativeMatch {
   when?: (packet: NativePacketView) => boolean;
 }
 
-export interface NativePacketView {
-  protocol: string;
-  source?: string;
-  destination?: string;
-  sourcePort?: number;
-  destinationPort?: number;
-  seq?: number;
-  ack?: number;
-  window?: number;
-  flags?: string;
-  length?: number;
-  bytes: Buffer;
-}
+/** What the binding tells of a packet is what a rule's `when` sees. */
+export type NativePacketView = PacketView;
 
 export interface NativeAction {
   kind: 'drop' | 'delay' | 'copy' | 'alter' | 'hold';

@@ -11,7 +11,16 @@ import type { FaultPlan } from './explore';
 import { enterGlobals, trackedPromises } from './globals';
 import { Host, type HostContext, type HostOptions } from './host';
 import type { Leak } from './leaks';
-import { directions, Link, type LinkOptions, type NodeRef, Rule, type RuleAction, type RuleMatch } from './link';
+import {
+  directions,
+  Link,
+  type LinkOptions,
+  type NodeRef,
+  type PacketView,
+  Rule,
+  type RuleAction,
+  type RuleMatch,
+} from './link';
 import { type NativeNatOptions, type NativeNetwork, type NativePacket, simBinding } from './native';
 import { RealIo } from './real-io';
 
@@ -47,7 +56,7 @@ export interface NetworkOptions {
 }
 
 /** A packet and what happened to it. */
-export interface PacketEvent {
+export interface PacketEvent extends PacketView {
   /** ms since the network began. */
   at: number;
   /** Names its transmission over one link, in every event about it. */
@@ -60,21 +69,6 @@ export interface PacketEvent {
   from: string;
   /** Name of the node at the link's other end. */
   to: string;
-  /** `tcp`, `udp`, `icmp`, `icmpv6`, `malformed`, or the protocol's number. */
-  protocol: string;
-  source?: string;
-  destination?: string;
-  sourcePort?: number;
-  destinationPort?: number;
-  seq?: number;
-  ack?: number;
-  window?: number;
-  /** TCP control bits, letters of `SFRPAUECN`. */
-  flags?: string;
-  /** Bytes of its payload. */
-  length?: number;
-  /** The whole IP packet. */
-  bytes: Buffer;
 }
 
 /** The events of a network. */
