@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::open_error::OpenError;
-use crate::tun::{interface_index, interface_mtu, is_frames_fault, write_frame};
+use crate::tun::{interface_index, interface_mtu, read_frame, write_frame};
 use crate::vnet::{self, VNET_LEN};
 
 /// Largest frame the kernel hands over with offload on.
@@ -121,25 +121,7 @@ impl Device for PacketSocket {
     fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
         for _ in 0..MAX_BAD_READS {
             let mut header = [0u8; VNET_LEN];
-            let parts = [
-                libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: VNET_LEN },
-                libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() },
-            ];
-            // SAFETY: both parts point to live memory of at least their length, borrowed exclusively by us.
-            let n = unsafe { libc::readv(self.fd.as_raw_fd(), parts.as_ptr(), 2) };
-            if n < 0 {
-                let error = io::Error::last_os_error();
-                match error.raw_os_error() {
-                    Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
-                    Some(libc::EINTR) => {}
-                    code if is_frames_fault(code) => {}
-                    _ => return Err(error),
-                }
-                continue;
-            }
-            let Some(len) = (n as usize).checked_sub(VNET_LEN).filter(|len| *len > 0) else {
-                continue;
-            };
+            let Some(len) = read_frame(&self.fd, &mut header, buf)? else { continue };
             // The kernel writes it in the machine's order here, which is the order `vnet` reads on all that are supported.
             let meta = vnet::parse(header, len);
             return Ok(Received {

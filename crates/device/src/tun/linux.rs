@@ -302,25 +302,7 @@ impl Device for Tun {
         let prefix_len = self.prefix_len();
         for _ in 0..MAX_BAD_READS {
             let mut prefix = [0u8; PI_LEN + VNET_LEN];
-            let parts = [
-                libc::iovec { iov_base: prefix.as_mut_ptr().cast(), iov_len: prefix_len },
-                libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() },
-            ];
-            // SAFETY: both parts point to live memory of at least their length, borrowed exclusively by us.
-            let n = unsafe { libc::readv(self.fd.as_raw_fd(), parts.as_ptr(), 2) };
-            if n < 0 {
-                let error = io::Error::last_os_error();
-                match error.raw_os_error() {
-                    Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
-                    Some(libc::EINTR) => {}
-                    code if is_frames_fault(code) => {
-                        self.counters.0.rx_failed.fetch_add(1, Ordering::Relaxed);
-                    }
-                    _ => return Err(error),
-                }
-                continue;
-            }
-            let Some(len) = (n as usize).checked_sub(prefix_len).filter(|len| *len > 0) else {
+            let Some(len) = read_frame(&self.fd, &mut prefix[..prefix_len], buf)? else {
                 self.counters.0.rx_failed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
@@ -400,6 +382,33 @@ impl Device for Tun {
 
     fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
         Self::set_up(self, up)
+    }
+}
+
+/// Reads what precedes a frame, and the frame, with one system call; the frame's length, unless the kernel found fault with
+/// it or it is empty.
+pub(crate) fn read_frame(
+    fd: &OwnedFd,
+    prefix: &mut [u8],
+    buf: &mut [u8],
+) -> io::Result<Option<usize>> {
+    let parts = [
+        libc::iovec { iov_base: prefix.as_mut_ptr().cast(), iov_len: prefix.len() },
+        libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() },
+    ];
+    loop {
+        // SAFETY: both parts point to live memory of at least their length, borrowed exclusively by us.
+        let n = unsafe { libc::readv(fd.as_raw_fd(), parts.as_ptr(), 2) };
+        if n >= 0 {
+            return Ok((n as usize).checked_sub(prefix.len()).filter(|len| *len > 0));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
+            Some(libc::EINTR) => {}
+            code if is_frames_fault(code) => return Ok(None),
+            _ => return Err(error),
+        }
     }
 }
 
