@@ -11,8 +11,7 @@ use usernet_core::{
 
 use crate::errno::Errno;
 use crate::handles::Handle;
-use crate::js::caught;
-use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check};
+use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, caught};
 use crate::sim::{self, Core};
 use crate::slabs::Slabs;
 use crate::stack::Stack;
@@ -130,23 +129,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
         }),
     ];
     methods.extend(datagram_calls::methods());
-    let name = c"NativeStack";
-    let mut raw = std::ptr::null_mut();
-    // SAFETY: `js` is valid; the descriptors hold static names and are only read during the call.
-    check(unsafe {
-        sys::napi_define_class(
-            js.env(),
-            name.as_ptr(),
-            name.count_bytes() as isize,
-            Some(constructor),
-            std::ptr::null_mut(),
-            methods.len(),
-            methods.as_ptr(),
-            &raw mut raw,
-        )
-    })?;
-    // SAFETY: just made in the scope of `js`.
-    Ok(unsafe { Value::from_raw(raw) })
+    wrapped::define(js, c"NativeStack", constructor, &methods)
 }
 
 /// `new NativeStack(options, events, doorbell)`.
@@ -155,33 +138,21 @@ unsafe extern "C" fn constructor(
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     // SAFETY: the callback's own arguments.
-    let Ok((js, this, [options, events, doorbell])) = (unsafe { callback_info(env, info) }) else {
-        return std::ptr::null_mut();
-    };
-    let mut target = std::ptr::null_mut();
-    // SAFETY: the callback's own arguments.
-    unsafe { sys::napi_get_new_target(env, info, &raw mut target) };
-    let made = if target.is_null() {
-        let message = "Class constructor NativeStack cannot be invoked without 'new'";
-        Err(Failure::Type(message.to_owned()))
-    } else {
-        caught(|| match sim::host_of(js, options)? {
-            Some(host) => Stack::construct_on(js, this, events, doorbell, || Ok(host)),
-            None => {
-                let driving = options::driving(js, options)?;
-                let slabs = Slabs::new(options::external_buffers(js, options)?);
-                let config = options::stack(js, options)?;
-                Stack::construct(js, this, config, driving, slabs, events, doorbell)
-            }
-        })
-        .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "createStack", message)))
-    };
-    match made {
-        Ok(()) => this.raw(),
-        Err(failure) => {
-            js.throw(failure);
-            std::ptr::null_mut()
-        }
+    unsafe {
+        wrapped::construct(
+            env,
+            info,
+            ("NativeStack", "createStack"),
+            |js, this, [options, events, doorbell]| match sim::host_of(js, options)? {
+                Some(host) => Stack::construct_on(js, this, events, doorbell, || Ok(host)),
+                None => {
+                    let driving = options::driving(js, options)?;
+                    let slabs = Slabs::new(options::external_buffers(js, options)?);
+                    let config = options::stack(js, options)?;
+                    Stack::construct(js, this, config, driving, slabs, events, doorbell)
+                }
+            },
+        )
     }
 }
 

@@ -14,8 +14,7 @@ use usernet_device::{
 use usernet_manager::interface_config;
 
 use crate::errno::Errno;
-use crate::js::caught;
-use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, check, unwrap};
+use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, caught, check, unwrap};
 use crate::open;
 use crate::options::{bool, number, object, property, string, strings};
 use crate::port;

@@ -81,8 +81,7 @@ mod linux {
 
     use napi::sys;
 
-    use crate::js::caught;
-    use crate::js::{Js, check};
+    use crate::js::{Js, caught, check};
     use crate::stack::Stack;
 
     /// `UV_POLL` of `uv_handle_type`, part of libuv's ABI since 1.0.

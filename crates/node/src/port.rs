@@ -12,8 +12,7 @@ use usernet_device::{Device, FramePort, Medium, PortDevice, PortOptions, Wake, f
 
 use crate::bell::Bell;
 use crate::errno::Errno;
-use crate::js::caught;
-use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check, unwrap};
+use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, caught, check, unwrap};
 use crate::options::{number, object, property, string};
 use crate::wrapped::{self, method_of};
 
@@ -70,23 +69,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
             Ok(())
         }),
     ];
-    let name = c"NativePort";
-    let mut raw = ptr::null_mut();
-    // SAFETY: `js` is valid; the descriptors hold static names and are only read during the call.
-    check(unsafe {
-        sys::napi_define_class(
-            js.env(),
-            name.as_ptr(),
-            name.count_bytes() as isize,
-            Some(constructor),
-            ptr::null_mut(),
-            methods.len(),
-            methods.as_ptr(),
-            &raw mut raw,
-        )
-    })?;
-    // SAFETY: just made in the scope of `js`.
-    Ok(unsafe { Value::from_raw(raw) })
+    wrapped::define(js, c"NativePort", constructor, &methods)
 }
 
 /// As [`wrapped::enter`], of this class.
@@ -112,25 +95,10 @@ unsafe extern "C" fn constructor(
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     // SAFETY: the callback's own arguments.
-    let Ok((js, this, [options])) = (unsafe { callback_info(env, info) }) else {
-        return ptr::null_mut();
-    };
-    let mut target = ptr::null_mut();
-    // SAFETY: the callback's own arguments.
-    unsafe { sys::napi_get_new_target(env, info, &raw mut target) };
-    let made = if target.is_null() {
-        let message = "Class constructor NativePort cannot be invoked without 'new'";
-        Err(Failure::Type(message.to_owned()))
-    } else {
-        caught(|| construct(js, this, options))
-            .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, "framePort", message)))
-    };
-    match made {
-        Ok(()) => this.raw(),
-        Err(failure) => {
-            js.throw(failure);
-            ptr::null_mut()
-        }
+    unsafe {
+        wrapped::construct(env, info, ("NativePort", "framePort"), |js, this, [options]| {
+            construct(js, this, options)
+        })
     }
 }
 

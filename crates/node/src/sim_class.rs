@@ -9,8 +9,7 @@ use napi::sys;
 use usernet_sim::{CaptureConfig, Instant, LinkConfig, NodeId, Plan};
 
 use crate::errno::Errno;
-use crate::js::caught;
-use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_info, check};
+use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, caught, check};
 use crate::options::{self, bool, number};
 use crate::sim::{NETWORK_TAG, Sim, refused};
 use crate::sim_convert::{self, millis, moment, network_error};
@@ -186,23 +185,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
         }),
         method!("pendingRequests", |js, _sim, []| pending_requests(js)),
     ];
-    let name = c"NativeNetwork";
-    let mut raw = ptr::null_mut();
-    // SAFETY: `js` is valid; the descriptors hold static names and are only read during the call.
-    check(unsafe {
-        sys::napi_define_class(
-            js.env(),
-            name.as_ptr(),
-            name.count_bytes() as isize,
-            Some(constructor),
-            ptr::null_mut(),
-            methods.len(),
-            methods.as_ptr(),
-            &raw mut raw,
-        )
-    })?;
-    // SAFETY: just made in the scope of `js`.
-    Ok(unsafe { Value::from_raw(raw) })
+    wrapped::define(js, c"NativeNetwork", constructor, &methods)
 }
 
 /// `new NativeNetwork({ seed, real })`.
@@ -211,24 +194,10 @@ unsafe extern "C" fn constructor(
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     // SAFETY: the callback's own arguments.
-    let Ok((js, this, [options])) = (unsafe { callback_info(env, info) }) else {
-        return ptr::null_mut();
-    };
-    let mut target = ptr::null_mut();
-    // SAFETY: the callback's own arguments.
-    unsafe { sys::napi_get_new_target(env, info, &raw mut target) };
-    let made = if target.is_null() {
-        let message = "Class constructor NativeNetwork cannot be invoked without 'new'";
-        Err(Failure::Type(message.to_owned()))
-    } else {
-        construct(js, this, options)
-    };
-    match made {
-        Ok(()) => this.raw(),
-        Err(failure) => {
-            js.throw(failure);
-            ptr::null_mut()
-        }
+    unsafe {
+        wrapped::construct(env, info, ("NativeNetwork", "createNetwork"), |js, this, [options]| {
+            construct(js, this, options)
+        })
     }
 }
 

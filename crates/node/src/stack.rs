@@ -693,24 +693,23 @@ impl Stack {
 /// On the thread of `env`, which is alive, called by its event loop.
 pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
     stack.in_a_row.set((0, 0));
-    let spins = !stack.busy_poll.is_zero();
-    let began = Instant::now();
+    // No clock is read where nothing waits for it.
+    let began = (!stack.busy_poll.is_zero()).then(Instant::now);
     let mut last = began;
     loop {
-        if stack.drive() {
-            // While a turn of the loop is waited for, JavaScript has enough to do.
-            // SAFETY: the caller's contract.
-            if stack.is_deferred() || !unsafe { report(env, stack) } || !spins {
-                return;
-            }
-            last = Instant::now();
-        } else if !spins {
+        let came = stack.drive();
+        // While a turn of the loop is waited for, JavaScript has enough to do.
+        // SAFETY: the caller's contract.
+        if came && (stack.is_deferred() || !unsafe { report(env, stack) }) {
             return;
         }
+        let Some((began, since)) = began.zip(last) else { return };
         let now = Instant::now();
-        if now - last >= stack.busy_poll || now - began >= LONGEST_TURN {
+        let since = if came { now } else { since };
+        if now - since >= stack.busy_poll || now - began >= LONGEST_TURN {
             return;
         }
+        last = Some(since);
         std::hint::spin_loop();
     }
 }

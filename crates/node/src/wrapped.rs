@@ -1,9 +1,69 @@
 //! Methods of classes whose objects wrap a Rust value: what is the same for all of them.
 
+use std::ffi::CStr;
+
 use napi::sys;
 
-use crate::js::caught;
-use crate::js::{Failure, IntoJs, Js, Result, Value, callback_info, unwrap};
+use crate::errno::Errno;
+use crate::js::{Failure, IntoJs, Js, Result, Value, callback_info, caught, check, unwrap};
+
+/// Defines a class. Its constructor calls [`construct`].
+pub(crate) fn define<'s>(
+    js: Js<'s>,
+    name: &'static CStr,
+    constructor: unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value,
+    methods: &[sys::napi_property_descriptor],
+) -> Result<Value<'s>> {
+    let mut raw = std::ptr::null_mut();
+    // SAFETY: `js` is valid; the descriptors hold static names and are only read during the call.
+    check(unsafe {
+        sys::napi_define_class(
+            js.env(),
+            name.as_ptr(),
+            name.count_bytes() as isize,
+            Some(constructor),
+            std::ptr::null_mut(),
+            methods.len(),
+            methods.as_ptr(),
+            &raw mut raw,
+        )
+    })?;
+    // SAFETY: just made in the scope of `js`.
+    Ok(unsafe { Value::from_raw(raw) })
+}
+
+/// Runs a constructor: `make` wraps a value in the object under construction. Without `new`, and when `make` fails, it
+/// throws; a panic is an error of `syscall`.
+///
+/// # Safety
+/// `env` and `info` are those that Node-API gave the running callback, which is the constructor of the class `name`.
+pub(crate) unsafe fn construct<'s, const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    (name, syscall): (&str, &'static str),
+    make: impl FnOnce(Js<'s>, Value<'s>, [Value<'s>; N]) -> Result<()>,
+) -> sys::napi_value {
+    // SAFETY: the caller's contract.
+    let Ok((js, this, args)) = (unsafe { callback_info::<N>(env, info) }) else {
+        return std::ptr::null_mut();
+    };
+    let mut target = std::ptr::null_mut();
+    // SAFETY: the callback's own arguments.
+    unsafe { sys::napi_get_new_target(env, info, &raw mut target) };
+    let made = if target.is_null() {
+        Err(Failure::Type(format!("Class constructor {name} cannot be invoked without 'new'")))
+    } else {
+        caught(|| make(js, this, args))
+            .unwrap_or_else(|message| Err(Failure::system(Errno::EIO, syscall, message)))
+    };
+    match made {
+        Ok(()) => this.raw(),
+        Err(failure) => {
+            js.throw(failure);
+            std::ptr::null_mut()
+        }
+    }
+}
 
 /// Runs a method: finds what its receiver wraps, catches panics (`failed` says what to answer then), throws what it has to.
 ///
