@@ -6,14 +6,14 @@ use usernet_wire::ip::{Packet, Protocol};
 use usernet_wire::tcp::{Flags, Repr};
 use usernet_wire::{Error, SeqNumber, ndp};
 
-use super::Stack;
 use super::address::Delivery;
 use super::icmp::Complaint;
+use super::{Stack, ctx};
 use crate::config::SocketOptions;
 use crate::event::{ListenerId, SocketId};
 use crate::frame::{RxChecksum, RxFrame};
 use crate::interface::InterfaceId;
-use crate::tcp::{Connection, Ctx, Grant, Owner, Segment, Tuple, Verdict};
+use crate::tcp::{Connection, Grant, Owner, Segment, Tuple, Verdict};
 use crate::time::Instant;
 
 /// How a packet came.
@@ -341,10 +341,8 @@ impl Stack {
             Owner::Application | Owner::Orphan => ListenerId::default(),
         };
         let memory = self.memory();
-        let (stats, trace, cookies) = (&mut self.stats, &mut self.trace, &mut self.cookies);
-        let (time_wait, blocks) = (self.config.time_wait, &self.send_blocks);
         let id = self.connections.insert_with_key(|id| {
-            let mut ctx = Ctx { now, id, stats, trace, time_wait, memory, cookies, blocks };
+            let mut ctx = ctx!(self, now, id, memory);
             Box::new(Connection::accept(
                 &mut ctx, tuple, options, path, iss, ts_offset, listener, syn, grant,
             ))

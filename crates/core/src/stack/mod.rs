@@ -72,6 +72,23 @@ use route::Interface;
 use sockets::Listener;
 use syn_cookies::SynCookieKey;
 
+/// What connection `$id` of `$stack` needs; borrows only those fields, so that the connections can be borrowed beside it.
+macro_rules! ctx {
+    ($stack:expr, $now:expr, $id:expr, $memory:expr) => {
+        $crate::tcp::Ctx {
+            now: $now,
+            id: $id,
+            memory: $memory,
+            time_wait: $stack.config.time_wait,
+            stats: &mut $stack.stats,
+            trace: &mut $stack.trace,
+            cookies: &mut $stack.cookies,
+            blocks: &$stack.send_blocks,
+        }
+    };
+}
+use ctx;
+
 /// Most timers that run in one call.
 const TIMERS_PER_CALL: usize = 256;
 
@@ -400,16 +417,7 @@ impl Stack {
         self.latest = now;
         let memory = self.memory();
         let conn = self.connections.get_mut(id)?;
-        let mut ctx = Ctx {
-            now,
-            id,
-            memory,
-            time_wait: self.config.time_wait,
-            stats: &mut self.stats,
-            trace: &mut self.trace,
-            cookies: &mut self.cookies,
-            blocks: &self.send_blocks,
-        };
+        let mut ctx = ctx!(self, now, id, memory);
         let result = f(conn, &mut ctx);
         self.settle(now, id, true);
         Some(result)

@@ -7,14 +7,14 @@ use usernet_wire::ethernet::HEADER_LEN as ETHERNET_LEN;
 use usernet_wire::ip::{Protocol, Repr as IpRepr};
 use usernet_wire::tcp::{self as wire, Flags, Repr};
 
-use super::Stack;
 use super::input::Arrival;
 use super::link::{Framing, addresses_of, behind_ethernet};
+use super::{Stack, ctx};
 use crate::event::{RawId, SocketId, UdpId};
 use crate::frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
 use crate::interface::InterfaceId;
 use crate::payload::Payload;
-use crate::tcp::{Ctx, Tuple};
+use crate::tcp::Tuple;
 use crate::time::Instant;
 
 /// Segments of one connection in a row before the next connection has its turn.
@@ -421,16 +421,7 @@ impl Stack {
             if only.is_some_and(|interface| interface != conn.path.interface) {
                 return None;
             }
-            let mut ctx = Ctx {
-                now,
-                id,
-                memory,
-                time_wait: self.config.time_wait,
-                stats: &mut self.stats,
-                trace: &mut self.trace,
-                cookies: &mut self.cookies,
-                blocks: &self.send_blocks,
-            };
+            let mut ctx = ctx!(self, now, id, memory);
             let Some(built) = conn.poll(&mut ctx) else {
                 conn.tx_queued = false;
                 self.tx.pop_front();

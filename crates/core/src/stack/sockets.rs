@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rand_core::Rng;
 use usernet_wire::SeqNumber;
 
+use super::ctx;
 use super::fastopen::FastOpenCount;
 use super::route::RouteResult;
 use super::{Queued, Stack};
@@ -307,10 +308,8 @@ impl Stack {
         let ts_offset = self.timestamp_offset(&tuple);
         let path = self.path_to(now, interface, remote);
         let memory = self.memory();
-        let (stats, trace, cookies) = (&mut self.stats, &mut self.trace, &mut self.cookies);
-        let (time_wait, blocks) = (self.config.time_wait, &self.send_blocks);
         let id = self.connections.insert_with_key(|id| {
-            let mut ctx = Ctx { now, id, stats, trace, time_wait, memory, cookies, blocks };
+            let mut ctx = ctx!(self, now, id, memory);
             Box::new(Connection::connect(&mut ctx, tuple, socket_options, path, iss, ts_offset))
         });
         self.enter_table(now, id, tuple);
