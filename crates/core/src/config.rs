@@ -180,7 +180,7 @@ pub struct SocketOptions {
     pub nagle: bool,
     /// Delay of an acknowledgement while segments come close together (RFC 9293 §3.8.6.3: below 500 ms); 40 ms by
     /// default, as in Linux. It adapts to a trickle of segments further apart, up to five times as much, but never beyond
-    /// a round trip. Zero acknowledges every segment at once.
+    /// a round trip, nor 499 ms, whatever is asked for. Zero acknowledges every segment at once.
     pub delayed_ack: Duration,
     /// Acknowledgements of data that are not delayed at the start of a connection and after a loss, so that the sender's
     /// slow start is not held up (as Linux, whose `TCP_MAX_QUICKACKS` is 16); they end early when the application answers

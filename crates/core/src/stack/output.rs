@@ -528,7 +528,8 @@ impl Stack {
             reset.flags |= Flags::ACK;
             reset.ack = header.seq + len;
         }
-        self.send_reset(interface, tuple, reset);
+        self.stats.tcp_out_rsts += 1;
+        self.send_bare(interface, tuple, reset, self.default_options.hop_limit, 0);
     }
 
     /// A RST of a connection of ours.
@@ -536,6 +537,9 @@ impl Stack {
         let Some(conn) = self.connections.get(id) else { return };
         let (seq, ack) = conn.reset_numbers();
         let (tuple, interface) = (conn.tuple, conn.path.interface);
+        // RFC 9293 §3.9.2 (MUST-48, MUST-49, SHLD-22): as on its other segments.
+        let (hop_limit, traffic_class) =
+            (conn.options.hop_limit, conn.options.traffic_class & !0b11);
         let mut reset = Repr { seq, flags: Flags::RST, ..Repr::default() };
         if let Some(ack) = ack {
             reset.flags |= Flags::ACK;
@@ -543,12 +547,8 @@ impl Stack {
         }
         // RFC 7323 §3.2: a RST may carry them too; Linux's do, and a peer that checks them believes it the more.
         reset.options.timestamps = conn.reset_timestamps(now);
-        self.send_reset(interface, &tuple, reset);
-    }
-
-    fn send_reset(&mut self, interface: InterfaceId, tuple: &Tuple, reset: Repr) {
         self.stats.tcp_out_rsts += 1;
-        self.send_bare(interface, tuple, reset, self.default_options.hop_limit, 0);
+        self.send_bare(interface, &tuple, reset, hop_limit, traffic_class);
     }
 
     /// A segment without data that belongs to no connection.

@@ -52,7 +52,7 @@ impl AckTimeout {
 
     /// How long an acknowledgement waits.
     pub(super) fn delay(&self, pace: Pace) -> Duration {
-        let most = (pace.delay * MAX_TIMES).min(MAX).max(pace.delay);
+        let most = (pace.delay * MAX_TIMES).min(MAX);
         let round_trip = if pace.srtt.is_zero() { most } else { pace.srtt.max(pace.delay) };
         self.ato.min(most).min(round_trip)
     }

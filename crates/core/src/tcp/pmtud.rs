@@ -298,8 +298,10 @@ impl Connection {
         let Some(snd) = self.state.sender_mut() else { return };
         let large = snd.board.front_len() > u32::from(base - overhead)
             && snd.mss > u32::from(base - overhead);
-        // Once at the first base, the next is tried after as many timeouts again.
-        if snd.retries < BLACK_HOLE_TIMEOUTS
+        // Once at the first base, the next is tried after as many timeouts again. A window that shrank to nothing takes no
+        // segment of any size.
+        if snd.wnd == 0
+            || snd.retries < BLACK_HOLE_TIMEOUTS
             || !snd.retries.is_multiple_of(BLACK_HOLE_TIMEOUTS)
             || !large
         {

@@ -275,14 +275,16 @@ impl Connection {
             return Verdict::Done;
         }
         let stamps = seg.header.options.timestamps;
-        // RFC 6191 §2: a SYN that cannot be an old one opens the connection anew: a later timestamp, or a higher sequence
-        // number (RFC 9293 §3.6.1).
+        // RFC 6191 §2 (RFC 9293 §3.6.1 SHLD-4, MAY-2): a SYN that cannot be an old one opens the connection anew. A
+        // timestamp decides; where both are the same, or one end has none, the sequence number does.
         if seg.has(Flags::SYN) && !seg.has(Flags::ACK) {
             let newer = match (s.acks.ts_recent(), stamps) {
-                (Some(recent), Some(stamps)) => (stamps.val.wrapping_sub(recent) as i32) > 0,
+                (Some(recent), Some(stamps)) if stamps.val != recent => {
+                    (stamps.val.wrapping_sub(recent) as i32) > 0
+                }
                 _ => seg.header.seq.gt(s.acks.nxt),
             };
-            if newer || seg.header.seq.gt(s.acks.nxt) {
+            if newer {
                 return Verdict::Reopen;
             }
         }

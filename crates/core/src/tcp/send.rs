@@ -174,7 +174,7 @@ pub(super) struct Sender {
     pub(super) rto_at: Instant,
     /// Timeouts without an acknowledgement that made progress.
     pub(super) retries: u8,
-    /// Probes without any answer.
+    /// Probes and retransmissions without any answer, whatever it says.
     pub(super) probes: u8,
     /// Since when the oldest data waits for an acknowledgement, or a probe for an answer.
     pub(super) unacked_since: Instant,

@@ -13,6 +13,7 @@ mod path_mtu;
 mod random;
 mod receive;
 mod recovery;
+mod requirements;
 mod reset;
 mod retransmit;
 mod send;

@@ -62,6 +62,10 @@ impl Tester {
             }
             ["listen", port] => self.listen(parse(port)?, 128),
             ["listen", port, "backlog", n] => self.listen(parse(port)?, parse(n)?),
+            ["listen", port, error] => match self.listen(parse(port)?, 128) {
+                Ok(()) => Err("it worked".into()),
+                Err(e) => same("the error", &e, &error.replace('-', " ")),
+            },
             ["unlisten"] => {
                 let id = self.listeners.remove(&self.last_port).ok_or("nothing listens")?;
                 let now = self.now;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use usernet_wire::tcp::Flags;
 
-use super::options::Opt;
+use super::options::{Opt, bytes};
 
 /// One line of a script.
 #[derive(Clone, Debug)]
@@ -59,6 +59,10 @@ pub(crate) struct Segment {
     pub(crate) options: Option<Vec<Opt>>,
     /// `not-ect`, `ect0`, `ect1`, `ce`: the ECN bits of its packet; 0 of the peer's where the script says nothing.
     pub(crate) ecn: Option<u8>,
+    /// `ttl N`: the hop limit of its packet; 64 of the peer's where the script says nothing.
+    pub(crate) ttl: Option<u8>,
+    /// `dscp N`: the differentiated services field of its packet; 0 of the peer's where the script says nothing.
+    pub(crate) dscp: Option<u8>,
     /// Largest segment of a stream, bytes.
     pub(crate) mss: u32,
     /// What is wrong with an injected segment.
@@ -90,6 +94,8 @@ pub(crate) enum Twist {
     OtherData,
     /// `merged N`: the device merged segments of N bytes.
     Merged(u16),
+    /// `ip-options HEX`: its IPv4 header has these options, a multiple of 4 bytes; nothing over IPv6.
+    IpOptions(Vec<u8>),
 }
 
 /// An ICMP error as a script spells it: `< icmp host-unreachable 1:1461(1460)`.
@@ -247,6 +253,8 @@ impl Segment {
                 "ack" => segment.ack = Some(number(value()?)?),
                 "win" => segment.win = Some(value()?.parse().map_err(|_| "win is 16 bits")?),
                 "urg" => segment.urgent = Some(number(value()?)? as u16),
+                "ttl" => segment.ttl = Some(number(value()?)? as u8),
+                "dscp" => segment.dscp = Some(number(value()?)? as u8),
                 "mss" => segment.mss = number(value()?)?,
                 "not-ect" => segment.ecn = Some(0),
                 "ect1" => segment.ecn = Some(1),
@@ -261,6 +269,11 @@ impl Segment {
                 "port" => segment.twists.push(Twist::Port(number(value()?)? as u16)),
                 "source-port" => segment.twists.push(Twist::SourcePort(number(value()?)? as u16)),
                 "merged" => segment.twists.push(Twist::Merged(number(value()?)? as u16)),
+                "ip-options" => {
+                    let options = bytes(value()?).filter(|b| b.len() % 4 == 0);
+                    let options = options.ok_or("ip-options takes words in hexadecimal")?;
+                    segment.twists.push(Twist::IpOptions(options));
+                }
                 "held" => segment.twists.push(Twist::Held),
                 "other-data" => segment.twists.push(Twist::OtherData),
                 _ => return Err(format!("not a part of a segment: {word}")),

@@ -19,7 +19,7 @@
 //!
 //! Steps: `< SEGMENT`, `< icmp KIND SEQ`, `> SEGMENT`, `>* RANGE`, `[2] ..` for a second connection, `repeat N { .. }`,
 //! `@server [<options>]` and `@client [<options>]` for a handshake, and calls:
-//! `listen`, `unlisten`, `accept [none]`, `connect [ERROR]`, `read N|eof|none|ERROR`, `peek N`, `write N [= taken|more|ERROR]`,
+//! `listen PORT [ERROR]`, `unlisten`, `accept [none]`, `connect [ERROR]`, `read N|eof|none|ERROR`, `peek N`, `write N [= taken|more|ERROR]`,
 //! `shutdown read|write|both`, `close`, `abort`, `set OPTION VALUE`, `state NAME`, `error NAME|none`, `event NAME`,
 //! `no-event NAME`, `info FIELD = VALUE`, `stat FIELD = VALUE`, `flushed yes|no`, `stale`, `queued N`, `nothing`,
 //! `discard` (what was sent), `rebase N` (new incarnation: N becomes the peer's initial sequence number), and before all

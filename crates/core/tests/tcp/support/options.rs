@@ -192,7 +192,8 @@ impl fmt::Display for Field {
     }
 }
 
-fn bytes(hex: &str) -> Option<Vec<u8>> {
+/// Bytes from their hexadecimal digits.
+pub(crate) fn bytes(hex: &str) -> Option<Vec<u8>> {
     let byte = |i| u8::from_str_radix(hex.get(i..i + 2)?, 16).ok();
     (0..hex.len()).step_by(2).map(byte).collect()
 }

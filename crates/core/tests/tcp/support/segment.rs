@@ -150,9 +150,14 @@ pub(crate) fn build_with(
         header[tcp::CHECKSUM_OFFSET] ^= 0x10;
     }
     header.extend(payload);
-    let mut frame = ip_packet(src, dst, Protocol::TCP, segment.ecn.unwrap_or(0), &header);
+    let traffic_class = segment.dscp.unwrap_or(0) << 2 | segment.ecn.unwrap_or(0);
+    let hop_limit = segment.ttl.unwrap_or(HOP_LIMIT);
+    let mut frame = ip_packet(src, dst, Protocol::TCP, hop_limit, traffic_class, &header);
     for twist in &segment.twists {
         match twist {
+            Twist::IpOptions(options) if family == Family::V4 => {
+                add_ip_options(&mut frame, options)
+            }
             Twist::Cut(n) => frame.truncate(frame.len().saturating_sub(*n)),
             Twist::Padded(n) => frame.resize(frame.len() + n, 0xee),
             _ => {}
@@ -199,7 +204,7 @@ pub(crate) fn build_icmp(
     let (ours, peer) = (family.ours(), family.peer());
     let mut body = vec![kind, code, 0, 0];
     body.extend(icmp.mtu.to_be_bytes());
-    body.extend(ip_packet(ours, peer, Protocol::TCP, 0, &quoted));
+    body.extend(ip_packet(ours, peer, Protocol::TCP, HOP_LIMIT, 0, &quoted));
     let sum = match family {
         Family::V4 => checksum::checksum(&body),
         Family::V6 => {
@@ -211,13 +216,29 @@ pub(crate) fn build_icmp(
     };
     body[2..4].copy_from_slice(&sum.to_be_bytes());
     let protocol = if family == Family::V4 { Protocol::ICMP } else { Protocol::ICMPV6 };
-    Ok(Some(ip_packet(peer, ours, protocol, 0, &body)))
+    Ok(Some(ip_packet(peer, ours, protocol, HOP_LIMIT, 0, &body)))
+}
+
+/// The hop limit of the peer's packets where a script says nothing.
+const HOP_LIMIT: u8 = 64;
+
+/// Puts options into the header of an IPv4 packet.
+fn add_ip_options(frame: &mut Vec<u8>, options: &[u8]) {
+    let header_len = 20 + options.len();
+    frame.splice(20..20, options.iter().copied());
+    let total = frame.len() as u16;
+    frame[0] = 0x40 | (header_len / 4) as u8;
+    frame[2..4].copy_from_slice(&total.to_be_bytes());
+    frame[10..12].fill(0);
+    let sum = checksum::checksum(&frame[..header_len]);
+    frame[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 fn ip_packet(
     src: IpAddr,
     dst: IpAddr,
     protocol: Protocol,
+    hop_limit: u8,
     traffic_class: u8,
     payload: &[u8],
 ) -> Vec<u8> {
@@ -225,7 +246,7 @@ fn ip_packet(
         src,
         dst,
         protocol,
-        hop_limit: 64,
+        hop_limit,
         traffic_class,
         ident: 0,
         dont_fragment: true,
@@ -297,6 +318,12 @@ impl Observed {
         }
         if let Some(ecn) = wanted.ecn {
             differ("ecn", (self.ip.traffic_class & 3).to_string(), ecn.to_string());
+        }
+        if let Some(ttl) = wanted.ttl {
+            differ("ttl", self.ip.hop_limit.to_string(), ttl.to_string());
+        }
+        if let Some(dscp) = wanted.dscp {
+            differ("dscp", (self.ip.traffic_class >> 2).to_string(), dscp.to_string());
         }
         if let Some(options) = &wanted.options {
             let have = Opt::decode(&self.options, bases.peer);
