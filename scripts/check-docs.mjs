@@ -45,6 +45,8 @@ for (const file of sources()) {
 }
 
 checkRfcs('docs/rfc.md');
+checkRfcs('docs/rfc-9293.md');
+checkAppendix('docs/rfc-9293.md');
 
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 if (problems.length > 0) {
@@ -58,19 +60,21 @@ function checkRfcs(document) {
   const lines = readFileSync(path.join(root, document), 'utf8').split('\n');
   const read = (file) => (existsSync(path.join(root, file)) ? readFileSync(path.join(root, file), 'utf8') : undefined);
   lines.forEach((line, index) => {
-    if (!line.startsWith('| ') || /^\| (-+|RFC|Section|What) /.test(line)) return;
+    if (!line.startsWith('| ') || /^\| (-+|RFC|Section|What|Id) /.test(line)) return;
     const cells = line.split('|').slice(1, -1);
     const named = (cell) => [...(cell ?? '').matchAll(/`([^`]+)`/g)].map((match) => match[1]);
     const complain = (what) => problems.push(`${document}:${index + 1}: ${what}`);
     const tests = named(cells.at(-1));
     if (tests.length === 0) complain('names no test');
+    const source = (file) =>
+      file.startsWith('wire/') ? `crates/wire/src/${file.slice(5)}` : `crates/core/src/${file}`;
     for (const file of named(cells.at(-2))) {
-      if (read(`crates/core/src/${file}`) === undefined) complain(`names ${file}, which crates/core/src does not have`);
+      if (read(source(file)) === undefined) complain(`names ${file}, but there is no ${source(file)}`);
     }
     for (const test of tests) {
       const [where, name] = test.split('::');
       const file = where.includes('.rs')
-        ? `crates/core/src/${where}`
+        ? source(where)
         : where.startsWith('layers/')
           ? `crates/core/tests/${where}.rs`
           : where.startsWith('manager/')
@@ -85,6 +89,23 @@ function checkRfcs(document) {
         complain(`names ${test}, which ${file} does not have`);
     }
   });
+}
+
+/** Whether every requirement that the appendix of RFC 9293 numbers has exactly one row. */
+function checkAppendix(document) {
+  const rows = readFileSync(path.join(root, document), 'utf8').matchAll(/^\| ([A-Z]+-\d+) /gm);
+  const have = [...rows].map((match) => match[1]);
+  const numbered = { MUST: 69, SHLD: 31, MAY: 18, REC: 1 };
+  const wanted = Object.entries(numbered).flatMap(([kind, count]) =>
+    Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`),
+  );
+  for (const id of wanted) {
+    const count = have.filter((other) => other === id).length;
+    if (count !== 1) problems.push(`${document}: ${id} has ${count} rows`);
+  }
+  for (const id of have) {
+    if (!wanted.includes(id)) problems.push(`${document}: RFC 9293 has no ${id}`);
+  }
 }
 
 /** Every source file of ours, relative to the root. */

@@ -445,7 +445,9 @@ impl Stack {
             let hop_limit = interface
                 .filter(|_| tuple.remote.is_ipv6() && hop_limit == self.default_options.hop_limit)
                 .and_then(|i| i.link.as_deref()?.hop_limit)
-                .unwrap_or(hop_limit);
+                .unwrap_or(hop_limit)
+                // RFC 1122 §3.2.1.7.
+                .max(1);
             let tcp_len = built.header.header_len();
             let data_len = built.payload.1;
             let ip = IpRepr {
@@ -562,7 +564,7 @@ impl Stack {
     ) {
         header.src_port = tuple.local_port;
         header.dst_port = tuple.remote_port;
-        let hop_limit = self.hop_limit(interface, tuple.remote.is_ipv6(), hop_limit);
+        let hop_limit = self.hop_limit(interface, tuple.remote.is_ipv6(), hop_limit).max(1);
         let tcp_len = header.header_len();
         let ip = IpRepr {
             src: tuple.local,

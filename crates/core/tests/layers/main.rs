@@ -1,5 +1,6 @@
 //! The layers below and beside TCP, in virtual time: stacks on perfect wires, and crafted frames.
 
+mod addresses;
 mod advertise;
 mod autoconf;
 mod bridge;

@@ -393,6 +393,41 @@ script!(
 "
 );
 
+// --- failures ---
+
+script!(
+    giving_up_takes_longer_than_a_hundred_seconds,
+    "
+    # SHLD-11: with 200 ms, the least timeout there is, doubled 15 times, 120 s at most.
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    repeat 15 {
+    +199ms..121s > . 1:101(100) ack 1
+    }
+    info timeouts = 15
+    +119s
+    state ESTABLISHED
+    +1100ms
+    state CLOSED
+    error timed-out
+"
+);
+
+// --- keep-alive ---
+
+script!(
+    keep_alive_waits_two_hours_where_nobody_says_how_long,
+    "
+    # MUST-28.
+    @server
+    set keep_alive default
+    +7199s
+    +1s > . 0:0(0) ack 1
+    +75s > . 0:0(0) ack 1
+"
+);
+
 // --- acknowledgements ---
 
 script!(
@@ -492,6 +527,21 @@ script!(
 );
 
 script!(
+    hop_limit_is_never_zero,
+    "
+    # RFC 1122 §3.2.1.7.
+    option hop_limit 0
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1 ttl 1
+    < . 1:1(0) ack 1
+    accept
+    abort
+    > R. 1:1(0) ack 1 ttl 1
+"
+);
+
+script!(
     segment_that_has_one_hop_left_is_taken,
     "
     # RFC 1122 §3.2.1.7: it has arrived.
@@ -520,9 +570,19 @@ script!(
 script!(
     source_routes_open_and_move_nothing,
     "
-    # In the place of MUST-51 to 53 (RFC 7126 §4.3, §4.4): what comes by one is dropped.
+    # In the place of MUST-51 to MUST-53, SHLD-24 (RFC 7126 §4.3, §4.4): what comes by one is dropped. IPv6 has none.
     listen 80
     {< S 0:0(0) win 65535 ip-options 830708c612000900|nothing}
     stat connections = 0
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    {< P. 1:11(10) ack 1 ip-options 830704c612000900|nothing}
+    {< P. 1:11(10) ack 1 ip-options 890704c612000900|nothing}
+    read none
+    < P. 1:11(10) ack 1
+    read 10
+    +40ms > . 1:1(0) ack 11
 "
 );

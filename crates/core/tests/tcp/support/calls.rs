@@ -434,12 +434,13 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         "keep_alive" => {
             options.keep_alive = match value {
                 ["off"] => None,
+                ["default"] => Some(KeepAlive::default()),
                 [idle, interval, count] => Some(KeepAlive {
                     idle: duration(idle)?,
                     interval: duration(interval)?,
                     count: parse(count)?,
                 }),
-                _ => return Err("keep_alive IDLE INTERVAL COUNT".into()),
+                _ => return Err("keep_alive off|default|IDLE INTERVAL COUNT".into()),
             }
         }
         "user_timeout" => options.user_timeout = Some(duration(one()?)?),

@@ -156,7 +156,7 @@ pub(crate) fn build_with(
     for twist in &segment.twists {
         match twist {
             Twist::IpOptions(options) if family == Family::V4 => {
-                add_ip_options(&mut frame, options)
+                add_ip_options(&mut frame, options);
             }
             Twist::Cut(n) => frame.truncate(frame.len().saturating_sub(*n)),
             Twist::Padded(n) => frame.resize(frame.len() + n, 0xee),
