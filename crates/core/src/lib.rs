@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod frame;
 mod interface;
+mod lazy;
 mod payload;
 mod stack;
 pub mod tcp;

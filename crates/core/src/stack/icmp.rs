@@ -239,7 +239,7 @@ impl Stack {
         let Some((local_port, remote_port)) = quoted.ports() else { return };
         let tuple = Tuple { local: quoted.src, remote: quoted.dst, local_port, remote_port };
         let Some(seq) = quoted.tcp_seq() else { return self.udp_error(now, &tuple, &report) };
-        let Some(&id) = self.table.get(&tuple) else { return };
+        let Some(id) = self.table.find(&self.connections, &tuple) else { return };
         let narrowed = self.with(now, id, |conn, ctx| {
             let before = conn.path.mtu;
             if let Some(mtu) = report.too_big() {

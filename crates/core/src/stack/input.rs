@@ -188,8 +188,8 @@ impl Stack {
         };
         let ecn = packet.traffic_class & 0b11;
         let segment = Segment { header, payload: data, gso_size, ecn };
-        match self.table.get(&tuple) {
-            Some(&id) => self.tcp_segment(now, interface, id, tuple, segment),
+        match self.table.find(&self.connections, &tuple) {
+            Some(id) => self.tcp_segment(now, interface, id, tuple, segment),
             None => self.tcp_unknown(now, interface, tuple, &segment, None),
         }
     }
@@ -352,7 +352,7 @@ impl Stack {
             conn.owner = owner;
             conn.half_open_of = None;
         }
-        self.enter_table(now, id, tuple);
+        self.enter_table(now, id);
         id
     }
 }

@@ -6,6 +6,7 @@ mod advertise;
 mod arp;
 mod autoconf;
 mod bridge;
+mod demux;
 mod fastopen;
 mod flow;
 mod forward;
@@ -38,6 +39,7 @@ use siphasher::sip::SipHasher13;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
 
+use self::demux::{Connections, Demux};
 use crate::config::{Config, Secrets, SocketOptions};
 use crate::event::{
     AddressChange, Event, LinkChange, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId,
@@ -149,8 +151,8 @@ pub struct Stack {
     loopback: Option<InterfaceId>,
     routes: Vec<Route>,
     bridge: Bridge,
-    connections: SlotMap<SocketId, Box<Connection>>,
-    table: HashMap<Tuple, SocketId, KeyedHash>,
+    connections: Connections,
+    table: Demux,
     listeners: SlotMap<ListenerId, Listener>,
     ports: HashMap<u16, SmallVec<[ListenerId; 2]>>,
     /// Counters of the port choice (RFC 6056 §3.3.4).
@@ -218,7 +220,7 @@ impl Stack {
             routes: Vec::new(),
             bridge: Bridge::new(config.bridge, KeyedHash(secrets.hash)),
             connections: SlotMap::with_key(),
-            table: HashMap::with_hasher(KeyedHash(secrets.hash)),
+            table: Demux::new(KeyedHash(secrets.hash)),
             listeners: SlotMap::with_key(),
             ports: HashMap::new(),
             port_counters: [0; 16],
@@ -459,7 +461,7 @@ impl Stack {
         }
         if state == StateName::Closed && conn.in_table {
             conn.in_table = false;
-            self.table.remove(&conn.tuple);
+            self.table.remove(&conn.tuple, id);
         }
         if conn.is_dead() {
             if let Some(at) = conn.armed {

@@ -289,7 +289,7 @@ impl Stack {
                 if self.listen_port_taken(ListenAddress::One(local), port) {
                     return Err(ConnectError::AddressInUse);
                 }
-                if let Some(&other) = self.table.get(&tuple) {
+                if let Some(other) = self.table.find(&self.connections, &tuple) {
                     // Our own TIME-WAIT makes way for a connection that asks for the port (RFC 6191).
                     if self.connections[other].state() != StateName::TimeWait {
                         return Err(ConnectError::AddressInUse);
@@ -312,12 +312,12 @@ impl Stack {
             let mut ctx = ctx!(self, now, id, memory);
             Box::new(Connection::connect(&mut ctx, tuple, socket_options, path, iss, ts_offset))
         });
-        self.enter_table(now, id, tuple);
+        self.enter_table(now, id);
         Ok(id)
     }
 
-    pub(super) fn enter_table(&mut self, now: Instant, id: SocketId, tuple: Tuple) {
-        self.table.insert(tuple, id);
+    pub(super) fn enter_table(&mut self, now: Instant, id: SocketId) {
+        self.table.insert(&self.connections, id);
         self.connections[id].in_table = true;
         self.settle(now, id, true);
     }
@@ -336,7 +336,7 @@ impl Stack {
             tuple.local_port = low + ((offset + u32::from(counter)) % count) as u16;
             let to_itself = tuple.local == tuple.remote && tuple.local_port == tuple.remote_port;
             if !to_itself
-                && !self.table.contains_key(&tuple)
+                && self.table.find(&self.connections, &tuple).is_none()
                 && !self.listen_port_taken(ListenAddress::One(tuple.local), tuple.local_port)
             {
                 return Some(tuple.local_port);

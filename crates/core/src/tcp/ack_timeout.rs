@@ -3,7 +3,7 @@
 //! segments, however slow it is, and never waits longer than a round trip; after an idle time the sender restarts from a
 //! small window, so nothing waits.
 
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Nanos};
 
 /// What an acknowledgement waits at most, in times of the configured delay: 200 ms of 40 ms (Linux `TCP_DELACK_MAX`; RFC
 /// 9293 §3.8.6.3 MUST-40 allows 500 ms).
@@ -26,7 +26,7 @@ pub(super) struct Pace {
 /// The estimator.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AckTimeout {
-    ato: Duration,
+    ato: Nanos,
     /// When data came last.
     last: Option<Instant>,
 }
@@ -36,14 +36,14 @@ impl AckTimeout {
     /// (Linux `tcp_event_data_recv`).
     pub(super) fn on_data(&mut self, now: Instant, pace: Pace) -> bool {
         let Some(last) = self.last.replace(now) else {
-            self.ato = pace.delay;
+            self.ato = pace.delay.into();
             return false;
         };
         let gap = now.since(last);
         if gap <= pace.delay / 2 {
-            self.ato = self.ato / 2 + pace.delay / 2;
-        } else if gap < self.ato {
-            self.ato = (self.ato / 2 + gap).min(pace.rto);
+            self.ato = (self.ato() / 2 + pace.delay / 2).into();
+        } else if gap < self.ato() {
+            self.ato = (self.ato() / 2 + gap).min(pace.rto).into();
         } else {
             return gap > pace.rto;
         }
@@ -54,12 +54,12 @@ impl AckTimeout {
     pub(super) fn delay(&self, pace: Pace) -> Duration {
         let most = (pace.delay * MAX_TIMES).min(MAX);
         let round_trip = if pace.srtt.is_zero() { most } else { pace.srtt.max(pace.delay) };
-        self.ato.min(most).min(round_trip)
+        self.ato().min(most).min(round_trip)
     }
 
     /// The estimate (`ato`); zero before any data came.
     pub(super) fn ato(&self) -> Duration {
-        self.ato
+        self.ato.get()
     }
 }
 

@@ -10,6 +10,7 @@ use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
 
 use super::recv_queue::SMALL;
+use crate::lazy::blank;
 use crate::payload::Payload;
 
 /// What a held piece counts at least, bytes: tiny segments cost more memory than they carry.
@@ -35,6 +36,8 @@ pub(crate) struct Assembler {
     bytes: usize,
     clock: u64,
 }
+
+blank!(Assembler);
 
 impl Assembler {
     /// Whether nothing is held.
@@ -188,11 +191,6 @@ impl Assembler {
             self.runs.get(at).map(|run| (run.start, run.end))
         };
         self.newest.values().rev().take(max.min(4)).filter_map(|start| run_at(*start)).collect()
-    }
-
-    /// Throws everything away.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
     }
 }
 

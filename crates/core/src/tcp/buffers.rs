@@ -14,7 +14,6 @@ use usernet_wire::SeqNumber;
 use usernet_wire::tcp::{MAX_WINDOW_SCALE, Timestamps};
 
 use super::connection::{Connection, Ctx};
-use super::send_buffer::SendBuffer;
 use super::state::{Rcv, State};
 use crate::config::BufferSize;
 use crate::event::Ready;
@@ -174,7 +173,18 @@ impl RecvTuning {
 impl Connection {
     /// How large the receive buffer is now, bytes.
     pub(super) fn recv_buffer(&self, level: Level) -> usize {
-        effective(self.options.recv_buffer, self.recv_tuning.grown, level)
+        effective(
+            self.options.recv_buffer,
+            self.recv_tuning.as_ref().map_or(0, |tuning| tuning.grown),
+            level,
+        )
+    }
+
+    fn recv_tuning_mut(&mut self) -> &mut RecvTuning {
+        // What a peer may send before it hears of us: its initial window (RFC 6928), or ours.
+        let (size, mss) = (self.options.recv_buffer, self.path.mss(self.is_v6()));
+        let first = size.initial().min(10 * usize::from(mss));
+        self.recv_tuning.get_or_insert_with(|| Box::new(RecvTuning::new(first, Instant::ZERO)))
     }
 
     /// How large the send buffer is now, bytes.
@@ -195,7 +205,7 @@ impl Connection {
     /// Bytes of send memory held.
     pub(crate) fn send_memory(&self) -> usize {
         let sender = self.state.sender().map(|snd| &snd.buf);
-        sender.or(self.state.handshake().map(|hs| &hs.buf)).map_or(0, SendBuffer::len)
+        sender.or(self.state.handshake().map(|hs| &hs.buf)).map_or(0, |buf| buf.len())
     }
 
     /// Room in the send queue, bytes.
@@ -234,7 +244,7 @@ impl Connection {
         let Some(rcv) = self.state.receiver() else { return };
         let mss = rcv.rcv_mss() as usize;
         let size = self.options.recv_buffer;
-        self.recv_tuning.on_read(ctx.now, n, mss, size, ctx.memory.receive);
+        self.recv_tuning_mut().on_read(ctx.now, n, mss, size, ctx.memory.receive);
     }
 
     /// There is more room: the peer hears of it if it is worth it.
@@ -251,7 +261,7 @@ impl Connection {
             return;
         }
         let clock = self.ts_now(now);
-        let sender = self.state.sender().map(|snd| snd.rtt.min_rtt).filter(|rtt| !rtt.is_zero());
+        let sender = self.state.sender().map(|snd| snd.rtt.min_rtt()).filter(|rtt| !rtt.is_zero());
         let Some(rcv) = self.state.receiver() else { return };
         if len < rcv.rcv_mss() {
             return;
@@ -262,7 +272,7 @@ impl Connection {
             .map(|s| (s.ecr, clock.wrapping_sub(s.ecr)))
             .filter(|(_, ms)| *ms < 1 << 24)
             .map(|(ecr, ms)| (ecr, Duration::from_millis(ms.into())));
-        self.recv_tuning.on_data(now, nxt, window, echo, sender);
+        self.recv_tuning_mut().on_data(now, nxt, window, echo, sender);
     }
 
     /// Whether data that arrives is to be dropped, since memory is used up and the application has its least to read

@@ -1,6 +1,7 @@
 //! What a connection spends its time on while there is something to send (Linux `tcp_chrono`): sending, waiting for the
 //! peer's window, waiting for more room in the send buffer.
 
+use crate::lazy::blank;
 use crate::time::{Duration, Instant};
 
 /// What limits the sender.
@@ -21,6 +22,8 @@ pub(super) struct Chrono {
     /// Time spent so far, by limit.
     spent: [Duration; 3],
 }
+
+blank!(Chrono);
 
 impl Chrono {
     /// From now on that is the limit; `None` when there is nothing to send and nothing in flight.

@@ -17,7 +17,7 @@ use super::fastopen_cookies::{Cookie, CookieCache};
 use super::recv_queue::RecvQueue;
 use super::rtt::Rtt;
 use super::send::Fin;
-use super::send_buffer::{BlockPool, SendBuffer};
+use super::send_buffer::BlockPool;
 use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
 use super::urgent::Urgent;
 use super::user_timeout::UserTimeout;
@@ -25,6 +25,7 @@ use crate::config::SocketOptions;
 use crate::error::{ConnectionError, RecvError, SendError};
 use crate::event::{ListenerId, Ready, SocketId, Trace, TraceEvent};
 use crate::interface::InterfaceId;
+use crate::lazy::{Lazy, blank};
 use crate::payload::Payload;
 use crate::stack::{Stats, TraceLog};
 use crate::time::{Duration, Instant};
@@ -150,27 +151,36 @@ pub(crate) struct Ctx<'a> {
     pub(crate) blocks: &'a Arc<BlockPool>,
 }
 
-/// Counters of a connection; see [`Info`].
-#[derive(Clone, Debug, Default)]
+/// Counters of a connection; see [`Info`](super::Info).
+#[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(super) bytes_sent: u64,
-    pub(super) bytes_acked: u64,
-    pub(super) bytes_received: u64,
-    pub(super) bytes_retrans: u64,
     pub(super) segs_out: u64,
     pub(super) segs_in: u64,
-    pub(super) data_segs_out: u64,
-    pub(super) data_segs_in: u64,
-    pub(super) dsack_dups: u64,
-    pub(super) rcv_ooopack: u64,
     /// When data of ours, data of the peer's, and an acknowledgement went or came last; the handshake counts.
     pub(super) last_data_sent: Instant,
     pub(super) last_data_recv: Instant,
     pub(super) last_ack_recv: Instant,
+    /// Those that need data, or a timeout.
+    pub(super) data: Lazy<DataCounters>,
+}
+
+/// What is zero in a connection that is idle from the start.
+#[derive(Debug, Default)]
+pub(super) struct DataCounters {
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_acked: u64,
+    pub(super) bytes_received: u64,
+    pub(super) bytes_retrans: u64,
+    pub(super) data_segs_out: u64,
+    pub(super) data_segs_in: u64,
+    pub(super) dsack_dups: u64,
+    pub(super) rcv_ooopack: u64,
     pub(super) retrans: u64,
     pub(super) timeouts: u64,
     pub(super) dup_acks: u64,
 }
+
+blank!(DataCounters);
 
 /// A connection.
 #[derive(Debug)]
@@ -181,7 +191,8 @@ pub(crate) struct Connection {
     pub(crate) owner: Owner,
     pub(super) state: State,
     pub(super) rx: RecvQueue,
-    pub(super) recv_tuning: RecvTuning,
+    /// Made when data arrives.
+    pub(super) recv_tuning: Option<Box<RecvTuning>>,
     /// Bytes the send buffer has grown to.
     pub(super) send_grown: usize,
     /// The application reads no more: what arrives is thrown away.
@@ -192,7 +203,7 @@ pub(crate) struct Connection {
     pub(crate) ready: Ready,
     /// A short send waits for room.
     pub(super) wants_write: bool,
-    pub(super) chrono: Chrono,
+    pub(super) chrono: Lazy<Chrono>,
     /// The congestion window and threshold that the trace knows of.
     pub(super) windows: Option<(u32, u32)>,
     flushed: bool,
@@ -205,17 +216,18 @@ pub(crate) struct Connection {
     /// Since when nothing was heard, for keep-alive.
     pub(super) last_heard: Instant,
     /// Keep-alive probes without an answer, and when the last was sent.
-    pub(super) keep_alive: (u8, Instant),
+    pub(super) keep_alive_probes: u8,
+    pub(super) keep_alive_sent: Instant,
     /// An empty segment from before the window goes out, to make the peer answer.
     pub(super) probe_due: bool,
     pub(super) iss: SeqNumber,
-    pub(super) ecn: Ecn,
-    pub(super) urgent: Urgent,
-    pub(super) user_timeout: UserTimeout,
+    pub(super) ecn: Lazy<Ecn>,
+    pub(super) urgent: Lazy<Urgent>,
+    pub(super) user_timeout: Lazy<UserTimeout>,
     /// See [`Info::syn_data`].
     pub(super) syn_data: bool,
     /// The Fast Open cookie that our SYN-ACK carries, and whether as the experimental option.
-    pub(super) cookie: Option<(Cookie, bool)>,
+    pub(super) cookie: Option<Box<(Cookie, bool)>>,
     // What the stack keeps with a connection.
     /// The listener that counts it as half-open.
     pub(crate) half_open_of: Option<ListenerId>,
@@ -257,9 +269,6 @@ impl Connection {
         ts_offset: u32,
         now: Instant,
     ) -> Self {
-        // What a peer may send before it hears of us: its initial window (RFC 6928), or ours.
-        let first =
-            options.recv_buffer.initial().min(10 * usize::from(path.mss(tuple.local.is_ipv6())));
         Self {
             tuple,
             wscale: if options.window_scaling {
@@ -272,26 +281,27 @@ impl Connection {
             owner,
             state: State::Closed,
             rx: RecvQueue::default(),
-            recv_tuning: RecvTuning::new(first, now),
+            recv_tuning: None,
             send_grown: 0,
             read_shut: false,
             error: None,
             error_reported: false,
             ready: Ready::empty(),
             wants_write: false,
-            chrono: Chrono::default(),
+            chrono: Lazy::default(),
             windows: None,
             flushed: false,
             ts_offset,
             peer: None,
             counters: Counters::default(),
             last_heard: now,
-            keep_alive: (0, now),
+            keep_alive_probes: 0,
+            keep_alive_sent: now,
             probe_due: false,
             iss: SeqNumber(0),
-            ecn: Ecn::default(),
-            urgent: Urgent::default(),
-            user_timeout: UserTimeout::default(),
+            ecn: Lazy::default(),
+            urgent: Lazy::default(),
+            user_timeout: Lazy::default(),
             syn_data: false,
             cookie: None,
             half_open_of: None,
@@ -309,7 +319,7 @@ impl Connection {
         let rtt = Rtt::new(self.options.rto_min, self.options.rto_max);
         Handshake {
             iss,
-            buf: SendBuffer::default(),
+            buf: Lazy::default(),
             fin: Fin::Open,
             // From the sending on (it is set again there): a driver may run timers before it transmits.
             timer: now + rtt.rto(),
@@ -364,7 +374,7 @@ impl Connection {
             let (ack_due, passive, fast) = (false, true, None);
             State::SynReceived(SynReceived { hs, peer, window, ack_due, passive, fast })
         });
-        conn.cookie = grant.cookie;
+        conn.cookie = grant.cookie.map(Box::new);
         if let Some(raw) = syn.header.options.user_timeout {
             conn.take_user_timeout(raw);
         }
@@ -759,7 +769,7 @@ impl Connection {
 
     /// Bytes of data that the peer has acknowledged.
     pub(crate) fn bytes_acked(&self) -> u64 {
-        self.counters.bytes_acked
+        self.counters.data.bytes_acked
     }
 
     /// When something is to be done without a segment coming in.

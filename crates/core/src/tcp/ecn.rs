@@ -11,6 +11,7 @@ use super::connection::{Connection, Segment};
 use super::ecn_option::{ByteCounters, plausible};
 use super::send::Outgoing;
 use crate::config::EcnPolicy;
+use crate::lazy::blank;
 
 /// The two ECN bits of an IP header (RFC 3168 §5).
 pub(crate) const NOT_ECT: u8 = 0b00;
@@ -82,6 +83,8 @@ pub(super) struct Ecn {
     pub(super) bytes: ByteCounters,
 }
 
+blank!(Ecn);
+
 impl Ecn {
     fn settle(&mut self, mode: EcnMode) {
         self.mode = mode;
@@ -125,6 +128,9 @@ impl Connection {
             0b111 | 0b011 if policy.accepts_classic() => EcnMode::Classic,
             _ => EcnMode::Off,
         };
+        if mode == EcnMode::Off && syn.ecn == NOT_ECT {
+            return;
+        }
         self.ecn.settle(mode);
         self.ecn.syn_mark = syn.ecn;
         self.ecn.seen |= syn.ecn != NOT_ECT;
@@ -148,13 +154,16 @@ impl Connection {
             }
             return;
         }
-        self.ecn.asked = match self.options.ecn {
+        let asked = match self.options.ecn {
             // RFC 9768 §3.1.4.1: one more try. RFC 3168 §6.1.1.1: none.
             EcnPolicy::Accurate if sent <= 2 => EcnMode::Accurate,
             EcnPolicy::Classic | EcnPolicy::AccurateClassic if sent <= 1 => EcnMode::Classic,
             _ => EcnMode::Off,
         };
-        match self.ecn.asked {
+        if asked != self.ecn.asked {
+            self.ecn.asked = asked;
+        }
+        match asked {
             EcnMode::Off => {}
             EcnMode::Classic => header.flags |= Flags::ECE | Flags::CWR,
             EcnMode::Accurate => header.flags |= Flags::AE | Flags::ECE | Flags::CWR,
@@ -171,6 +180,9 @@ impl Connection {
             (EcnMode::Classic, 0b001 | 0b101) => EcnMode::Classic,
             _ => EcnMode::Off,
         };
+        if mode == EcnMode::Off && seg.ecn == NOT_ECT && !self.ecn.is_live() {
+            return;
+        }
         self.ecn.settle(mode);
         self.ecn.seen |= seg.ecn != NOT_ECT;
         if mode == EcnMode::Accurate {
@@ -206,7 +218,9 @@ impl Connection {
 
     /// What else the SYN-ACK carries is taken as if it had come behind it: its flags and mark were.
     pub(super) fn after_syn_ack(&mut self, seg: &mut Segment) {
-        self.ecn.handshake_over = true;
+        if let Some(ecn) = self.ecn.live() {
+            ecn.handshake_over = true;
+        }
         seg.ecn = NOT_ECT;
         seg.header.flags.remove(Flags::AE | Flags::CWR | Flags::ECE);
     }
@@ -220,8 +234,10 @@ impl Connection {
             0 => 1,
             size => (seg.payload.len() as u32).div_ceil(u32::from(size)).max(1),
         };
-        let ecn = &mut self.ecn;
-        ecn.seen |= seg.ecn != NOT_ECT;
+        if seg.ecn != NOT_ECT && !self.ecn.seen {
+            self.ecn.seen = true;
+        }
+        let Some(ecn) = self.ecn.live() else { return false };
         match ecn.mode {
             EcnMode::Off => false,
             EcnMode::Classic => {
@@ -263,7 +279,7 @@ impl Connection {
         option: Option<&AccEcn>,
         mss: u32,
     ) -> u32 {
-        let ecn = &mut self.ecn;
+        let Some(ecn) = self.ecn.live() else { return 0 };
         match ecn.mode {
             EcnMode::Off => 0,
             EcnMode::Classic if flags.contains(Flags::ECE) => {
@@ -296,12 +312,14 @@ impl Connection {
 
     /// The window was reduced, for whatever reason: the peer hears of it (RFC 3168 §6.1.2).
     pub(super) fn window_reduced(&mut self) {
-        self.ecn.cwr_due = self.ecn.mode == EcnMode::Classic;
+        if let Some(ecn) = self.ecn.live() {
+            ecn.cwr_due = ecn.mode == EcnMode::Classic;
+        }
     }
 
     /// The ECN flags and the mark of a segment in the synchronised states. `sent` is its data.
     pub(super) fn mark_segment(&mut self, header: &mut Repr, sent: Option<&Outgoing>) -> u8 {
-        let ecn = &mut self.ecn;
+        let Some(ecn) = self.ecn.live() else { return NOT_ECT };
         let new_data = sent.is_some_and(|out| out.len > 0 && !out.retransmit);
         match ecn.mode {
             EcnMode::Off => return NOT_ECT,

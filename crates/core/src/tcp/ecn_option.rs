@@ -111,9 +111,10 @@ pub(super) fn plausible(delta: u32, most: u32, bytes: u32, mss: u32) -> u32 {
 impl Connection {
     /// Puts the option to a segment, if the peer is to hear of a change and the option takes no more than `room` bytes.
     pub(super) fn add_acc_ecn(&mut self, options: &mut Options, room: usize) {
-        let bytes = &mut self.ecn.bytes;
+        let Some(ecn) = self.ecn.live() else { return };
+        let bytes = &mut ecn.bytes;
         let changed = Some(bytes.came) != bytes.told;
-        if self.ecn.mode != EcnMode::Accurate || bytes.peer != Peer::Sends || !changed {
+        if ecn.mode != EcnMode::Accurate || bytes.peer != Peer::Sends || !changed {
             return;
         }
         let told = bytes.told;

@@ -11,6 +11,7 @@ use super::send::Sender;
 use super::state::{Established, PeerSyn, State, SynReceived, SynSent};
 use crate::error::ConnectionError;
 use crate::event::Ready;
+use crate::lazy::Lazy;
 use crate::time::Instant;
 
 /// Room that a SYN leaves for its options (RFC 7413 §4.1.3: data and all options must fit the path).
@@ -109,7 +110,7 @@ impl Connection {
         };
         let len = hs.buf.len().min(usize::from(fast.room)) as u16;
         hs.syn_data = len;
-        self.counters.bytes_sent += u64::from(len);
+        self.counters.data.bytes_sent += u64::from(len);
         if len > 0 {
             ctx.stats.fast_open_active += 1;
         }
@@ -160,7 +161,7 @@ impl Connection {
         let (options, now) = (std::sync::Arc::clone(&self.options), ctx.now);
         let State::SynReceived(state) = &mut self.state else { return };
         let rtt = state.hs.rtt.clone();
-        let snd = Sender::new(send, super::send_buffer::SendBuffer::default(), rtt, &options, now);
+        let snd = Sender::new(send, Lazy::default(), rtt, &options, now);
         let pace = Pace {
             delay: options.delayed_ack,
             srtt: crate::time::Duration::ZERO,
@@ -179,7 +180,7 @@ impl Connection {
                 pace,
                 options.recv_buffer.initial(),
             );
-            self.counters.bytes_received += received.readable as u64;
+            self.counters.data.bytes_received += received.readable as u64;
             self.syn_data = received.readable > 0;
         }
         state.fast = Some(Box::new(FastOpened { snd, rcv }));
@@ -270,7 +271,9 @@ impl Sender {
 
     /// The first `n` bytes went out on the SYN and were acknowledged with it.
     pub(super) fn sent_on_syn(&mut self, n: u32) {
-        self.buf.consume(n as usize);
+        if n > 0 {
+            self.buf.consume(n as usize);
+        }
         self.una += n;
         self.nxt = self.una;
         self.usage.until = self.una;

@@ -183,7 +183,9 @@ impl Connection {
         let counters = &mut self.counters;
         (counters.last_data_sent, counters.last_data_recv) = (now, now);
         counters.last_ack_recv = now;
-        counters.bytes_acked += u64::from(acked);
+        if acked > 0 {
+            counters.data.bytes_acked += u64::from(acked);
+        }
         if acked > 0 && self.is_flushed() {
             self.set_flushed();
         }
@@ -265,7 +267,7 @@ impl Connection {
         hs.due = true;
         hs.timer = ctx.now + hs.rtt.rto();
         self.fast_syn_lost(ctx);
-        self.counters.timeouts += 1;
+        self.counters.data.timeouts += 1;
         ctx.stats.tcp_timeouts += 1;
     }
 

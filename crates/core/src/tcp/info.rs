@@ -7,7 +7,6 @@ use super::connection::{Connection, Ctx};
 use super::ecn::EcnMode;
 use super::rtt::Rtt;
 use super::scoreboard::DUP_THRESH;
-use super::send_buffer::SendBuffer;
 use crate::event::Trace;
 use crate::time::{Duration, Instant};
 
@@ -197,9 +196,9 @@ impl Connection {
             snd.map_or((0, false), |s| s.board.rate.shown());
         Info {
             state: self.state.name(),
-            srtt: rtt.map_or(Duration::ZERO, |r| r.srtt),
-            rttvar: rtt.map_or(Duration::ZERO, |r| r.rttvar),
-            min_rtt: rtt.map_or(Duration::ZERO, |r| r.min_rtt),
+            srtt: rtt.map_or(Duration::ZERO, |r| r.srtt()),
+            rttvar: rtt.map_or(Duration::ZERO, |r| r.rttvar()),
+            min_rtt: rtt.map_or(Duration::ZERO, |r| r.min_rtt()),
             rto: rtt.map_or(Duration::ZERO, Rtt::rto),
             backoff: rtt.map_or(0, |r| r.backoff),
             mss: snd.map_or(self.send_mss(), |s| s.mss as u16),
@@ -221,31 +220,31 @@ impl Connection {
             ooo_queue: self.state.receiver().map_or(0, |r| r.ooo.bytes() as u32),
             recv_buffer: self.recv_buffer(Level::Plenty) as u32,
             send_buffer: self.send_buffer(Level::Plenty) as u32,
-            rcv_rtt: self.recv_tuning.rtt().unwrap_or(Duration::ZERO),
-            bytes_sent: self.counters.bytes_sent,
-            bytes_acked: self.counters.bytes_acked,
-            bytes_received: self.counters.bytes_received,
-            bytes_retrans: self.counters.bytes_retrans,
+            rcv_rtt: self.recv_tuning.as_ref().and_then(|t| t.rtt()).unwrap_or(Duration::ZERO),
+            bytes_sent: self.counters.data.bytes_sent,
+            bytes_acked: self.counters.data.bytes_acked,
+            bytes_received: self.counters.data.bytes_received,
+            bytes_retrans: self.counters.data.bytes_retrans,
             segs_out: self.counters.segs_out,
             segs_in: self.counters.segs_in,
-            data_segs_out: self.counters.data_segs_out,
-            data_segs_in: self.counters.data_segs_in,
+            data_segs_out: self.counters.data.data_segs_out,
+            data_segs_in: self.counters.data.data_segs_in,
             last_data_sent: now.since(self.counters.last_data_sent),
             last_data_recv: now.since(self.counters.last_data_recv),
             last_ack_recv: now.since(self.counters.last_ack_recv),
             ato: self.state.receiver().map_or(Duration::ZERO, |r| r.timeout.ato()),
             rcv_mss: self.state.receiver().map_or(0, |r| r.rcv_mss()),
             advmss: self.announced_mss(),
-            rcv_ooopack: self.counters.rcv_ooopack,
-            dsack_dups: self.counters.dsack_dups,
+            rcv_ooopack: self.counters.data.rcv_ooopack,
+            dsack_dups: self.counters.data.dsack_dups,
             urgent: self.urgent_left(),
             user_timeout: self.options.user_timeout,
-            retrans: self.counters.retrans,
-            timeouts: self.counters.timeouts,
+            retrans: self.counters.data.retrans,
+            timeouts: self.counters.data.timeouts,
             lost: snd.map_or(0, |s| s.board.deemed_lost()),
             sacked: snd.map_or(0, |s| s.board.sacked()),
             ca_state: snd.map_or(CaState::Open, |s| s.ca_state()),
-            dup_acks: self.counters.dup_acks,
+            dup_acks: self.counters.data.dup_acks,
             ecn: self.ecn.mode,
             ecn_seen: self.ecn.seen,
             delivered_ce: self.ecn.delivered_ce,
@@ -271,10 +270,15 @@ impl Connection {
     /// changed.
     pub(super) fn note_limits(&mut self, ctx: &mut Ctx<'_>) {
         let Some(snd) = self.state.sender() else {
-            self.chrono.set(ctx.now, None);
+            if let Some(chrono) = self.chrono.live() {
+                chrono.set(ctx.now, None);
+            }
             return;
         };
-        self.chrono.set(ctx.now, snd.limit(self.wants_write));
+        let limit = snd.limit(self.wants_write);
+        if limit.is_some() || self.chrono.is_live() {
+            self.chrono.set(ctx.now, limit);
+        }
         let windows = (snd.cwnd(), snd.cc.ssthresh());
         let before = self.windows.replace(windows);
         if before.is_some_and(|before| before != windows) {
@@ -286,7 +290,7 @@ impl Connection {
     /// Bytes in the send queue that are not acknowledged.
     pub(crate) fn send_queue(&self) -> usize {
         let buf = self.state.sender().map(|s| &s.buf).or(self.state.handshake().map(|hs| &hs.buf));
-        buf.map_or(0, SendBuffer::len)
+        buf.map_or(0, |buf| buf.len())
     }
 
     /// Its options were changed: what is in force follows.

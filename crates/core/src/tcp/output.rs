@@ -138,14 +138,14 @@ impl Connection {
             if let Some((ack, window)) = self.fast_syn_ack(free) {
                 (header.ack, header.window) = (ack, window);
             }
-            if let Some((cookie, experimental)) = &self.cookie {
+            if let Some((cookie, experimental)) = self.cookie.as_deref() {
                 header.options.fast_open = Some(cookie.clone());
                 header.options.fast_open_experimental = *experimental;
             }
         }
         header.options.user_timeout = self.user_timeout_on_syn(&header.options);
         if again {
-            self.counters.retrans += 1;
+            self.counters.data.retrans += 1;
             ctx.stats.tcp_retrans_segs += 1;
             ctx.stats.tcp_syn_retrans += 1;
             self.trace(ctx, Trace::Retransmit { seq: 0, len: 0, timeout: true });
@@ -240,14 +240,14 @@ impl Connection {
     fn count_data(&mut self, ctx: &mut Ctx<'_>, out: Outgoing, mss: u32) {
         let segments = u64::from(out.len.div_ceil(mss).max(1));
         self.count_out(ctx, segments);
-        self.counters.bytes_sent += u64::from(out.len);
         if out.len > 0 {
-            self.counters.data_segs_out += segments;
+            self.counters.data.bytes_sent += u64::from(out.len);
+            self.counters.data.data_segs_out += segments;
             self.counters.last_data_sent = ctx.now;
         }
         if out.retransmit {
-            self.counters.retrans += segments;
-            self.counters.bytes_retrans += u64::from(out.len);
+            self.counters.data.retrans += segments;
+            self.counters.data.bytes_retrans += u64::from(out.len);
             ctx.stats.tcp_retrans_segs += segments;
             let state = self.state.sender().map(|snd| snd.ca_state());
             match state {
@@ -285,13 +285,15 @@ impl Connection {
                 let backoff = snd.rtt.backoff;
                 let mut reduced = false;
                 let outcome = snd.on_timer(ctx.now, &self.options);
-                snd.tally.settle(ctx.stats);
+                if let Some(tally) = snd.tally.reset() {
+                    tally.settle(ctx.stats);
+                }
                 match outcome {
                     TimerOutcome::Nothing => {}
                     TimerOutcome::Timeout => {
                         reduced = true;
                         let what = Trace::Timeout { backoff: backoff + 1, rto: snd.rtt.rto() };
-                        self.counters.timeouts += 1;
+                        self.counters.data.timeouts += 1;
                         ctx.stats.tcp_timeouts += 1;
                         self.trace(ctx, what);
                         self.check_black_hole(ctx);
@@ -334,7 +336,7 @@ impl Connection {
             }
             _ => false,
         };
-        let (probes, last) = self.keep_alive;
+        let (probes, last) = (self.keep_alive_probes, self.keep_alive_sent);
         idle.then(|| match probes {
             0 => self.last_heard + keep_alive.idle,
             _ => last + keep_alive.interval,
@@ -350,15 +352,16 @@ impl Connection {
         }
         let given_up = match self.options.user_timeout {
             // RFC 5482 §4: the user timeout takes the place of the count.
-            Some(limit) => self.keep_alive.0 > 0 && ctx.now >= self.last_heard + limit,
-            None => self.keep_alive.0 >= keep_alive.count,
+            Some(limit) => self.keep_alive_probes > 0 && ctx.now >= self.last_heard + limit,
+            None => self.keep_alive_probes >= keep_alive.count,
         };
         if given_up {
             self.give_up(ctx);
             return;
         }
         ctx.stats.tcp_keep_alive += 1;
-        self.keep_alive = (self.keep_alive.0.saturating_add(1), ctx.now);
+        self.keep_alive_probes = self.keep_alive_probes.saturating_add(1);
+        self.keep_alive_sent = ctx.now;
         self.probe_due = true;
     }
 }

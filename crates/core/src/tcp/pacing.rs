@@ -2,6 +2,7 @@
 //! rate, or the socket for pacing; then a window is spread over its round trip instead of leaving in one burst.
 
 use super::rate::time_for;
+use crate::lazy::blank;
 use crate::time::{Duration, Instant};
 
 /// What may leave at once is what the rate carries in this time (Linux `sk_pacing_shift` of 10; C.send_quantum of
@@ -26,6 +27,8 @@ pub(crate) struct Pacer {
     /// Something wanted to leave and has to wait for it.
     waiting: bool,
 }
+
+blank!(Pacer);
 
 impl Pacer {
     /// Sets the rate, bytes a second; `None` paces nothing.

@@ -136,6 +136,17 @@ impl PathSearch {
 }
 
 impl Sender {
+    /// The search, made when it is needed first: until then the path takes the MSS that there is.
+    fn search_mut(&mut self) -> &mut PathSearch {
+        let mss = self.mss;
+        self.search.get_or_insert_with(|| Box::new(PathSearch::new(mss)))
+    }
+
+    /// The probe in flight.
+    fn path_probe(&self) -> Option<Probe> {
+        self.search.as_ref()?.probe
+    }
+
     /// A probe of the path: one segment larger than the others, in new data, when it can do no harm. The first half of
     /// `next_new`: `unsent` bytes wait, `window` of them fit the peer's window and `quota` the congestion window.
     pub(super) fn next_path_probe(
@@ -146,7 +157,7 @@ impl Sender {
         quota: u32,
     ) -> Option<Outgoing> {
         let mss = self.mss;
-        let size = self.search.next_size(now, mss)?;
+        let size = self.search.as_mut()?.next_size(now, mss)?;
         let needed = size + FOLLOWERS * mss;
         // As Linux: nothing is amiss, and losing the probe would be seen by what follows (RFC 4821 §7.4).
         if self.ca_state() != CaState::Open
@@ -158,7 +169,7 @@ impl Sender {
             return None;
         }
         let seq = self.nxt;
-        self.search.probe = Some(Probe { seq, len: size });
+        self.search_mut().probe = Some(Probe { seq, len: size });
         self.board.sent(now, seq, size, false);
         self.nxt += size;
         Some(Outgoing { seq, len: size, fin: false, push: false, retransmit: false })
@@ -166,36 +177,37 @@ impl Sender {
 
     /// Whether that segment is a probe, which no device may cut.
     pub(super) fn is_path_probe(&self, out: Outgoing) -> bool {
-        !out.retransmit && self.search.probe.is_some_and(|probe| probe.seq == out.seq)
+        !out.retransmit && self.path_probe().is_some_and(|probe| probe.seq == out.seq)
     }
 
     /// Data was acknowledged: a probe among it got through.
     pub(super) fn path_probe_acked(&mut self) {
-        if let Some(probe) = self.search.probe
+        if let Some(probe) = self.path_probe()
             && self.una.ge(probe.seq + probe.len)
         {
-            self.search.probe = None;
-            self.search.outcome = Some(true);
-            self.search.failed = (0, 0);
+            let search = self.search_mut();
+            search.probe = None;
+            search.outcome = Some(true);
+            search.failed = (0, 0);
             self.mss = probe.len;
         }
     }
 
     /// Something is lost. Whether it is the probe alone, which says nothing of congestion (RFC 4821 §7.5).
     pub(super) fn path_probe_lost(&mut self) -> bool {
-        let Some(probe) = self.search.probe else { return false };
+        let Some(probe) = self.path_probe() else { return false };
         if self.una != probe.seq || self.board.deemed_lost() > probe.len {
             return false;
         }
-        self.search.lost(probe.len);
+        self.search_mut().lost(probe.len);
         self.loss.force_retransmit = true;
         true
     }
 
     /// The retransmission timer ran out: a probe in flight is taken for lost.
     pub(super) fn path_probe_timed_out(&mut self) {
-        if let Some(probe) = self.search.probe {
-            self.search.lost(probe.len);
+        if let Some(probe) = self.path_probe() {
+            self.search_mut().lost(probe.len);
         }
     }
 }
@@ -231,16 +243,17 @@ impl Connection {
             return;
         }
         if mtu < self.path.mtu {
-            snd.search.settle(now, payload);
+            snd.search_mut().settle(now, payload);
             self.narrow_path(mtu);
-        } else if let Some(probe) = snd.search.probe
+        } else if let Some(probe) = snd.path_probe()
             && probe.seq == seq
             && payload < probe.len
         {
             // About a probe: it is not to be tried again.
-            snd.search.probe = None;
-            snd.search.high = payload;
-            snd.search.failed = (0, 0);
+            let search = snd.search_mut();
+            search.probe = None;
+            search.high = payload;
+            search.failed = (0, 0);
             snd.board.mark_lost(seq);
             snd.loss.force_retransmit = true;
         }
@@ -270,8 +283,8 @@ impl Connection {
         let payload = u32::from(path.mtu.saturating_sub(self.overhead()));
         let mss = u32::from(self.send_mss());
         let Some(snd) = self.state.sender_mut() else { return };
-        snd.search.most = payload;
-        snd.search.settle(now, payload);
+        snd.search_mut().most = payload;
+        snd.search_mut().settle(now, payload);
         if path.mtu > before.mtu {
             snd.mss = mss.max(snd.mss);
         } else {
@@ -307,8 +320,8 @@ impl Connection {
         {
             return;
         }
-        let high = snd.search.high.max(snd.mss);
-        snd.search.search(high);
+        let high = snd.search_mut().high.max(snd.mss);
+        snd.search_mut().search(high);
         ctx.stats.tcp_mtup_black_holes += 1;
         self.narrow_path(base);
     }
@@ -317,7 +330,7 @@ impl Connection {
     pub(super) fn settle_path_probe(&mut self, ctx: &mut Ctx<'_>) {
         let overhead = self.overhead();
         let Some(snd) = self.state.sender_mut() else { return };
-        match snd.search.outcome.take() {
+        match snd.search.as_mut().and_then(|search| search.outcome.take()) {
             Some(true) => {
                 ctx.stats.tcp_mtup_success += 1;
                 self.path.mtu = snd.mss as u16 + overhead;
@@ -338,7 +351,7 @@ impl Connection {
         }
         if let Some(snd) = self.state.sender_mut() {
             let high = snd.mss;
-            snd.search.search(high);
+            snd.search_mut().search(high);
             self.narrow_path(base);
         }
     }

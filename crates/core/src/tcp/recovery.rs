@@ -11,6 +11,7 @@ use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
 use super::spurious::{Frto, Reports, Undo, duplicate_report};
 use super::tally::Happened;
 use crate::config::SocketOptions;
+use crate::lazy::blank;
 use crate::time::{Duration, Instant};
 
 /// How long a peer may delay its acknowledgement of a lone segment (RFC 8985 §7.2, WCDelAckT).
@@ -20,9 +21,10 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(2);
 
 /// Which recovery is going on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) enum Recovery {
     /// None.
+    #[default]
     Open,
     /// The window is being reduced because the network marked packets, until `high` is acknowledged (RFC 3168 §6.1.2):
     /// nothing was lost.
@@ -54,11 +56,9 @@ struct LossProbe {
 }
 
 /// The state of loss recovery.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LossRecovery {
     pub(super) recovery: Recovery,
-    /// Where the last recovery ended: no second fast retransmit below it (RFC 6582 §3.2 step 2).
-    recover: SeqNumber,
     dup_acks: u32,
     /// Without SACK: bytes that duplicate acknowledgements say have left the network.
     pub(super) reno_sacked: u32,
@@ -73,28 +73,11 @@ pub(super) struct LossRecovery {
     probe: Option<LossProbe>,
     /// A probe that repeats the last segment is due.
     probe_due: bool,
-    probing: bool,
 }
 
-impl LossRecovery {
-    pub(super) fn new(iss: SeqNumber, probing: bool) -> Self {
-        Self {
-            recovery: Recovery::Open,
-            recover: iss,
-            dup_acks: 0,
-            reno_sacked: 0,
-            force_retransmit: false,
-            force_new: false,
-            prr: None,
-            undo: None,
-            frto: Frto::Off,
-            reports: Reports::default(),
-            probe: None,
-            probe_due: false,
-            probing,
-        }
-    }
+blank!(LossRecovery);
 
+impl LossRecovery {
     /// The window that PRR allows, in fast recovery.
     pub(super) fn prr_cwnd(&self) -> Option<u32> {
         self.prr.map(|prr| prr.cwnd)
@@ -120,7 +103,9 @@ impl Sender {
     pub(super) fn on_ack(&mut self, now: Instant, a: &Ack<'_>) -> AckResult {
         let mut result = AckResult::default();
         let mut delivered = Delivered::default();
-        self.check_app_limited();
+        if self.board.is_live() {
+            self.check_app_limited();
+        }
         let prior_flight = self.in_flight();
         let outstanding = !self.board.is_empty();
         self.probes = 0;
@@ -134,13 +119,15 @@ impl Sender {
         }
 
         let advanced = a.ack.since(self.una);
-        let min_rtt = self.rtt.min_rtt;
+        let min_rtt = self.rtt.min_rtt();
         if advanced > 0 {
             self.board.acknowledge(now, a.ack, min_rtt, a.timestamp_rtt, &mut delivered);
             let bytes = advanced.min(self.buf.len() as u32);
             result.fin_acked = advanced > bytes;
             result.acked = bytes;
-            self.buf.consume(bytes as usize);
+            if bytes > 0 {
+                self.buf.consume(bytes as usize);
+            }
             self.una = a.ack;
             self.path_probe_acked();
             self.retries = 0;
@@ -148,9 +135,11 @@ impl Sender {
             self.rto_at = now + self.rtt.rto();
         }
         let mut dsack = None;
-        if self.sack {
+        if self.sack && !a.sack.is_empty() {
             dsack = duplicate_report(a.sack, self.una);
-            self.tally.happened.set(Happened::DSACK, dsack.is_some());
+            if dsack.is_some() {
+                self.tally.happened |= Happened::DSACK;
+            }
             self.board.sack(
                 now,
                 a.sack,
@@ -219,28 +208,34 @@ impl Sender {
 
     /// What the scoreboard found, for the stack's counters.
     fn note_news(&mut self) {
-        let (lost, reordered) = self.board.take_news();
-        self.tally.lost_retransmissions += lost;
-        self.tally.reorderings += reordered;
+        let Some(board) = self.board.live() else { return };
+        let (lost, reordered) = board.take_news();
+        if (lost, reordered) != (0, 0) {
+            self.tally.lost_retransmissions += lost;
+            self.tally.reorderings += reordered;
+        }
     }
 
     /// Tells congestion control which segments were deemed lost, if it wants to know.
     fn tell_losses(&mut self, now: Instant) {
-        for lost in self.board.take_losses() {
+        let Some(board) = self.board.live() else { return };
+        for lost in board.take_losses() {
             self.cc.on_lost(now, &lost, self.sack);
         }
     }
 
     /// The delivery-rate sample of this acknowledgement, and what congestion control makes of it.
     fn take_sample(&mut self, now: Instant, delivered: &Delivered) {
-        let board = &mut self.board;
-        let rate = board.rate.on_ack(now, delivered.bytes(), delivered.newest(), self.rtt.min_rtt);
+        // Nothing was ever sent: there is nothing to learn.
+        let Some(board) = self.board.live() else { return };
+        let rate =
+            board.rate.on_ack(now, delivered.bytes(), delivered.newest(), self.rtt.min_rtt());
         let in_flight = self.in_flight();
         let limited = self.cc.on_sample(&PathSample {
             now,
             rate,
             rtt: delivered.rtt,
-            srtt: self.rtt.srtt,
+            srtt: self.rtt.srtt(),
             delivered: self.board.rate.delivered,
             in_flight,
             cwnd_limited: self.usage.limited,
@@ -255,10 +250,12 @@ impl Sender {
     }
 
     fn count_duplicates(&mut self, advanced: u32, duplicate: bool) {
-        let loss = &mut self.loss;
         if advanced > 0 {
-            loss.dup_acks = 0;
+            if let Some(loss) = self.loss.live() {
+                loss.dup_acks = 0;
+            }
         } else if duplicate {
+            let loss = &mut *self.loss;
             loss.dup_acks = loss.dup_acks.saturating_add(1);
             if !self.sack && !matches!(loss.recovery, Recovery::Timeout { .. }) {
                 // Each says that one segment has left the network (RFC 5681 §3.2 step 4).
@@ -277,13 +274,15 @@ impl Sender {
     ) -> Option<Instant> {
         let recovering = self.is_repairing();
         let mut reorder_at = None;
-        let lost = if self.sack {
+        let lost = if !self.board.is_live() {
+            false
+        } else if self.sack {
             let (found, at) = self.board.detect_losses(
                 now,
                 recovering,
                 self.mss,
-                self.rtt.min_rtt,
-                self.rtt.srtt,
+                self.rtt.min_rtt(),
+                self.rtt.srtt(),
             );
             reorder_at = at;
             found
@@ -291,13 +290,16 @@ impl Sender {
             // RFC 6582 §3.2 step 2: not again for the window of the last recovery.
             !recovering
                 && self.loss.dup_acks == DUP_THRESH
-                && self.una.gt(self.loss.recover)
+                && self.una.gt(self.recover)
                 && self.board.mark_front_lost(self.mss)
         };
         self.tell_losses(now);
         result.found_lost = lost;
-        if advanced > 0 && !recovering {
-            self.loss.reno_sacked = 0;
+        if advanced > 0
+            && !recovering
+            && let Some(loss) = self.loss.live()
+        {
+            loss.reno_sacked = 0;
         }
         if lost && !recovering && !self.path_probe_lost() {
             self.begin_fast_recovery(now, prior_flight, result);
@@ -314,7 +316,7 @@ impl Sender {
     /// RFC 9768 §3.2.2.5), in step with what is delivered (RFC 9937).
     fn reduce_for_marks(&mut self, now: Instant, prior_flight: u32, result: &mut AckResult) {
         // What was sent before the last reduction ended says nothing new.
-        if self.una.le(self.loss.recover) || prior_flight == 0 {
+        if self.una.le(self.recover) || prior_flight == 0 {
             return;
         }
         let recover_fs = prior_flight.max(self.mss);
@@ -323,12 +325,12 @@ impl Sender {
             // Everything has arrived: there is nothing left to reduce in step with.
             let left = self.cc.ssthresh();
             self.cc.on_recovered(now, left, self.mss);
-            self.loss.recover = self.nxt - 1;
+            self.recover = self.nxt - 1;
             result.reduced = true;
             return;
         }
         self.loss.recovery = Recovery::Reduced { high: self.nxt };
-        self.loss.recover = self.nxt - 1;
+        self.recover = self.nxt - 1;
         self.loss.prr = self.start_prr(recover_fs);
         result.reduced = true;
     }
@@ -348,9 +350,9 @@ impl Sender {
             self.cc.on_loss(now, in_flight, self.mss);
         }
         let prr = self.start_prr(in_flight);
-        let loss = &mut self.loss;
+        let loss = &mut *self.loss;
         loss.recovery = Recovery::Fast { high: self.nxt };
-        loss.recover = self.nxt - 1;
+        self.recover = self.nxt - 1;
         // The reduction was not for this loss, so it stays whatever becomes of it.
         let undo = Undo { marker: self.una, retransmitted_at: None, pending: 0 };
         loss.undo = (!reduced).then_some(undo);
@@ -431,7 +433,7 @@ impl Sender {
         let pipe = self.in_flight();
         let ssthresh = self.cc.ssthresh();
         let mss = self.mss;
-        let Some(prr) = &mut self.loss.prr else { return };
+        let Some(prr) = self.loss.live().and_then(|loss| loss.prr.as_mut()) else { return };
         prr.delivered = prr.delivered.saturating_add(delivered);
         // "SafeACK": it advances and tells of no further loss.
         let safe = advanced && !found_lost;
@@ -460,7 +462,7 @@ impl Sender {
                 in_flight: in_flight.max(self.usage.peak),
                 mss: self.mss,
                 rtt,
-                srtt: self.rtt.srtt,
+                srtt: self.rtt.srtt(),
                 una: self.una,
                 nxt: self.nxt,
             });
@@ -482,7 +484,7 @@ impl Sender {
 
     /// The probe that repeats the last segment.
     pub(super) fn next_probe(&mut self, now: Instant) -> Option<Outgoing> {
-        if !std::mem::take(&mut self.loss.probe_due) {
+        if !self.loss.live().is_some_and(|loss| std::mem::take(&mut loss.probe_due)) {
             return None;
         }
         let tail = self.board.cut_tail(self.mss)?;
@@ -511,7 +513,7 @@ impl Sender {
 
     /// Sets the timer for what is in flight: to a probe when one may go, else to the timeout (RFC 8985 §7.2).
     pub(super) fn arm_timer(&mut self, now: Instant, news: bool) {
-        let may_probe = self.loss.probing
+        let may_probe = self.probing
             && self.sack
             && self.loss.recovery == Recovery::Open
             && self.loss.probe.is_none()
@@ -527,7 +529,7 @@ impl Sender {
             return;
         }
         let mut timeout =
-            if self.rtt.srtt.is_zero() { Duration::from_secs(1) } else { 2 * self.rtt.srtt };
+            if self.rtt.srtt().is_zero() { Duration::from_secs(1) } else { 2 * self.rtt.srtt() };
         timeout += if self.board.pipe() <= self.mss { MAX_ACK_DELAY } else { MIN_PROBE_TIMEOUT };
         // A timeout that is due before makes way for the probe at its own time (RFC 8985 §7.2, TLP_calc_PTO).
         self.timer = Timer::LossProbe { at: (now + timeout).min(self.rto_at) };
@@ -595,8 +597,13 @@ impl Sender {
     fn on_reorder(&mut self, now: Instant) -> TimerOutcome {
         let recovering = self.is_repairing();
         let prior_flight = self.in_flight();
-        let (found, later) =
-            self.board.detect_losses(now, recovering, self.mss, self.rtt.min_rtt, self.rtt.srtt);
+        let (found, later) = self.board.detect_losses(
+            now,
+            recovering,
+            self.mss,
+            self.rtt.min_rtt(),
+            self.rtt.srtt(),
+        );
         self.tell_losses(now);
         self.note_news();
         self.timer = match later {
@@ -652,10 +659,12 @@ impl Sender {
         }
         self.cc.on_timeout(now, flight, self.mss, again);
         let reneged = self.board.mark_all_lost();
-        self.tally.happened.set(Happened::RENEGING, reneged);
+        if reneged {
+            self.tally.happened |= Happened::RENEGING;
+        }
         self.tell_losses(now);
         self.update_pacing();
-        let loss = &mut self.loss;
+        let loss = &mut *self.loss;
         loss.reno_sacked = 0;
         loss.dup_acks = 0;
         loss.prr = None;
@@ -670,7 +679,7 @@ impl Sender {
             loss.undo = Some(Undo { marker: self.una, retransmitted_at: None, pending: 0 });
         }
         loss.recovery = Recovery::Timeout { high: self.nxt };
-        loss.recover = self.nxt - 1;
+        self.recover = self.nxt - 1;
         loss.force_retransmit = true;
         self.rto_at = now + self.rtt.rto();
         self.timer = Timer::Retransmit;

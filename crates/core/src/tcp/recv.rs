@@ -8,6 +8,7 @@ use usernet_wire::tcp::{SackBlock, Timestamps};
 use super::ack_timeout::{AckTimeout, Pace};
 use super::assembler::Assembler;
 use super::recv_queue::RecvQueue;
+use crate::lazy::Lazy;
 use crate::payload::Payload;
 use crate::time::{Duration, Instant};
 
@@ -67,7 +68,8 @@ pub(super) struct AckSide {
     last_ack_sent: SeqNumber,
     due: AckDue,
     /// Segments without data or FIN that did not fit and were answered, and since when they are counted.
-    answered: (Instant, u8),
+    answered_since: Instant,
+    answered: u8,
 }
 
 /// For how long such answers are counted (Linux `tcp_invalid_ratelimit`), and how many there are at most in that time.
@@ -151,13 +153,13 @@ impl AckSide {
     /// be repeated.
     pub(super) fn answer(&mut self, now: Instant, mere_ack: bool) {
         if mere_ack {
-            if now >= self.answered.0 + ANSWERS_TIME {
-                self.answered = (now, 0);
+            if now >= self.answered_since + ANSWERS_TIME {
+                (self.answered_since, self.answered) = (now, 0);
             }
-            if self.answered.1 >= MAX_ANSWERS {
+            if self.answered >= MAX_ANSWERS {
                 return;
             }
-            self.answered.1 += 1;
+            self.answered += 1;
         }
         self.ack_now();
     }
@@ -230,7 +232,8 @@ pub(super) struct Received {
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) acks: AckSide,
-    pub(super) ooo: Assembler,
+    /// Made when something arrives ahead of a gap, and gone when no gap is left.
+    pub(super) ooo: Lazy<Assembler>,
     /// Where the peer's FIN lies, once it was seen ahead of a gap.
     fin_at: Option<SeqNumber>,
     sack: bool,
@@ -263,9 +266,10 @@ impl Receiver {
                 ts_recent: params.ts_recent.map(|val| TsRecent { val, at: now }),
                 last_ack_sent: nxt,
                 due: AckDue::No,
-                answered: (now, 0),
+                answered_since: now,
+                answered: 0,
             },
-            ooo: Assembler::default(),
+            ooo: Lazy::default(),
             fin_at: None,
             sack: params.sack,
             dsack: None,
@@ -362,6 +366,9 @@ impl Receiver {
                     *readable += piece.len();
                     queue.push(piece);
                 });
+                if self.ooo.is_empty() {
+                    self.ooo.reset();
+                }
                 // RFC 5681 §4.2: a segment that fills a gap, in part or in whole, is acknowledged at once.
                 self.acks.ack_now();
             }
@@ -377,7 +384,7 @@ impl Receiver {
         }
         if self.fin_at.is_some_and(|at| at.le(self.acks.nxt)) {
             self.acks.nxt += 1;
-            self.ooo.clear();
+            self.ooo.reset();
             self.acks.ack_now();
             result.fin = true;
         }

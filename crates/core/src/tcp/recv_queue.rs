@@ -129,7 +129,8 @@ impl RecvQueue {
             self.head -= len;
             self.chunks.pop_front();
         }
-        if self.len == 0 && self.chunks.capacity() > 64 {
+        if self.len == 0 {
+            // An idle connection keeps no memory for it.
             self.chunks = VecDeque::new();
         }
     }

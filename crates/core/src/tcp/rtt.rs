@@ -1,6 +1,6 @@
 //! Round-trip time and the retransmission timeout (RFC 6298).
 
-use crate::time::Duration;
+use crate::time::{Duration, Nanos};
 
 /// RTO before the first measurement (RFC 6298 §2.1).
 const INITIAL_RTO: Duration = Duration::from_secs(1);
@@ -11,16 +11,13 @@ const RTO_AFTER_SYN_LOSS: Duration = Duration::from_secs(3);
 /// The estimator.
 #[derive(Clone, Debug)]
 pub(crate) struct Rtt {
-    /// Smoothed RTT; zero before the first sample.
-    pub(crate) srtt: Duration,
-    /// Its variation.
-    pub(crate) rttvar: Duration,
-    /// Least seen.
-    pub(crate) min_rtt: Duration,
+    srtt: Nanos,
+    rttvar: Nanos,
+    min_rtt: Nanos,
+    rto_min: Nanos,
+    rto_max: Nanos,
     measured: bool,
-    unmeasured_rto: Duration,
-    rto_min: Duration,
-    rto_max: Duration,
+    syn_was_lost: bool,
     /// Times in a row the timeout was doubled.
     pub(crate) backoff: u8,
 }
@@ -29,20 +26,35 @@ impl Rtt {
     /// An estimator without a sample.
     pub(crate) fn new(rto_min: Duration, rto_max: Duration) -> Self {
         Self {
-            srtt: Duration::ZERO,
-            rttvar: Duration::ZERO,
-            min_rtt: Duration::ZERO,
+            srtt: Nanos::default(),
+            rttvar: Nanos::default(),
+            min_rtt: Nanos::default(),
+            rto_min: rto_min.into(),
+            rto_max: rto_max.max(rto_min).into(),
             measured: false,
-            unmeasured_rto: INITIAL_RTO,
-            rto_min,
-            rto_max: rto_max.max(rto_min),
+            syn_was_lost: false,
             backoff: 0,
         }
     }
 
+    /// Smoothed RTT; zero before the first sample.
+    pub(crate) fn srtt(&self) -> Duration {
+        self.srtt.get()
+    }
+
+    /// Its variation.
+    pub(crate) fn rttvar(&self) -> Duration {
+        self.rttvar.get()
+    }
+
+    /// Least seen.
+    pub(crate) fn min_rtt(&self) -> Duration {
+        self.min_rtt.get()
+    }
+
     /// RFC 6298 §5.7: the SYN was lost, so what was assumed of the path was too optimistic.
     pub(crate) fn syn_was_lost(&mut self) {
-        self.unmeasured_rto = RTO_AFTER_SYN_LOSS;
+        self.syn_was_lost = true;
     }
 
     /// Takes a sample (RFC 6298 §2.2, §2.3). Karn's rule is the caller's: never from a retransmitted segment.
@@ -50,14 +62,14 @@ impl Rtt {
         let rtt = rtt.max(Duration::from_micros(1));
         if self.measured {
             // beta = 1/4, alpha = 1/8
-            let delta = self.srtt.abs_diff(rtt);
-            self.rttvar = self.rttvar * 3 / 4 + delta / 4;
-            self.srtt = self.srtt * 7 / 8 + rtt / 8;
-            self.min_rtt = self.min_rtt.min(rtt);
+            let delta = self.srtt().abs_diff(rtt);
+            self.rttvar = (self.rttvar() * 3 / 4 + delta / 4).into();
+            self.srtt = (self.srtt() * 7 / 8 + rtt / 8).into();
+            self.min_rtt = self.min_rtt.min(rtt.into());
         } else {
-            self.srtt = rtt;
-            self.rttvar = rtt / 2;
-            self.min_rtt = rtt;
+            self.srtt = rtt.into();
+            self.rttvar = (rtt / 2).into();
+            self.min_rtt = rtt.into();
             self.measured = true;
         }
     }
@@ -68,15 +80,16 @@ impl Rtt {
     /// delayed acknowledgement must not look like a loss.
     fn base(&self) -> Duration {
         if self.measured {
-            (self.srtt + (self.rttvar * 4).max(self.rto_min)).min(self.rto_max)
+            (self.srtt() + (self.rttvar() * 4).max(self.rto_min.get())).min(self.rto_max.get())
         } else {
-            self.unmeasured_rto.clamp(self.rto_min, self.rto_max)
+            let first = if self.syn_was_lost { RTO_AFTER_SYN_LOSS } else { INITIAL_RTO };
+            first.clamp(self.rto_min.get(), self.rto_max.get())
         }
     }
 
     /// The timeout now in force: doubled for every time in a row it ran out (RFC 6298 §5.5).
     pub(crate) fn rto(&self) -> Duration {
-        self.base().saturating_mul(1 << self.backoff.min(16)).min(self.rto_max)
+        self.base().saturating_mul(1 << self.backoff.min(16)).min(self.rto_max.get())
     }
 
     /// The timer ran out.
@@ -98,7 +111,7 @@ mod tests {
         let mut r = rtt();
         assert_eq!(r.rto(), Duration::from_secs(1));
         r.sample(Duration::from_millis(100));
-        assert_eq!((r.srtt, r.rttvar), (Duration::from_millis(100), Duration::from_millis(50)));
+        assert_eq!((r.srtt(), r.rttvar()), (Duration::from_millis(100), Duration::from_millis(50)));
         assert_eq!(r.rto(), Duration::from_millis(300));
     }
 
@@ -107,9 +120,9 @@ mod tests {
         let mut r = rtt();
         r.sample(Duration::from_millis(100));
         r.sample(Duration::from_millis(180));
-        assert_eq!(r.srtt, Duration::from_millis(110));
-        assert_eq!(r.rttvar, Duration::from_micros(57_500));
-        assert_eq!(r.min_rtt, Duration::from_millis(100));
+        assert_eq!(r.srtt(), Duration::from_millis(110));
+        assert_eq!(r.rttvar(), Duration::from_micros(57_500));
+        assert_eq!(r.min_rtt(), Duration::from_millis(100));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
 
 use super::rate::{Newest, RateSampler, Snapshot};
+use crate::lazy::blank;
 use crate::time::{Duration, Instant};
 
 /// Duplicate acknowledgements, or segments SACKed above, that make a segment lost (RFC 5681 §3.2, RFC 6675 §2).
@@ -158,6 +159,8 @@ pub(crate) struct Scoreboard {
     #[cfg(test)]
     work: u64,
 }
+
+blank!(Scoreboard);
 
 impl Scoreboard {
     /// Whether everything sent was acknowledged.

@@ -22,7 +22,7 @@ impl Connection {
         };
         self.counters.segs_in += segments;
         if !seg.payload.is_empty() {
-            self.counters.data_segs_in += segments;
+            self.counters.data.data_segs_in += segments;
         }
         match &self.state {
             State::Closed => {
@@ -109,7 +109,7 @@ impl Connection {
         if seg.has(Flags::URG) {
             self.take_urgent(ctx, &seg);
         }
-        self.keep_alive.0 = 0;
+        self.keep_alive_probes = 0;
         // What the network marked, on this packet and on ours (RFC 3168 §6.1, RFC 9768 §3.2.2).
         let flags = header.flags;
         let hasten = self.on_mark(&seg);
@@ -155,12 +155,16 @@ impl Connection {
             reduced = result.reduced || result.recovery == Some(true);
             ctx.stats.tcp_ecn_reductions += u64::from(result.reduced);
             acked = result.acked;
-            self.counters.bytes_acked += u64::from(acked);
-            self.counters.dup_acks += u64::from(result.duplicate);
-            if snd.tally.happened.contains(Happened::DSACK) {
-                self.counters.dsack_dups += 1;
+            if acked > 0 || result.duplicate {
+                self.counters.data.bytes_acked += u64::from(acked);
+                self.counters.data.dup_acks += u64::from(result.duplicate);
             }
-            snd.tally.settle(ctx.stats);
+            if snd.tally.happened.contains(Happened::DSACK) {
+                self.counters.data.dsack_dups += 1;
+            }
+            if let Some(tally) = snd.tally.reset() {
+                tally.settle(ctx.stats);
+            }
             recovery = result.recovery.map(|began| Trace::Recovery {
                 began,
                 cwnd: snd.cwnd(),
@@ -188,7 +192,9 @@ impl Connection {
                 }
                 let ahead_of_gap = header.seq.gt(rcv.acks.nxt) && !seg.payload.is_empty();
                 ctx.stats.tcp_ofo_queue += u64::from(ahead_of_gap);
-                self.counters.rcv_ooopack += u64::from(ahead_of_gap);
+                if ahead_of_gap {
+                    self.counters.data.rcv_ooopack += 1;
+                }
                 let received = rcv.on_data(
                     ctx.now,
                     header.seq,
@@ -202,7 +208,7 @@ impl Connection {
                 closed.fin_received = received.fin;
                 if received.readable > 0 {
                     in_order = true;
-                    self.counters.bytes_received += received.readable as u64;
+                    self.counters.data.bytes_received += received.readable as u64;
                     self.ready |= Ready::READABLE;
                 }
             }
@@ -252,7 +258,7 @@ impl Connection {
         let rtt = self.state.sender().map(|snd| &snd.rtt);
         Pace {
             delay: self.options.delayed_ack,
-            srtt: rtt.map_or(Duration::ZERO, |rtt| rtt.srtt),
+            srtt: rtt.map_or(Duration::ZERO, |rtt| rtt.srtt()),
             rto: rtt.map_or(self.options.rto_max, Rtt::rto),
         }
     }

@@ -15,6 +15,7 @@ use super::send_buffer::SendBuffer;
 use super::spurious::Frto;
 use super::tally::Tally;
 use crate::config::{Congestion, SocketOptions};
+use crate::lazy::Lazy;
 use crate::time::{Duration, Instant};
 
 /// Super-segments that are on their way at least where the rest of a write waits for more.
@@ -152,7 +153,7 @@ pub(super) struct Usage {
 /// The send side.
 #[derive(Debug)]
 pub(super) struct Sender {
-    pub(super) buf: SendBuffer,
+    pub(super) buf: Lazy<SendBuffer>,
     pub(super) una: SeqNumber,
     pub(super) nxt: SeqNumber,
     pub(super) wnd: u32,
@@ -163,10 +164,16 @@ pub(super) struct Sender {
     pub(super) wscale: u8,
     pub(super) mss: u32,
     pub(super) sack: bool,
-    pub(super) board: Scoreboard,
+    /// Made when the first segment goes out.
+    pub(super) board: Lazy<Scoreboard>,
     pub(super) rtt: Rtt,
     pub(super) cc: Box<dyn CongestionControl>,
-    pub(super) loss: LossRecovery,
+    /// Made when something is amiss.
+    pub(super) loss: Lazy<LossRecovery>,
+    /// Where the last recovery ended: no second fast retransmit below it (RFC 6582 §3.2 step 2).
+    pub(super) recover: SeqNumber,
+    /// Tail loss probes are sent (RFC 8985 §7).
+    pub(super) probing: bool,
     /// Something partial may be sent though the window is too small for a full segment.
     pub(super) force_partial: bool,
     pub(super) timer: Timer,
@@ -182,27 +189,27 @@ pub(super) struct Sender {
     /// End of the last segment below an MSS (Minshall's variant of Nagle, as Linux has it).
     small_until: SeqNumber,
     pub(super) usage: Usage,
-    pub(super) pacer: Pacer,
+    pub(super) pacer: Lazy<Pacer>,
     /// The socket asks for pacing, whatever the algorithm.
     paced: bool,
-    /// Where larger segments are tried.
-    pub(super) search: PathSearch,
+    /// Where larger segments are tried, if they are.
+    pub(super) search: Option<Box<PathSearch>>,
     /// More follows at once: hold partial segments back.
     pub(super) corked: bool,
     /// For the stack's counters.
-    pub(super) tally: Tally,
+    pub(super) tally: Lazy<Tally>,
 }
 
 impl Sender {
     pub(super) fn new(
         params: SendParams,
-        buf: SendBuffer,
+        buf: Lazy<SendBuffer>,
         rtt: Rtt,
         options: &SocketOptions,
         now: Instant,
     ) -> Self {
         let una = params.iss + 1;
-        let start = Start::fresh(now, params.mss, rtt.srtt, u64::from(params.iss.0));
+        let start = Start::fresh(now, params.mss, rtt.srtt(), u64::from(params.iss.0));
         let mut sender = Self {
             buf,
             una,
@@ -214,10 +221,12 @@ impl Sender {
             wscale: params.wscale,
             mss: params.mss,
             sack: params.sack,
-            board: Scoreboard::default(),
+            board: Lazy::default(),
             rtt,
             cc: congestion::new(options.congestion, &start),
-            loss: LossRecovery::new(params.iss, options.loss_probe),
+            loss: Lazy::default(),
+            recover: params.iss,
+            probing: options.loss_probe,
             force_partial: false,
             timer: Timer::Idle,
             rto_at: now,
@@ -227,11 +236,11 @@ impl Sender {
             last_sent: now,
             small_until: una,
             usage: Usage { peak: 0, until: una, limited: false },
-            pacer: Pacer::default(),
+            pacer: Lazy::default(),
             paced: options.pacing,
-            search: PathSearch::new(params.mss),
+            search: None,
             corked: false,
-            tally: Tally::default(),
+            tally: Lazy::default(),
         };
         sender.congestion_changed();
         sender
@@ -242,15 +251,18 @@ impl Sender {
         let start = Start {
             cwnd: self.cc.cwnd(),
             ssthresh: self.cc.ssthresh(),
-            ..Start::fresh(now, self.mss, self.rtt.srtt, u64::from(self.nxt.0))
+            ..Start::fresh(now, self.mss, self.rtt.srtt(), u64::from(self.nxt.0))
         };
         self.cc = congestion::new(name, &start);
         self.congestion_changed();
     }
 
     fn congestion_changed(&mut self) {
-        self.board.watch_losses = self.cc.watches_losses();
-        self.board.take_losses();
+        let watches = self.cc.watches_losses();
+        if watches || self.board.is_live() {
+            self.board.watch_losses = watches;
+            self.board.take_losses();
+        }
         self.update_pacing();
     }
 
@@ -259,7 +271,7 @@ impl Sender {
     pub(super) fn pacing_rate(&self) -> Option<u64> {
         self.cc.pacing_rate().or_else(|| {
             let window = self.cc.cwnd().max(self.board.pipe());
-            window_rate(window, self.cc.ssthresh(), self.rtt.srtt)
+            window_rate(window, self.cc.ssthresh(), self.rtt.srtt())
         })
     }
 
@@ -298,14 +310,17 @@ impl Sender {
     /// The window or the algorithm's rate may have changed.
     pub(super) fn update_pacing(&mut self) {
         let rate = if self.paced { self.pacing_rate() } else { self.cc.pacing_rate() };
-        self.pacer.set_rate(rate);
+        if rate.is_some() || self.pacer.is_live() {
+            self.pacer.set_rate(rate);
+        }
     }
 
     /// Looks whether the application leaves the window unused (draft-ietf-ccwg-bbr §4.1.2.4): asked before it writes, and
     /// before an acknowledgement or a timer is taken in.
     pub(super) fn check_app_limited(&mut self) {
         if self.unsent() < self.mss && self.board.lost() == 0 && self.in_flight() < self.cwnd() {
-            self.board.rate.mark_app_limited(self.in_flight());
+            let in_flight = self.in_flight();
+            self.board.rate.mark_app_limited(in_flight);
         }
     }
 
@@ -349,7 +364,8 @@ impl Sender {
         nagle: bool,
         max: u32,
     ) -> Option<Outgoing> {
-        if !self.pacer.may_send(now, self.mss) {
+        let mss = self.mss;
+        if self.pacer.live().is_some_and(|pacer| !pacer.may_send(now, mss)) {
             return None;
         }
         let max = self.pacer.allowance().map_or(max, |left| left.min(max));
@@ -373,11 +389,19 @@ impl Sender {
                     self.unacked_since = now;
                     self.rto_at = now + self.rtt.rto();
                 }
-                self.loss.on_sent(now, out);
+                if let Some(loss) = self.loss.live() {
+                    loss.on_sent(now, out);
+                } else if out.retransmit {
+                    self.loss.on_sent(now, out);
+                }
                 self.cc.on_send(now, prior_flight, self.board.rate.is_app_limited());
-                self.pacer.on_sent(now, out.len);
-                if out.retransmit {
-                    self.search.sent_again(out.seq);
+                if let Some(pacer) = self.pacer.live() {
+                    pacer.on_sent(now, out.len);
+                }
+                if out.retransmit
+                    && let Some(search) = &mut self.search
+                {
+                    search.sent_again(out.seq);
                 }
                 let flight = self.in_flight();
                 if self.usage.until.le(self.una) {
@@ -410,7 +434,9 @@ impl Sender {
         if sent.seq != self.una && sent.end().gt(self.wnd_end()) {
             return None;
         }
-        self.loss.force_retransmit = false;
+        if let Some(loss) = self.loss.live() {
+            loss.force_retransmit = false;
+        }
         self.board.retransmitted(now, sent.seq);
         let len = sent.len - u32::from(sent.fin);
         Some(Outgoing { seq: sent.seq, len, fin: sent.fin, push: false, retransmit: true })
@@ -432,7 +458,7 @@ impl Sender {
             return None;
         }
         let mut quota = self.cwnd().saturating_sub(self.in_flight());
-        if std::mem::take(&mut self.loss.force_new) {
+        if self.loss.live().is_some_and(|loss| std::mem::take(&mut loss.force_new)) {
             // A tail loss probe goes whatever the window says (RFC 8985 §7.3).
             quota = quota.max(self.mss);
         }
@@ -483,7 +509,7 @@ impl Sender {
             && !self.force_partial
             && self.loss.recovery == Recovery::Open
             && self.in_flight() >= DEFER_IN_FLIGHT * max
-            && self.rtt.srtt < DEFER_RTT
+            && self.rtt.srtt() < DEFER_RTT
     }
 
     /// Whether a segment below an MSS may go (RFC 9293 §3.7.4 Nagle, §3.8.6.2.1 sender SWS avoidance).

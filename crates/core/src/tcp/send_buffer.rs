@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::lazy::blank;
+
 /// Bytes per block. A segment (below 64 KiB) never spans more than two blocks.
 const BLOCK: usize = 64 * 1024;
 
@@ -75,6 +77,8 @@ pub(crate) struct SendBuffer {
     /// Where whole blocks come from and go to; none before the first of them.
     pool: Option<Arc<BlockPool>>,
 }
+
+blank!(SendBuffer);
 
 impl Drop for SendBuffer {
     fn drop(&mut self) {

@@ -66,7 +66,7 @@ impl Reports {
 impl Sender {
     /// F-RTO goes on (RFC 5682 §2.1, §3.1), after a timeout that no acknowledgement showed to be spurious yet.
     pub(super) fn look_for_spurious(&mut self, advanced: u32, duplicate: bool, sacked: u32) {
-        self.loss.frto = match self.loss.frto {
+        let frto = match self.loss.frto {
             Frto::Off => Frto::Off,
             // Step 2a: a duplicate, or not all of what was sent again: it was needed, as far as can be told. With SACK the
             // blocks tell what has arrived, so that a duplicate decides nothing.
@@ -92,6 +92,9 @@ impl Sender {
             }
             Frto::Second => Frto::Second,
         };
+        if let Some(loss) = self.loss.live() {
+            loss.frto = frto;
+        }
     }
 
     /// Whether the recovery was for nothing, and if so, its end (RFC 4015 §3).
@@ -105,12 +108,13 @@ impl Sender {
         result: &mut AckResult,
     ) {
         if let Some((left, right)) = dsack
-            && self.loss.reports.count(right.since(left), self.una, self.nxt)
+            && let Some(loss) = self.loss.live()
+            && loss.reports.count(right.since(left), self.una, self.nxt)
         {
             self.board.widen_reo_wnd();
         }
         let repairing = self.is_repairing();
-        let Some(undo) = &mut self.loss.undo else { return };
+        let Some(undo) = self.loss.live().and_then(|loss| loss.undo.as_mut()) else { return };
         // Eifel (RFC 3522 §3.2): the acknowledgement echoes a transmission from before the first retransmission. The clock
         // of the echo ticks milliseconds.
         let echoes_original = advanced > 0
@@ -155,12 +159,13 @@ impl Sender {
             _ => Happened::DSACK_UNDO,
         };
         self.tally.happened |= Happened::UNDO | which;
-        self.loss.undo = None;
-        self.loss.prr = None;
-        self.loss.frto = Frto::Off;
-        self.loss.force_retransmit = false;
-        self.loss.recovery = Recovery::Open;
-        self.loss.reno_sacked = 0;
+        let loss = &mut *self.loss;
+        loss.undo = None;
+        loss.prr = None;
+        loss.frto = Frto::Off;
+        loss.force_retransmit = false;
+        loss.recovery = Recovery::Open;
+        loss.reno_sacked = 0;
         self.board.unmark_lost();
         self.cc.undo(now);
         if result.recovery != Some(true) {

@@ -8,6 +8,7 @@ use super::recv::{AckSide, Receiver};
 use super::rtt::Rtt;
 use super::send::{Fin, Sender};
 use super::send_buffer::SendBuffer;
+use crate::lazy::Lazy;
 use crate::time::Instant;
 
 /// What a peer's SYN said.
@@ -30,7 +31,7 @@ pub(super) struct PeerSyn {
 pub(super) struct Handshake {
     pub(super) iss: SeqNumber,
     /// What the application wrote already.
-    pub(super) buf: SendBuffer,
+    pub(super) buf: Lazy<SendBuffer>,
     /// Whether it shut the sending side down already.
     pub(super) fin: Fin,
     pub(super) rtt: Rtt,

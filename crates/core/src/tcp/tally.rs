@@ -2,6 +2,7 @@
 
 use bitflags::bitflags;
 
+use crate::lazy::blank;
 use crate::stack::Stats;
 
 bitflags! {
@@ -34,7 +35,7 @@ bitflags! {
 }
 
 /// What waits to be added to the stack's counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) happened: Happened,
     /// Retransmissions found to be lost.
@@ -43,13 +44,12 @@ pub(super) struct Tally {
     pub(super) reorderings: u32,
 }
 
+blank!(Tally);
+
 impl Tally {
-    /// Adds it up and begins anew.
-    pub(super) fn settle(&mut self, stats: &mut Stats) {
-        if *self == Self::default() {
-            return;
-        }
-        let Self { happened, lost_retransmissions, reorderings } = std::mem::take(self);
+    /// Adds it up.
+    pub(super) fn settle(self, stats: &mut Stats) {
+        let Self { happened, lost_retransmissions, reorderings } = self;
         for (what, counter) in [
             (Happened::SACK_RECOVERY, &mut stats.tcp_sack_recovery),
             (Happened::RENO_RECOVERY, &mut stats.tcp_reno_recovery),

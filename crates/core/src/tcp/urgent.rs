@@ -11,6 +11,7 @@ use super::connection::{Connection, Ctx, Segment};
 use super::state::{Rcv, Snd};
 use crate::error::SendError;
 use crate::event::{Ready, Trace};
+use crate::lazy::blank;
 
 /// Both marks.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Urgent {
     /// SND.UP.
     sent: Option<SeqNumber>,
 }
+
+blank!(Urgent);
 
 impl Connection {
     /// A segment with URG came (RFC 9293 §3.10.7.4, sixth). Once the peer's FIN has arrived it says nothing.
@@ -31,7 +34,7 @@ impl Connection {
             // It lies within what has arrived: only the segment that brings the data may say so.
             return;
         }
-        let mark = self.counters.bytes_received + u64::from(ahead);
+        let mark = self.counters.data.bytes_received + u64::from(ahead);
         if self.urgent.received.is_some_and(|known| known >= mark) {
             return;
         }
@@ -44,7 +47,7 @@ impl Connection {
 
     /// Bytes to read before the end of the urgent data (MUST-33); `None` when there is none.
     pub(crate) fn urgent_left(&self) -> Option<u32> {
-        let read = self.counters.bytes_received - self.recv_queue() as u64;
+        let read = self.counters.data.bytes_received - self.recv_queue() as u64;
         self.urgent
             .received
             .and_then(|mark| mark.checked_sub(read))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use usernet_wire::tcp::{Options, user_timeout_option, user_timeout_seconds};
 
 use super::connection::Connection;
+use crate::lazy::blank;
 use crate::time::Duration;
 
 /// The least that a peer can make of our timeout (L_LIMIT): RFC 1122 §4.2.3.5 wants R2 to be 100 s at least.
@@ -26,6 +27,8 @@ pub(super) struct UserTimeout {
     /// It is to be told something else.
     due: bool,
 }
+
+blank!(UserTimeout);
 
 impl UserTimeout {
     /// Whether a segment is to go out for it.
@@ -54,7 +57,7 @@ impl Connection {
 
     /// The option of a segment without data, when the peer is to hear of a change (§4.1).
     pub(super) fn tell_user_timeout(&mut self) -> Option<u16> {
-        if !std::mem::take(&mut self.user_timeout.due) {
+        if !self.user_timeout.live().is_some_and(|timeout| std::mem::take(&mut timeout.due)) {
             return None;
         }
         self.user_timeout.told = self.advertised_user_timeout();
@@ -64,8 +67,10 @@ impl Connection {
     /// The application may have set another.
     pub(super) fn user_timeout_changed(&mut self) {
         let raw = self.advertised_user_timeout();
-        self.user_timeout.due =
-            raw.is_some() && raw != self.user_timeout.told && self.state.acks().is_some();
+        let due = raw.is_some() && raw != self.user_timeout.told && self.state.acks().is_some();
+        if due || self.user_timeout.is_live() {
+            self.user_timeout.due = due;
+        }
     }
 
     /// The peer tells of its own (REMOTE_UTO): ours becomes as long, within the limits.

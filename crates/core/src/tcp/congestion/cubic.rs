@@ -2,6 +2,7 @@
 
 use super::hystart::{Growth, HyStart};
 use super::{AckSample, CongestionControl, MAX_CWND, Start, initial_window};
+use crate::lazy::{Lazy, blank};
 use crate::time::{Duration, Instant};
 
 /// RFC 9438 §4.6: the window after a loss.
@@ -25,6 +26,12 @@ struct Epoch {
 pub(super) struct Cubic {
     cwnd: u32,
     ssthresh: u32,
+    course: Lazy<Course>,
+}
+
+/// What it learns on the way: made when data is acknowledged.
+#[derive(Clone, Debug, Default)]
+struct Course {
     /// The window before the last loss, segments.
     w_max: f64,
     /// The window when the last loss came, segments: what the Reno-friendly estimate regains first (§4.3).
@@ -36,38 +43,35 @@ pub(super) struct Cubic {
     saved: Option<Box<Cubic>>,
 }
 
+blank!(Course);
+
 impl Cubic {
     pub(super) fn new(start: &Start) -> Self {
-        Self {
-            cwnd: start.cwnd,
-            ssthresh: start.ssthresh,
-            w_max: 0.0,
-            cwnd_prior: 0.0,
-            epoch: None,
-            credit: 0.0,
-            hystart: HyStart::new(),
-            saved: None,
-        }
+        Self { cwnd: start.cwnd, ssthresh: start.ssthresh, course: Lazy::default() }
     }
 
     /// A new threshold (RFC 9438 §4.6, §4.7).
     fn reduce(&mut self, mss: u32) {
         let segments = f64::from(self.cwnd) / f64::from(mss);
         // §4.7: a flow whose plateau sinks gives room to new ones.
-        self.w_max =
-            if segments < self.w_max { segments * f64::midpoint(1.0, BETA) } else { segments };
-        self.cwnd_prior = segments;
+        self.course.w_max = if segments < self.course.w_max {
+            segments * f64::midpoint(1.0, BETA)
+        } else {
+            segments
+        };
+        self.course.cwnd_prior = segments;
         self.ssthresh = ((f64::from(self.cwnd) * BETA) as u32).max(2 * mss);
-        self.epoch = None;
-        self.credit = 0.0;
+        self.course.epoch = None;
+        self.course.credit = 0.0;
     }
 
     /// RFC 9438 §4.2 - §4.5, equations (1) to (4).
     fn avoid_congestion(&mut self, sample: &AckSample, acked: u32) {
         let mss = f64::from(sample.mss);
         let segments = f64::from(self.cwnd) / mss;
-        let w_max = self.w_max;
-        let epoch = self.epoch.get_or_insert_with(|| {
+        let course = &mut *self.course;
+        let w_max = course.w_max;
+        let epoch = course.epoch.get_or_insert_with(|| {
             let (origin, k) = if segments < w_max {
                 (w_max, ((w_max - segments) / C).cbrt())
             } else {
@@ -82,7 +86,7 @@ impl Cubic {
         let cubic_now = target_at(t);
         // §4.3: Reno's pace, with the factor that makes a flow of this beta as fast, until it has regained what it had.
         let alpha =
-            if epoch.w_est >= self.cwnd_prior { 1.0 } else { 3.0 * (1.0 - BETA) / (1.0 + BETA) };
+            if epoch.w_est >= course.cwnd_prior { 1.0 } else { 3.0 * (1.0 - BETA) / (1.0 + BETA) };
         let acked_segments = f64::from(acked) / mss;
         epoch.w_est += alpha * acked_segments / segments;
         let grow = if cubic_now < epoch.w_est {
@@ -90,9 +94,9 @@ impl Cubic {
         } else {
             (target - segments) / segments * acked_segments
         };
-        self.credit += (grow * mss).max(0.0);
-        let bytes = self.credit as u32;
-        self.credit -= f64::from(bytes);
+        self.course.credit += (grow * mss).max(0.0);
+        let bytes = self.course.credit as u32;
+        self.course.credit -= f64::from(bytes);
         self.cwnd = self.cwnd.saturating_add(bytes).min(MAX_CWND);
     }
 }
@@ -118,7 +122,7 @@ impl CongestionControl for Cubic {
             }
             // HyStart++ is for the first slow start only (RFC 9406 §4.3).
             let growth = if self.ssthresh == u32::MAX {
-                self.hystart.on_ack(sample)
+                self.course.hystart.on_ack(sample)
             } else {
                 Growth::Grow(acked)
             };
@@ -136,7 +140,9 @@ impl CongestionControl for Cubic {
         }
         if !sample.is_cwnd_limited(self.cwnd, false) {
             // §5.8: time in which the window was not used does not count.
-            self.epoch = None;
+            if let Some(course) = self.course.live() {
+                course.epoch = None;
+            }
             return;
         }
         self.avoid_congestion(sample, acked);
@@ -165,20 +171,22 @@ impl CongestionControl for Cubic {
             self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
             self.cwnd = initial_window(mss);
         }
-        self.epoch = None;
+        if let Some(course) = self.course.live() {
+            course.epoch = None;
+        }
     }
 
     fn save(&mut self) {
-        self.saved = None;
-        self.saved = Some(Box::new(self.clone()));
+        self.course.saved = None;
+        self.course.saved = Some(Box::new(self.clone()));
     }
 
     fn undo(&mut self, _now: Instant) {
-        if let Some(saved) = self.saved.take() {
+        if let Some(saved) = self.course.live().and_then(|course| course.saved.take()) {
             let cwnd = self.cwnd.max(saved.cwnd);
             *self = *saved;
             self.cwnd = cwnd;
-            self.epoch = None;
+            self.course.epoch = None;
         }
     }
 }
@@ -219,7 +227,7 @@ mod tests {
         cc.cwnd = 100 * MSS;
         cc.on_loss(Instant::ZERO, 100 * MSS, MSS);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (70 * MSS, 70 * MSS));
-        assert!((cc.w_max - 100.0).abs() < 1e-9);
+        assert!((cc.course.w_max - 100.0).abs() < 1e-9);
     }
 
     #[test]
@@ -262,7 +270,7 @@ mod tests {
         cc.cwnd = 100 * MSS;
         cc.on_loss(Instant::ZERO, 0, MSS);
         cc.on_loss(Instant::ZERO, 0, MSS);
-        assert!((cc.w_max - 70.0 * 0.85).abs() < 1e-9, "fast convergence");
+        assert!((cc.course.w_max - 70.0 * 0.85).abs() < 1e-9, "fast convergence");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) enum Growth {
 }
 
 /// The state of RFC 9406 §4.2.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct HyStart {
     window_end: Option<SeqNumber>,
     last_round_min_rtt: Option<Duration>,
@@ -36,16 +36,6 @@ pub(super) struct HyStart {
 }
 
 impl HyStart {
-    pub(super) fn new() -> Self {
-        Self {
-            window_end: None,
-            last_round_min_rtt: None,
-            current_round_min_rtt: None,
-            samples: 0,
-            css: None,
-        }
-    }
-
     /// Takes an acknowledgement in slow start. Round trips are counted by sequence numbers: a round ends when what was
     /// sent at its beginning is acknowledged.
     pub(super) fn on_ack(&mut self, sample: &AckSample) -> Growth {
@@ -122,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_growing_round_trip_slows_down_and_then_ends_slow_start() {
-        let mut h = HyStart::new();
+        let mut h = HyStart::default();
         assert_eq!(round(&mut h, 0, 20), Growth::Grow(MSS));
         assert_eq!(round(&mut h, 20_000, 20), Growth::Grow(MSS));
         assert_eq!(round(&mut h, 40_000, 30), Growth::Grow(MSS / 4));
@@ -136,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_fluctuation_goes_back_to_slow_start() {
-        let mut h = HyStart::new();
+        let mut h = HyStart::default();
         round(&mut h, 0, 20);
         round(&mut h, 20_000, 20);
         assert_eq!(round(&mut h, 40_000, 30), Growth::Grow(MSS / 4));
