@@ -35,6 +35,9 @@ export interface HandleOwner {
   onStackClose(): void;
 }
 
+/** A chunk, the end, or the errno of an error. */
+type Held = Buffer | 'end' | number;
+
 interface PendingWrite {
   chunks: Uint8Array[];
   done: (errno: number) => void;
@@ -81,8 +84,8 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   #error = 0;
   #connecting: ((errno: number) => void) | null = null;
   #write: PendingWrite | null = null;
-  // Reported while nobody was reading.
-  #held: Array<Buffer | 'end' | number> = [];
+  // Reported while nobody was reading; none is null.
+  #held: Held[] | null = null;
   #feeding = false;
   #local: NativeAddress | null = null;
   #remote: NativeAddress | null = null;
@@ -173,7 +176,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   readStart(): number {
     if (this.#closed) return EBADF;
     this.reading = true;
-    if (this.#held.length > 0) this.#feed();
+    if (this.#held !== null) this.#feed();
     else if (this.#id !== -1 && !this.#gone && !this.#ended) this.#reactor.native.readStart(this.#id);
     this.#update();
     return 0;
@@ -190,7 +193,8 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
   putBack(chunk: Buffer): void {
     this.bytesRead -= chunk.length;
-    this.#held.unshift(chunk);
+    if (this.#held === null) this.#held = [chunk];
+    else this.#held.unshift(chunk);
   }
 
   /**
@@ -317,7 +321,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
         this.#flushed = true;
         break;
       case RecordKind.Closed:
-        if (!this.#ended && this.#error === 0 && !this.#held.includes('end')) this.#failed(ECONNABORTED);
+        if (!this.#ended && this.#error === 0 && !this.#held?.includes('end')) this.#failed(ECONNABORTED);
         this.#gone = true;
         this.#update();
         break;
@@ -345,16 +349,16 @@ export class SocketHandle extends AsyncResource implements SocketSink {
       return;
     }
     // After the peer's FIN a RST is a pipe that broke, to be heard by writes only: Linux's rule for CLOSE_WAIT.
-    const ended = this.#ended || this.#held.includes('end');
+    const ended = this.#ended || this.#held?.includes('end');
     this.#error = ended && errno === ECONNRESET ? EPIPE : errno;
     this.#reactor.unlinger(this.#id);
-    if (this.reading && this.#held.length === 0 && !this.#ended) {
+    if (this.reading && this.#held === null && !this.#ended) {
       this.#gone = true;
       this.#update();
       this.owner?.onHandleError(this.#takeError());
     } else if (!ended) {
       // A kernel's socket that nobody reads keeps its error for the next call.
-      this.#held.push(errno);
+      this.#hold(errno);
       this.#update();
     }
     const write = this.#write;
@@ -371,12 +375,18 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     const errno = this.#error === 0 ? EPIPE : this.#error;
     this.#error = 0;
     this.#gone = true;
-    this.#held = this.#held.filter((item) => typeof item !== 'number');
+    const held = this.#held?.filter((item) => typeof item !== 'number');
+    this.#held = held?.length ? held : null;
     return errno;
   }
 
   #take(item: Buffer | 'end'): void {
-    if (this.reading && this.#held.length === 0) this.#deliver(item);
+    if (this.reading && this.#held === null) this.#deliver(item);
+    else this.#hold(item);
+  }
+
+  #hold(item: Held): void {
+    if (this.#held === null) this.#held = [item];
     else this.#held.push(item);
   }
 
@@ -406,7 +416,8 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   #feedNow(): void {
     this.#feeding = false;
     if (this.#closed || !this.reading) return;
-    const item = this.#held.shift();
+    const item = this.#held?.shift();
+    if (this.#held?.length === 0) this.#held = null;
     try {
       if (item !== undefined) this.#deliver(item);
     } finally {
@@ -448,7 +459,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     if (this.#closed) return;
     this.#closed = true;
     this.reading = false;
-    this.#held = [];
+    this.#held = null;
     this.#connecting = null;
     const write = this.#write;
     this.#write = null;

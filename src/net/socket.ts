@@ -624,6 +624,21 @@ export class SocketImpl extends Duplex implements HandleOwner {
 
 Object.defineProperty(SocketImpl.prototype, kUsernetSocket, { value: true });
 
+/** What few sockets are given: on the prototype until they are, so that the others have no room for it. */
+for (const [name, value] of [
+  [kBuffer, null],
+  [kBufferCallback, null],
+  [kBufferGenerator, null],
+  [kKeepAlive, false],
+  [kKeepAliveInitialDelay, 0],
+  [kTypeOfService, undefined],
+  [kCongestion, undefined],
+  [kUserTimeout, undefined],
+  [kBlockList, undefined],
+] as const) {
+  Object.defineProperty(SocketImpl.prototype, name, { value, writable: true });
+}
+
 /** Accessors that Node's own class shows when a socket is listed. */
 for (const name of [
   'bytesRead',
@@ -665,17 +680,14 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
   socket._peername = null;
   socket[kLastWriteQueueSize] = 0;
   socket[kTimeout] = null;
-  socket[kBuffer] = null;
-  socket[kBufferCallback] = null;
-  socket[kBufferGenerator] = null;
   takeBuffer(socket, options.onread);
   socket[kNoDelay] = Boolean(options.noDelay);
-  socket[kKeepAlive] = Boolean(options.keepAlive);
-  socket[kKeepAliveInitialDelay] = ~~((options.keepAliveInitialDelay as number) / 1000);
-  socket[kTypeOfService] = options.typeOfService;
-  socket[kCongestion] = options.congestion;
-  socket[kUserTimeout] = options.userTimeout || undefined;
-  socket[kBlockList] = options.blockList;
+  if (options.keepAlive) socket[kKeepAlive] = true;
+  if (options.keepAliveInitialDelay) socket[kKeepAliveInitialDelay] = ~~(options.keepAliveInitialDelay / 1000);
+  if (options.typeOfService !== undefined) socket[kTypeOfService] = options.typeOfService;
+  if (options.congestion !== undefined) socket[kCongestion] = options.congestion;
+  if (options.userTimeout) socket[kUserTimeout] = options.userTimeout;
+  if (options.blockList !== undefined) socket[kBlockList] = options.blockList;
   socket._pendingData = null;
   socket._pendingEncoding = '';
   socket.server = null;
