@@ -176,7 +176,7 @@ pub struct SocketOptions {
     pub recv_buffer: BufferSize,
     /// Send queue. It grows with the congestion window (Linux `tcp_wmem`).
     pub send_buffer: BufferSize,
-    /// Whether small segments are held back while data is unacknowledged (Nagle, RFC 1122 §4.2.3.4).
+    /// Whether small segments are held back while data is unacknowledged (Nagle, RFC 9293 §3.7.4 SHLD-7, MUST-17).
     pub nagle: bool,
     /// Delay of an acknowledgement while segments come close together (RFC 9293 §3.8.6.3: below 500 ms); 40 ms by
     /// default, as in Linux. It adapts to a trickle of segments further apart, up to five times as much, but never beyond
@@ -186,7 +186,7 @@ pub struct SocketOptions {
     /// slow start is not held up (as Linux, whose `TCP_MAX_QUICKACKS` is 16); they end early when the application answers
     /// what it gets. 0 delays from the start.
     pub quick_acks: u8,
-    /// Probes on an idle connection (RFC 9293 §3.8.4); off by default.
+    /// Probes on an idle connection (RFC 9293 §3.8.4 MUST-24, MUST-25); off by default.
     pub keep_alive: Option<KeepAlive>,
     /// How long sent data may stay unacknowledged before the connection is given up (RFC 5482), in the place of `retries`;
     /// `None` leaves it to them.
@@ -204,9 +204,10 @@ pub struct SocketOptions {
     pub rto_min: Duration,
     /// Greatest retransmission timeout (RFC 6298 §2.5: at least 60 s).
     pub rto_max: Duration,
-    /// Hop limit or TTL of its packets.
+    /// Hop limit or TTL of its packets (RFC 9293 §3.9.2 MUST-49).
     pub hop_limit: u8,
-    /// DSCP of its packets, in the upper six bits; the lower two are congestion notification's own.
+    /// DSCP of its packets (RFC 9293 §3.9.1.9 MUST-48, SHLD-21), in the upper six bits; the lower two are congestion
+    /// notification's own.
     pub traffic_class: u8,
     /// Name of the congestion control.
     pub congestion: Congestion,

@@ -227,9 +227,11 @@ fn options_v4(options: &[u8]) -> Result<bool, Error> {
                 at += 1;
                 continue;
             }
-            // Loose and strict source route (RFC 791 §3.1); RFC 7126 §4.3 and §4.4 have them dropped.
+            // Loose and strict source route (RFC 791 §3.1): RFC 7126 §4.3 and §4.4 have them dropped, where RFC 9293
+            // §3.9.2.1 would have them answered (MUST-53).
             131 | 137 => return Err(Error::SourceRoute),
             148 => router_alert = true,
+            // RFC 9293 §3.9.2 MUST-50.
             _ => {}
         }
         // RFC 1122 §3.2.2.5: the sender of a header that cannot be read is told which byte is at fault.

@@ -112,7 +112,8 @@ pub struct Options {
 impl Options {
     /// Parses the bytes between the fixed header and the data.
     ///
-    /// An option whose length is wrong ends the list, as Linux does: what came before it counts, the segment lives.
+    /// RFC 9293 §3.1: end of list and no-operation (MUST-4), others by their length (MUST-68), at any offset (§3.2 MUST-64). An
+    /// option whose length is wrong ends the list (§3.1 MUST-7), as in Linux: what came before it counts, the segment lives.
     pub fn parse(mut bytes: &[u8]) -> Self {
         let mut options = Self::default();
         while let [kind, rest @ ..] = bytes {
@@ -329,8 +330,8 @@ pub struct Repr {
 impl Repr {
     /// Validates a segment between two addresses. Returns the header and its length: the data is `bytes[len..]`.
     ///
-    /// The checksum is verified unless `checksum_ok` says that the device already did, or that none was computed because
-    /// the segment never left this machine.
+    /// The checksum is verified (RFC 9293 §3.1 MUST-3) unless `checksum_ok` says that the device already did, or that none
+    /// was computed because the segment never left this machine.
     ///
     /// # Errors
     /// [`Error::Truncated`], [`Error::BadLength`] (data offset below 5 or past the end), [`Error::BadChecksum`],
@@ -392,7 +393,7 @@ impl Repr {
         self.options.emit(&mut buf[HEADER_LEN..header_len]);
     }
 
-    /// Fills the checksum of an emitted header over it and its data (in up to any number of pieces).
+    /// Fills the checksum of an emitted header over it and its data, in any number of pieces (RFC 9293 §3.1 MUST-2).
     pub fn fill_checksum(header: &mut [u8], payload: &[&[u8]], src: IpAddr, dst: IpAddr) {
         let len = header.len() + payload.iter().map(|p| p.len()).sum::<usize>();
         let mut sum = Sum::pseudo_header(src, dst, crate::ip::Protocol::TCP, len as u32);

@@ -80,6 +80,7 @@ impl Stack {
         if self.is_broadcast_on(interface, dst) {
             return if from_somebody { Delivery::Broadcast } else { Delivery::Drop };
         }
+        // RFC 9293 §3.9.2.3 MUST-63.
         if !from_host || !is_unicast(dst) {
             return Delivery::Drop;
         }

@@ -450,6 +450,7 @@ impl Stack {
                 .max(1);
             let tcp_len = built.header.header_len();
             let data_len = built.payload.1;
+            // RFC 9293 §3.9.1.1 MUST-45, §3.9.2 MUST-49, §3.9.1.9 SHLD-22.
             let ip = IpRepr {
                 src: tuple.local,
                 dst: tuple.remote,
@@ -539,7 +540,7 @@ impl Stack {
         let Some(conn) = self.connections.get(id) else { return };
         let (seq, ack) = conn.reset_numbers();
         let (tuple, interface) = (conn.tuple, conn.path.interface);
-        // RFC 9293 §3.9.2 (MUST-48, MUST-49, SHLD-22): as on its other segments.
+        // RFC 9293 §3.9.1.9 MUST-48, SHLD-22, §3.9.2 MUST-49: as on its other segments.
         let (hop_limit, traffic_class) =
             (conn.options.hop_limit, conn.options.traffic_class & !0b11);
         let mut reset = Repr { seq, flags: Flags::RST, ..Repr::default() };

@@ -154,6 +154,7 @@ impl Stack {
         }
         let port = match options.port {
             0 => self.free_listen_port(options.address).ok_or(ListenError::AddressInUse)?,
+            // RFC 9293 §3.9.1.1 MUST-41, MUST-42: only listeners exclude each other.
             port if self.listen_port_taken(options.address, port) => {
                 return Err(ListenError::AddressInUse);
             }
@@ -265,10 +266,12 @@ impl Stack {
         options: ConnectOptions,
     ) -> Result<SocketId, ConnectError> {
         let (remote, remote_port) = (options.remote.ip(), options.remote.port());
+        // RFC 9293 §3.9.1.1 MUST-46.
         let mixed = options.local_addr.is_some_and(|a| a.is_ipv4() != remote.is_ipv4());
         if !is_unicast(remote) || remote_port == 0 || mixed || self.is_broadcast(remote) {
             return Err(ConnectError::InvalidDestination);
         }
+        // RFC 9293 §3.9.1.1 MUST-43, MUST-44.
         let (interface, local) = match self.route_to(remote, options.local_addr) {
             RouteResult::Via(interface, local) => (interface, local),
             RouteResult::Unreachable => return Err(ConnectError::NetworkUnreachable),
@@ -345,7 +348,8 @@ impl Stack {
         None
     }
 
-    /// RFC 6528 §3: a clock of 4 microseconds plus a keyed hash of the connection's ends.
+    /// RFC 9293 §3.4.1 MUST-8, MUST-9, SHLD-1, RFC 6528 §3: a clock of 4 microseconds plus a keyed hash of the connection's
+    /// ends.
     pub(super) fn initial_sequence_number(&self, now: Instant, tuple: &Tuple) -> SeqNumber {
         let clock = (now.as_nanos() / 4_000) as u32;
         SeqNumber(clock.wrapping_add(self.isn_key.of(tuple, true) as u32))

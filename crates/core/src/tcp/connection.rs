@@ -443,13 +443,13 @@ impl Connection {
         self.options.sack && self.peer.is_some_and(|p| p.sack)
     }
 
-    /// The MSS we announce (RFC 6691: without regard to options).
+    /// The MSS we announce (RFC 9293 §3.7.1 MUST-67, §3.7.3 SHLD-6; RFC 6691: without regard to options).
     pub(super) fn announced_mss(&self) -> u16 {
         let mss = self.path.mss(self.is_v6());
         self.options.max_segment_size.map_or(mss, |cap| mss.min(cap).max(MIN_MSS))
     }
 
-    /// Payload bytes of a full segment: what path and peer allow, less the options of every segment (RFC 6691 §2).
+    /// Payload bytes of a full segment: what path and peer allow, less options of all segments (RFC 9293 §3.7.1 MUST-16).
     pub(super) fn send_mss(&self) -> u16 {
         let peer = self.peer.map_or(default_mss(self.is_v6()), |p| p.mss);
         let mss = peer.max(MIN_MSS).min(self.announced_mss());
@@ -716,8 +716,8 @@ impl Connection {
         }
     }
 
-    /// The application lets go. Answers whether that takes a RST: unread data would be lost silently (RFC 9293 §3.10.4,
-    /// RFC 2525 §2.17).
+    /// The application lets go (RFC 9293 §3.6.1 MAY-1). Answers whether that takes a RST: unread data would be lost
+    /// silently (SHLD-3, RFC 2525 §2.17).
     pub(crate) fn close(&mut self, ctx: &mut Ctx<'_>) -> bool {
         self.owner = Owner::Orphan;
         if matches!(self.state, State::SynSent(_)) {

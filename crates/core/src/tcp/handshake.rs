@@ -49,7 +49,7 @@ impl Connection {
             }
             return self.after_syn(ctx, seg);
         }
-        // Simultaneous open (RFC 9293 §3.5, figure 8): our SYN goes again, with an acknowledgement of theirs.
+        // Simultaneous open (RFC 9293 §3.5 MUST-10, figure 8): our SYN goes again, with an acknowledgement of theirs.
         let window = self.syn_window();
         self.transition(ctx, |state| match state {
             State::SynSent(SynSent { mut hs, .. }) => {
@@ -102,8 +102,8 @@ impl Connection {
             state.ack_due |= !seg.has(Flags::RST);
             return Verdict::Done;
         }
-        // Second, the RST: from LISTEN it returns there, otherwise the open was refused. RFC 5961 §3.2: only at exactly
-        // RCV.NXT; elsewhere in the window it is answered with an acknowledgement.
+        // Second, the RST: from LISTEN it returns there, otherwise the open was refused (RFC 9293 §3.5 MUST-11). RFC 5961
+        // §3.2: only at exactly RCV.NXT; elsewhere in the window it is answered with an acknowledgement.
         if seg.has(Flags::RST) {
             if header.seq != rcv_nxt {
                 state.ack_due = true;

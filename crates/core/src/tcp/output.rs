@@ -69,7 +69,8 @@ impl Connection {
         ctx.stats.tcp_out_segs += segments;
     }
 
-    /// Our SYN, or the SYN-ACK that answers a peer's: what is offered, and in a SYN-ACK what the peer offered too.
+    /// Our SYN, or the SYN-ACK that answers a peer's: what is offered, and in a SYN-ACK what the peer offered too. The MSS
+    /// is on both, always, and on nothing else (RFC 9293 §3.7.1 MUST-14, SHLD-5, MAY-3, §3.2 MUST-65).
     pub(super) fn syn_header(&self, iss: SeqNumber, peer: Option<PeerSyn>, ts_val: u32) -> Repr {
         let SocketOptions { timestamps, sack, window_scaling, .. } = *self.options;
         let mut header = self.header(iss, Flags::SYN);
@@ -327,7 +328,7 @@ impl Connection {
         self.fail(ctx, ConnectionError::TimedOut);
     }
 
-    /// When keep-alive wants to run: only while nothing is in flight, which has its own timer.
+    /// When keep-alive wants to run: only while nothing is in flight, which has its own timer (RFC 9293 §3.8.4 MUST-26).
     pub(super) fn keep_alive_deadline(&self) -> Option<Instant> {
         let keep_alive = self.options.keep_alive?;
         let idle = match &self.state {
@@ -343,7 +344,7 @@ impl Connection {
         })
     }
 
-    /// RFC 9293 §3.8.4.
+    /// RFC 9293 §3.8.4: no single probe decides (MUST-29), and none carries data (SHLD-12).
     fn run_keep_alive(&mut self, ctx: &mut Ctx<'_>) {
         let Some(at) = self.keep_alive_deadline() else { return };
         let Some(keep_alive) = self.options.keep_alive else { return };

@@ -622,8 +622,8 @@ impl Sender {
     }
 
     fn on_persist(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
-        // A peer that answers probes may keep its window closed for ever (RFC 9293 §3.8.6.1 MUST-36); one that does not
-        // answer is gone.
+        // A peer that answers probes may keep its window closed for ever (RFC 9293 §3.8.6.1 MUST-37); one that does not
+        // answer is gone. The others come ever more rarely (SHLD-30).
         if self.probes >= options.retries {
             return TimerOutcome::GiveUp;
         }
@@ -640,7 +640,7 @@ impl Sender {
     /// RFC 6298 §5.4 - §5.6.
     fn on_rto(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
         // A window that shrank to nothing is probed by what is out already; who answers may keep it so for ever (RFC 9293
-        // §3.8.6 SHLD-17, §3.8.6.1 MUST-35, MUST-37).
+        // §3.8.6 SHLD-17, MUST-35, §3.8.6.1 MUST-37).
         let unanswered = if self.wnd == 0 { self.probes } else { self.retries };
         // R2 counts where there is no user timeout, which may be the longer one (RFC 5482 §3.1; as in Linux).
         if options.user_timeout.is_none() && unanswered >= options.retries {

@@ -378,7 +378,7 @@ impl Receiver {
             if let Some((from, _)) = again {
                 self.ooo.touch(from);
             }
-            // RFC 5681 §4.2: out of order, so the sender hears of it at once.
+            // RFC 9293 §3.10.7.4 SHLD-31, MAY-13, RFC 5681 §4.2: it is kept, and the sender hears of it at once.
             self.quicken();
             self.acks.ack_now();
         }
@@ -391,7 +391,7 @@ impl Receiver {
         result
     }
 
-    /// RFC 9293 §3.8.6.3: at least every second full-sized segment, and no later than the delay.
+    /// RFC 9293 §3.8.6.3: at least every second full-sized segment (SHLD-19), and no later than the delay (SHLD-18).
     fn delay_ack(&mut self, now: Instant, len: u32, segment_size: u32, pace: Pace) {
         self.rcv_mss = self.rcv_mss.max(segment_size.min(self.advmss));
         self.unacked = self.unacked.saturating_add(len);
@@ -405,7 +405,7 @@ impl Receiver {
     }
 
     /// The right edge that a queue with `free` bytes of room allows, unless that is too little to be worth telling
-    /// (receiver SWS avoidance, RFC 9293 §3.8.6.2.2).
+    /// (receiver SWS avoidance, RFC 9293 §3.8.6.2.2 MUST-39).
     fn new_edge(&self, free: usize, buffer: usize) -> SeqNumber {
         // What the window field can say bounds it too (RFC 7323 §2.3).
         let edge = self.acks.nxt + free.min(0xffff << self.acks.wscale) as u32;

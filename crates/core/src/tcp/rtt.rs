@@ -1,4 +1,4 @@
-//! Round-trip time and the retransmission timeout (RFC 6298).
+//! Round-trip time and the retransmission timeout (RFC 6298; RFC 9293 §3.8.1 MUST-18, §3.8.2 MUST-19).
 
 use crate::time::{Duration, Nanos};
 

@@ -67,7 +67,8 @@ impl Connection {
             }
             return Verdict::Done;
         }
-        // Second, the RST (RFC 5961 §3.2): believed at exactly RCV.NXT; elsewhere in the window the peer is challenged.
+        // Second, the RST, whatever it carries (RFC 9293 §3.5.3 SHLD-2). RFC 5961 §3.2: believed at exactly RCV.NXT; elsewhere
+        // in the window the peer is challenged.
         if rst {
             if header.seq != rcv.acks().nxt {
                 rcv.acks().answer(ctx.now, seg.len() == 0);
@@ -91,7 +92,7 @@ impl Connection {
             Snd::Active(snd, _) => (snd.una, snd.nxt, snd.oldest_ack()),
             Snd::Done(nxt) => (*nxt, *nxt, *nxt - 0x3fff_ffff),
         };
-        // RFC 5961 §5.2: what was never sent, or is older than the largest window, is challenged.
+        // RFC 9293 §3.10.7.4 MAY-12, RFC 5961 §5.2: what was never sent, or is older than the largest window, is challenged.
         if header.ack.gt(nxt) || header.ack.lt(oldest) {
             rcv.acks().answer(ctx.now, seg.len() == 0);
             ctx.stats.challenge_acks += 1;
@@ -105,7 +106,7 @@ impl Connection {
         if let Some(raw) = seg.header.options.user_timeout {
             self.take_user_timeout(raw);
         }
-        // Sixth, the URG bit, taken at a closed window too (RFC 9293 §3.10.7.4, §3.8.6 MUST-66).
+        // Sixth, the URG bit, taken at a closed window too (RFC 9293 §3.10.7.4, §3.4 MUST-66).
         if seg.has(Flags::URG) {
             self.take_urgent(ctx, &seg);
         }
@@ -185,7 +186,7 @@ impl Connection {
             Rcv::Open(rcv) if acceptable == Acceptable::Yes => {
                 let ahead = (header.seq + seg.payload.len() as u32).gt(rcv.acks.nxt);
                 if orphan && !seg.payload.is_empty() && ahead {
-                    // Nobody will read it (RFC 9293 §3.10.4, RFC 2525 §2.17).
+                    // Nobody will read it (RFC 9293 §3.6.1 SHLD-3, RFC 2525 §2.17).
                     ctx.stats.tcp_abort_on_data += 1;
                     self.transition(ctx, |_| State::Closed);
                     return Verdict::Reset;
@@ -263,7 +264,7 @@ impl Connection {
         }
     }
 
-    /// A RST that is believed (RFC 9293 §3.10.7.4).
+    /// A RST that is believed (RFC 9293 §3.10.7.4): the application hears that it was no end (§3.6 MUST-12).
     fn on_reset(&mut self, ctx: &mut Ctx<'_>) {
         match self.state {
             // Both directions are done: there is nothing to report.
@@ -294,7 +295,7 @@ impl Connection {
                 return Verdict::Reopen;
             }
         }
-        // A retransmitted FIN restarts the 2 MSL.
+        // A retransmitted FIN restarts the 2 MSL (RFC 9293 §3.6.1 MUST-13).
         if seg.has(Flags::FIN) && seg.header.seq + (seg.len() - 1) == s.acks.nxt - 1 {
             s.until = until;
         }

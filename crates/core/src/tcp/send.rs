@@ -378,8 +378,8 @@ impl Sender {
             .or_else(|| self.next_new(now, fin, nagle, max));
         match &mut out {
             Some(out) => {
-                // A write that ends is pushed; so is new data that the device cuts into segments, so that the peer's
-                // device need not wait for more (both as in Linux).
+                // A write that ends is pushed (RFC 9293 §3.9.1.2 MUST-61, SHLD-27); so is new data that the device cuts into
+                // segments, so that the peer's device need not wait for more (both as in Linux).
                 let offset = out.seq.since(self.una) as usize;
                 out.push |= (out.len > self.mss && !out.retransmit)
                     || self.buf.write_ends_in(offset, out.len as usize);
@@ -430,7 +430,8 @@ impl Sender {
             (n, _) => (n * self.mss).min(max),
         };
         let sent = self.board.next_lost(room)?;
-        // A window that shrank is respected (RFC 9293 §3.8.6), but for the first byte, which then is the probe.
+        // A window that shrank is respected (RFC 9293 §3.8.6 MUST-34, SHLD-16; no use of MAY-7), but for the first byte,
+        // which then is the probe (MUST-35).
         if sent.seq != self.una && sent.end().gt(self.wnd_end()) {
             return None;
         }
@@ -452,6 +453,7 @@ impl Sender {
         if self.board.is_empty() && now.since(self.last_sent) > self.rtt.rto() {
             self.cc.on_idle(now, now.since(self.last_sent), self.mss);
         }
+        // RFC 9293 §3.8.6 SHLD-15: beyond the window nothing new, also where that has shrunk below what is out.
         let window = if self.nxt.lt(self.wnd_end()) { self.wnd_end().since(self.nxt) } else { 0 };
         let mut len = unsent.min(window).min(max);
         if len == 0 && !(unsent == 0 && fin_due && window > 0) {
@@ -512,7 +514,7 @@ impl Sender {
             && self.rtt.srtt() < DEFER_RTT
     }
 
-    /// Whether a segment below an MSS may go (RFC 9293 §3.7.4 Nagle, §3.8.6.2.1 sender SWS avoidance).
+    /// Whether a segment below an MSS may go (RFC 9293 §3.7.4 Nagle, SHLD-7; §3.8.6.2.1 sender SWS avoidance, MUST-38).
     fn may_send_partial(&self, len: u32, last: bool, fin_due: bool, nagle: bool) -> bool {
         if self.force_partial {
             return true;
@@ -524,14 +526,16 @@ impl Sender {
             if self.corked {
                 return false;
             }
-            // Nagle as Minshall amended it: only an unacknowledged *small* segment holds the next small one back.
+            // Nagle, unless it is off (§3.7.4 MUST-17), as Minshall amended it: only an unacknowledged *small* segment holds
+            // the next small one back.
             return !nagle || self.small_until.le(self.una);
         }
         // The window cuts it: worth it alone, and when it is half of what the peer ever offered.
         len < self.mss && len >= self.max_wnd.div_ceil(2)
     }
 
-    /// Probes a window that lets nothing through while nothing is in flight (RFC 9293 §3.8.6.1).
+    /// Probes a window that lets nothing through while nothing is in flight (RFC 9293 §3.8.6.1 MUST-36), first after an RTO
+    /// (SHLD-29).
     fn arm_persist(&mut self, now: Instant, fin: Fin) {
         let waiting = self.unsent() > 0 || (fin == Fin::Queued && !self.fin_sent());
         match self.timer {

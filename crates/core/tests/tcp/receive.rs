@@ -745,7 +745,7 @@ script!(
 script!(
     urgent_mark_is_taken_at_a_closed_window,
     "
-    # RFC 9293 §3.8.6 MUST-66.
+    # RFC 9293 §3.4 MUST-66.
     option recv_buffer 4096
     @server
     < . 1:4097(4096) ack 1
