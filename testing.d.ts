@@ -62,12 +62,34 @@ interface UrgentEvent extends TraceBase {
   /** Bytes to read to get to its end. */
   left: number;
 }
+interface IcmpReport {
+  reason: "icmp";
+  /** What it says. */
+  icmp: "unreachable" | "ttl-exceeded" | "parameter-problem";
+  /** ICMP's code. */
+  icmpCode: number;
+  /** Who said so: a router, or the peer; an address of this stack where its own link did not find the next hop. */
+  from: string;
+  /** What the connection ends with should its time be over before anything is acknowledged, such as `EHOSTUNREACH`. */
+  code: string;
+}
+interface RetransmissionsReport {
+  reason: "retransmissions";
+  /** How often in a row. */
+  count: number;
+  /** Time until the next one, ms. */
+  rto: number;
+}
+type ErrorReport = IcmpReport | RetransmissionsReport;
+type ErrorReportEvent = TraceBase & {
+  type: "errorReport";
+} & ErrorReport;
 interface FailureEvent extends TraceBase {
   type: "error";
   /** Such as `ECONNRESET`. */
   code: string;
 }
-type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | UrgentEvent | FailureEvent;
+type TraceEvent = StateEvent | RetransmitEvent | RecoveryEvent | TimeoutEvent | CwndEvent | UrgentEvent | ErrorReportEvent | FailureEvent;
 type AddressState = "tentative" | "optimistic" | "preferred" | "deprecated" | "duplicate";
 interface AddressEvent {
   /**
@@ -122,6 +144,9 @@ interface StackEvents {
   ];
   urgent: [
     event: UrgentEvent
+  ];
+  errorReport: [
+    event: ErrorReportEvent
   ];
   /** A connection failed: the trace's `error`, which is no error of the stack. */
   failure: [
@@ -306,6 +331,8 @@ interface HandleOwner {
   onHandleEnd(): void;
   /** Reading failed; `errno` is negative. */
   onHandleError(errno: number): void;
+  /** A delivery problem that does not end the connection. */
+  onHandleReport(report: ErrorReport): void;
   /** The stack closes, with everything on it. */
   onStackClose(): void;
 }
@@ -421,7 +448,21 @@ interface KeepAliveOptions {
   /** Unanswered probes before the connection is given up, 1-255. Default 9. */
   count?: number;
 }
-interface Socket extends realNet.Socket {
+interface MoreEvents {
+  /**
+   * A delivery problem that does not end the connection (RFC 9293 section 3.9.1.8): an ICMP error about what is in flight,
+   * or three and more retransmissions in a row. Who does not listen is not told.
+   */
+  on(event: "errorReport", listener: (report: ErrorReport) => void): this;
+  once(event: "errorReport", listener: (report: ErrorReport) => void): this;
+  off(event: "errorReport", listener: (report: ErrorReport) => void): this;
+  addListener(event: "errorReport", listener: (report: ErrorReport) => void): this;
+  removeListener(event: "errorReport", listener: (report: ErrorReport) => void): this;
+  prependListener(event: "errorReport", listener: (report: ErrorReport) => void): this;
+  prependOnceListener(event: "errorReport", listener: (report: ErrorReport) => void): this;
+}
+type Socket = MoreEvents & Connection;
+interface Connection extends realNet.Socket {
   /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
   info(): SocketInfo | null;
   /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */
@@ -625,6 +666,7 @@ declare class SocketImpl extends Duplex implements HandleOwner {
   onHandleData(chunk: Buffer): void;
   onHandleEnd(): void;
   onHandleError(errno: number): void;
+  onHandleReport(report: ErrorReport): void;
   onStackClose(): void;
 }
 declare class NetContext {
@@ -969,6 +1011,15 @@ interface StackOptions {
    * (the option of RFC 5482). Default false.
    */
   userTimeoutOption?: boolean;
+  /**
+   * Whether an ICMP error that may pass (net or host unreachable, time exceeded, parameter problem) ends a connection that
+   * is being opened, at once and with that error, as in Linux (RFC 5461 section 4.2). Good for who tries addresses one after
+   * the other and wants to hear in a round trip, not in minutes, that one cannot be reached; but a route that is just
+   * changing ends it too. Default false (RFC 9293 section 3.9.2.2): `errorReport` tells of it, connecting goes on, and when
+   * its time is over that error is its outcome in the place of `ETIMEDOUT`. Errors that do not pass (port unreachable,
+   * administratively prohibited, no route here, nobody at the address on our own link) end it either way.
+   */
+  failConnectOnSoftError?: boolean;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
@@ -1128,6 +1179,11 @@ interface SocketInfo {
    * number of retransmissions decides.
    */
   user_timeout?: number;
+  /**
+   * The last soft error since anything was acknowledged (RFC 9293 section 3.9.2.2), such as `EHOSTUNREACH`: what the
+   * connection ends with should its time be over before anything is; absent where there is none.
+   */
+  soft_error?: string;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */
@@ -1214,7 +1270,9 @@ declare const enum RecordKind {
   /** A frame port has frames, or room again: likewise. */
   Port = 18,
   /** Of an interface (the id's first half): a = InterfaceNews, b = its AddressState. The address follows, if it is of one. */
-  Interface = 19
+  Interface = 19,
+  /** Of a socket: a delivery problem was reported, `takeReport` gives it. */
+  Report = 20
 }
 declare const enum InterfaceNews {
   Lost = 0,
@@ -1352,6 +1410,7 @@ interface NativeStackOptions {
   synCookies?: boolean | "always";
   userTimeout?: number;
   userTimeoutOption?: boolean;
+  failConnectOnSoftError?: boolean;
   rtoMin?: number;
   rtoMax?: number;
   mtuProbing?: string;
@@ -1514,6 +1573,8 @@ interface NativeStreams {
   /** Throws for a name that is none. */
   setCongestionControl(id: number, name: string): number;
   info(id: number): NativeInfo | null;
+  /** Takes the next report of a delivery problem; null when there is none. */
+  takeReport(id: number): ErrorReport | null;
   stats(): NativeStats;
   /**
    * Fills the events array with up to its capacity of records and returns their number; call again while it is full.
@@ -1964,7 +2025,7 @@ export interface Leak {
   creator: string;
 }
 /** What `network.host()` takes, besides the options of a stack. */
-export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "maxReceiveMemory" | "maxSendMemory" | "maxSynBacklog" | "synCookies" | "userTimeout" | "rtoMin" | "rtoMax" | "mtuProbing" | "userTimeoutOption" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
+export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "maxReceiveMemory" | "maxSendMemory" | "maxSynBacklog" | "synCookies" | "userTimeout" | "rtoMin" | "rtoMax" | "mtuProbing" | "userTimeoutOption" | "failConnectOnSoftError" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
   /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */

@@ -132,6 +132,7 @@ test('what came while nobody read is handed out as it is wanted, within a turn, 
     },
     onHandleEnd: () => log.push('end'),
     onHandleError: () => {},
+    onHandleReport: () => {},
     onStackClose: () => {},
   } satisfies HandleOwner;
   handle.readStart();

@@ -66,6 +66,37 @@ export interface UrgentEvent extends TraceBase {
   left: number;
 }
 
+/** An ICMP error came about a segment that is in flight (RFC 9293 section 3.9.2.2). */
+export interface IcmpReport {
+  reason: 'icmp';
+  /** What it says. */
+  icmp: 'unreachable' | 'ttl-exceeded' | 'parameter-problem';
+  /** ICMP's code. */
+  icmpCode: number;
+  /** Who said so: a router, or the peer; an address of this stack where its own link did not find the next hop. */
+  from: string;
+  /** What the connection ends with should its time be over before anything is acknowledged, such as `EHOSTUNREACH`. */
+  code: string;
+}
+
+/**
+ * Excessive retransmissions (RFC 9293 section 3.8.3): a segment was sent again three times (R1) and nothing came back; said
+ * again at each further time, until the connection is given up (R2).
+ */
+export interface RetransmissionsReport {
+  reason: 'retransmissions';
+  /** How often in a row. */
+  count: number;
+  /** Time until the next one, ms. */
+  rto: number;
+}
+
+/** A delivery problem that does not end a connection: ERROR_REPORT of RFC 9293 section 3.9.1.8. */
+export type ErrorReport = IcmpReport | RetransmissionsReport;
+
+/** A delivery problem of a connection was reported. */
+export type ErrorReportEvent = TraceBase & { type: 'errorReport' } & ErrorReport;
+
 /** A connection failed. */
 export interface FailureEvent extends TraceBase {
   type: 'error';
@@ -81,6 +112,7 @@ export type TraceEvent =
   | TimeoutEvent
   | CwndEvent
   | UrgentEvent
+  | ErrorReportEvent
   | FailureEvent;
 
 /** What may be done with an address of an interface (RFC 4862 section 2, RFC 4429 section 2.1). */
@@ -130,6 +162,7 @@ export interface StackEvents {
   timeout: [event: TimeoutEvent];
   cwnd: [event: CwndEvent];
   urgent: [event: UrgentEvent];
+  errorReport: [event: ErrorReportEvent];
   /** A connection failed: the trace's `error`, which is no error of the stack. */
   failure: [event: FailureEvent];
 }

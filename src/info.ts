@@ -121,6 +121,11 @@ export interface SocketInfo {
    * number of retransmissions decides.
    */
   user_timeout?: number;
+  /**
+   * The last soft error since anything was acknowledged (RFC 9293 section 3.9.2.2), such as `EHOSTUNREACH`: what the
+   * connection ends with should its time be over before anything is; absent where there is none.
+   */
+  soft_error?: string;
   /** Segments sent again. */
   retrans: number;
   /** Times the retransmission timer ran out. */

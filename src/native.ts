@@ -5,6 +5,7 @@
 // `util.getSystemErrorName` takes them) and throws only for wrong argument types.
 import * as path from 'node:path';
 import { codedError } from './errors';
+import type { ErrorReport } from './events';
 import type { SocketInfo } from './info';
 
 /** What happened, as `drain` reports it: `RECORD_SIZE` numbers a record in the `Int32Array` handed to the constructor. */
@@ -52,6 +53,8 @@ export const enum RecordKind {
   Port = 18,
   /** Of an interface (the id's first half): a = InterfaceNews, b = its AddressState. The address follows, if it is of one. */
   Interface = 19,
+  /** Of a socket: a delivery problem was reported, `takeReport` gives it. */
+  Report = 20,
 }
 
 /** What became of an interface. */
@@ -213,6 +216,7 @@ export interface NativeStackOptions {
   synCookies?: boolean | 'always';
   userTimeout?: number; // ms
   userTimeoutOption?: boolean;
+  failConnectOnSoftError?: boolean;
   rtoMin?: number; // ms
   rtoMax?: number; // ms
   mtuProbing?: string; // 'off', 'blackHole', 'always'
@@ -406,6 +410,8 @@ export interface NativeStreams {
   /** Throws for a name that is none. */
   setCongestionControl(id: number, name: string): number;
   info(id: number): NativeInfo | null;
+  /** Takes the next report of a delivery problem; null when there is none. */
+  takeReport(id: number): ErrorReport | null;
   stats(): NativeStats;
 
   /**

@@ -194,6 +194,15 @@ export interface StackOptions {
    * (the option of RFC 5482). Default false.
    */
   userTimeoutOption?: boolean;
+  /**
+   * Whether an ICMP error that may pass (net or host unreachable, time exceeded, parameter problem) ends a connection that
+   * is being opened, at once and with that error, as in Linux (RFC 5461 section 4.2). Good for who tries addresses one after
+   * the other and wants to hear in a round trip, not in minutes, that one cannot be reached; but a route that is just
+   * changing ends it too. Default false (RFC 9293 section 3.9.2.2): `errorReport` tells of it, connecting goes on, and when
+   * its time is over that error is its outcome in the place of `ETIMEDOUT`. Errors that do not pass (port unreachable,
+   * administratively prohibited, no route here, nobody at the address on our own link) end it either way.
+   */
+  failConnectOnSoftError?: boolean;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
@@ -354,8 +363,9 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   number(maxSynBacklog, 'options.maxSynBacklog', 1, 1 << 20);
   if (synCookies !== undefined && synCookies !== 'always') validateBoolean(synCookies, 'options.synCookies');
   number(userTimeout, 'options.userTimeout', 0, MAX_TIMEOUT);
-  const { userTimeoutOption } = options;
+  const { userTimeoutOption, failConnectOnSoftError } = options;
   if (userTimeoutOption !== undefined) validateBoolean(userTimeoutOption, 'options.userTimeoutOption');
+  if (failConnectOnSoftError !== undefined) validateBoolean(failConnectOnSoftError, 'options.failConnectOnSoftError');
   number(rtoMin, 'options.rtoMin', 1, 60_000);
   number(rtoMax, 'options.rtoMax', rtoMin ?? 200, MAX_TIMEOUT);
   if (mtuProbing !== undefined && !['off', 'blackHole', 'always'].includes(mtuProbing)) {
@@ -384,7 +394,17 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   }
   const flows = { ecn, forwarding, maxFlows, flowTimeout, udpFlowIdle };
   const memory = { maxReceiveMemory, maxSendMemory, maxSynBacklog, synCookies };
-  const tcp = { recvBuffer, sendBuffer, userTimeout, userTimeoutOption, rtoMin, rtoMax, mtuProbing, ...memory };
+  const tcp = {
+    recvBuffer,
+    sendBuffer,
+    userTimeout,
+    userTimeoutOption,
+    failConnectOnSoftError,
+    rtoMin,
+    rtoMax,
+    mtuProbing,
+    ...memory,
+  };
   const { busyPoll } = options;
   const externalBuffers = process.env.USERNET_EXTERNAL_BUFFERS !== 'never';
   const driven = { drive: drive(options.drive), busyPoll, externalBuffers };

@@ -400,7 +400,7 @@ export class Reactor {
     const id = idOf(events[at + 1]!, events[at + 2]!);
     const a = events[at + 3]!;
     const b = events[at + 4]!;
-    if (kind > RecordKind.Closed) {
+    if (kind > RecordKind.Closed && kind !== RecordKind.Report) {
       this.#dispatchBeside(kind, at, id, a, b);
       return;
     }

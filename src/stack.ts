@@ -638,6 +638,9 @@ function emitByType(stack: Stack, event: TraceEvent): void {
     case 'urgent':
       stack.emit('urgent', event);
       break;
+    case 'errorReport':
+      stack.emit('errorReport', event);
+      break;
     case 'error':
       stack.emit('failure', event);
       break;

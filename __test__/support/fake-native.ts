@@ -560,6 +560,10 @@ export class FakeStack implements NativeStreams {
     return this.#slabs[index]!;
   }
 
+  takeReport(): null {
+    return null;
+  }
+
   takeTrace(): object[] {
     return [];
   }

@@ -2,6 +2,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { isIPv6 } from 'node:net';
 import { EBADF, EINVAL, ENETUNREACH, ENOTCONN, EPIPE, errnoOf } from '../errors';
+import type { ErrorReport } from '../events';
 import { type NativeAddress, type NativeInfo, RecordKind } from '../native';
 import type { ListenerSink, Reactor, SocketSink } from '../reactor';
 import { PortGroup } from './port-group';
@@ -31,6 +32,8 @@ export interface HandleOwner {
   onHandleEnd(): void;
   /** Reading failed; `errno` is negative. */
   onHandleError(errno: number): void;
+  /** A delivery problem that does not end the connection. */
+  onHandleReport(report: ErrorReport): void;
   /** The stack closes, with everything on it. */
   onStackClose(): void;
 }
@@ -317,6 +320,11 @@ export class SocketHandle extends AsyncResource implements SocketSink {
       case RecordKind.Error:
         this.#failed(negative(a));
         break;
+      case RecordKind.Report:
+        for (let report = this.#nextReport(); report !== null; report = this.#nextReport()) {
+          this.owner?.onHandleReport(report);
+        }
+        break;
       case RecordKind.Flushed:
         this.#flushed = true;
         break;
@@ -332,6 +340,10 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     this.#gone = true;
     if (this.owner === null) this.close();
     else this.owner.onStackClose();
+  }
+
+  #nextReport(): ErrorReport | null {
+    return this.#closed ? null : this.#reactor.native.takeReport(this.#id);
   }
 
   #connected(errno: number): void {

@@ -1,6 +1,7 @@
 // What a socket and its options look like from outside.
 
 import type * as realNet from 'node:net';
+import type { ErrorReport } from '../events';
 import type { SocketInfo } from '../info';
 import type { CongestionControl } from '../options';
 
@@ -42,8 +43,25 @@ export interface KeepAliveOptions {
   count?: number;
 }
 
+/** The events of a socket that `net.Socket` has not. */
+interface MoreEvents {
+  /**
+   * A delivery problem that does not end the connection (RFC 9293 section 3.9.1.8): an ICMP error about what is in flight,
+   * or three and more retransmissions in a row. Who does not listen is not told.
+   */
+  on(event: 'errorReport', listener: (report: ErrorReport) => void): this;
+  once(event: 'errorReport', listener: (report: ErrorReport) => void): this;
+  off(event: 'errorReport', listener: (report: ErrorReport) => void): this;
+  addListener(event: 'errorReport', listener: (report: ErrorReport) => void): this;
+  removeListener(event: 'errorReport', listener: (report: ErrorReport) => void): this;
+  prependListener(event: 'errorReport', listener: (report: ErrorReport) => void): this;
+  prependOnceListener(event: 'errorReport', listener: (report: ErrorReport) => void): this;
+}
+
 /** A TCP connection over a user-space stack: to its user, a `net.Socket`. */
-export interface Socket extends realNet.Socket {
+export type Socket = MoreEvents & Connection;
+
+interface Connection extends realNet.Socket {
   /** The connection's inner state as `ss -ti` shows it. `null` where there is no connection. */
   info(): SocketInfo | null;
   /** Sets the DSCP and ECN byte of outgoing packets, 0-255. */

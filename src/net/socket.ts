@@ -10,6 +10,7 @@ import {
   notAKernelSocket,
   socketClosed,
 } from '../errors';
+import type { ErrorReport } from '../events';
 import type { SocketInfo } from '../info';
 import { type CongestionControl, validateCongestion } from '../options';
 import { startConnect } from './connect';
@@ -521,6 +522,10 @@ export class SocketImpl extends Duplex implements HandleOwner {
   onHandleError(errno: number): void {
     this._unrefTimer();
     this.destroy(errnoEvent(errno, 'read'));
+  }
+
+  onHandleReport(report: ErrorReport): void {
+    this.emit('errorReport', report);
   }
 
   onStackClose(): void {

@@ -47,6 +47,7 @@ export interface HostOptions
     | 'rtoMax'
     | 'mtuProbing'
     | 'userTimeoutOption'
+    | 'failConnectOnSoftError'
     | 'timeWait'
     | 'maxConnections'
     | 'trace'
@@ -95,7 +96,17 @@ export interface HostEvents extends StackEvents {
   restart: [];
 }
 
-const FORWARDED = ['trace', 'state', 'retransmit', 'recovery', 'timeout', 'cwnd', 'urgent', 'failure'] as const;
+const FORWARDED = [
+  'trace',
+  'state',
+  'retransmit',
+  'recovery',
+  'timeout',
+  'cwnd',
+  'urgent',
+  'errorReport',
+  'failure',
+] as const;
 
 /**
  * A host of a network. It has everything a stack has: `net`, `dgram`, `http`, `https`, `tls`, `agent()`, `dispatcher()`,

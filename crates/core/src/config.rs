@@ -196,7 +196,14 @@ pub struct SocketOptions {
     pub user_timeout_option: bool,
     /// Retransmissions of data before the connection is given up (R2, RFC 1122 §4.2.3.5; Linux `tcp_retries2`).
     pub retries: u8,
-    /// Retransmissions of a SYN before connecting is given up (Linux `tcp_syn_retries`).
+    /// Whether an ICMP error that may pass (net or host unreachable, time exceeded, parameter problem) ends a connection
+    /// that is being opened, at once and with that error, as in Linux (RFC 5461 §4.2). Good for who tries addresses one
+    /// after the other and hears in a round trip, not in minutes, that one cannot be reached; but a route that is just
+    /// changing, or a single forged packet that guesses right, ends it too. Off by default (RFC 9293 §3.9.2.2 MUST-56): the
+    /// error is reported, connecting goes on, and when its time is over that error is its outcome.
+    pub fail_connect_on_soft_error: bool,
+    /// Retransmissions of a SYN before connecting is given up (Linux `tcp_syn_retries`, whose 6 are 127 s); with a first
+    /// timeout of 1 s, 7 are 4 minutes (RFC 9293 §3.8.3 MUST-23: 3 at least).
     pub syn_retries: u8,
     /// Retransmissions of a SYN-ACK before a half-open connection is dropped (Linux `tcp_synack_retries`).
     pub synack_retries: u8,
@@ -511,7 +518,8 @@ impl Default for SocketOptions {
             user_timeout: None,
             user_timeout_option: false,
             retries: 15,
-            syn_retries: 6,
+            fail_connect_on_soft_error: false,
+            syn_retries: 7,
             synack_retries: 5,
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),

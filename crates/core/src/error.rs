@@ -20,6 +20,9 @@ pub enum ConnectionError {
     /// The network cannot be reached (`ENETUNREACH`).
     #[error("network is unreachable")]
     NetworkUnreachable,
+    /// Somebody on the way does not understand our packets (`EPROTO`).
+    #[error("protocol error")]
+    Protocol,
     /// This side aborted it (`ECONNABORTED`).
     #[error("connection aborted")]
     Aborted,

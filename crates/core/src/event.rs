@@ -43,6 +43,9 @@ bitflags! {
         const CLOSED = 1 << 5;
         /// The peer announced urgent data, or more of it (RFC 9293 §3.8.5; see [`Info::urgent`](crate::tcp::Info)).
         const URGENT = 1 << 6;
+        /// Something is amiss with deliveries that does not end the connection (RFC 9293 §3.9.1.8; see
+        /// [`Stack::tcp_take_report`](crate::Stack::tcp_take_report)).
+        const REPORT = 1 << 7;
     }
 }
 
@@ -151,6 +154,29 @@ pub enum PathError {
     },
 }
 
+/// A delivery problem of a connection that does not end it by itself: RFC 9293 §3.9.1.8, ERROR_REPORT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorReport {
+    /// An ICMP error came about a segment that is in flight (§3.9.2.2).
+    Icmp {
+        /// Who reported it: a router, or the destination; an address of ours where our own link did not find the next hop.
+        from: IpAddr,
+        /// What it says.
+        error: PathError,
+        /// What the connection's error is, should it be given up before anything is acknowledged.
+        meaning: ConnectionError,
+    },
+    /// Excessive retransmissions (§3.8.3): a segment was sent again so often that R1, 3 times, is reached, and nothing came
+    /// back; said again at each further one, until R2 ends the connection.
+    Retransmissions {
+        /// How often in a row.
+        count: u8,
+        /// Time until the next one.
+        rto: Duration,
+    },
+}
+
 /// One line of the trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TraceEvent {
@@ -214,6 +240,8 @@ pub enum Trace {
         /// Bytes that the application has to read to get to its end.
         left: u32,
     },
+    /// A delivery problem was reported (RFC 9293 §3.9.1.8).
+    Report(ErrorReport),
     /// The connection ended with an error.
     Error(ConnectionError),
 }

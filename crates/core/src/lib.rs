@@ -33,8 +33,8 @@ pub use error::{
     ListenError, MembershipError, NoSuchSocket, RecvError, SendError,
 };
 pub use event::{
-    AddressChange, Event, FlowId, LinkChange, ListenerId, PathError, PingId, PingOutcome, RawId,
-    Ready, SocketId, Trace, TraceEvent, UdpId,
+    AddressChange, ErrorReport, Event, FlowId, LinkChange, ListenerId, PathError, PingId,
+    PingOutcome, RawId, Ready, SocketId, Trace, TraceEvent, UdpId,
 };
 pub use frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
 pub use interface::{

@@ -56,6 +56,7 @@ pub(crate) fn connection(error: ConnectionError) -> Error {
         ConnectionError::TimedOut => timed_out(),
         ConnectionError::HostUnreachable => os!(EHOSTUNREACH, HostUnreachable),
         ConnectionError::NetworkUnreachable => os!(ENETUNREACH, NetworkUnreachable),
+        ConnectionError::Protocol => os!(EPROTO, InvalidData),
         ConnectionError::Aborted => aborted(),
     }
 }

@@ -23,4 +23,6 @@ pub use shard::{LoopTurn, Shard, ShardGuard, interface_config};
 pub use slab::SharedSlab;
 pub use stream::TcpStream;
 pub use usernet_core::tcp::Info;
-pub use usernet_core::{Config, KeepAlive, Secrets, SocketOptions, Stats};
+pub use usernet_core::{
+    Config, ConnectionError, ErrorReport, KeepAlive, PathError, Secrets, SocketOptions, Stats,
+};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use usernet_core::tcp::Info;
 use usernet_core::{
-    KeepAlive, NoSuchSocket, RecvError, SendError, Shutdown, SocketId, SocketOptions,
+    ErrorReport, KeepAlive, NoSuchSocket, RecvError, SendError, Shutdown, SocketId, SocketOptions,
 };
 
 use crate::error;
@@ -209,6 +209,15 @@ impl TcpStream {
     pub fn take_error(&self) -> Result<Option<std::io::Error>> {
         let error = self.look(|guard, id| guard.tcp_error(id))?;
         Ok(error.filter(|_| self.take_now()).map(error::connection))
+    }
+
+    /// Takes the next report of a delivery problem that does not end the connection: ICMP errors about what is in flight,
+    /// three and more retransmissions in a row (RFC 9293 §3.9.1.8). At most two wait, the last of each reason.
+    ///
+    /// # Errors
+    /// [`NotConnected`](std::io::ErrorKind::NotConnected) when the interface is gone.
+    pub fn take_report(&self) -> Result<Option<ErrorReport>> {
+        self.look(|guard, id| guard.tcp_take_report(id))
     }
 
     /// What `ss -ti` would show of it.

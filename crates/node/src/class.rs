@@ -104,6 +104,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
             set_options(stack, js.to_f64(id, "id")?, |options| options.congestion = name)
         }),
         method!("info", |js, stack, [id]| info(js, stack, id)),
+        method!("takeReport", |js, stack, [id]| take_report(js, stack, id)),
         method!("stats", |js, stack, []| {
             Ok(OrNull(Some(convert::stats(
                 js,
@@ -487,6 +488,19 @@ fn info<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
     let id = stack.pump().socket(number);
     match id.and_then(|id| stack.with_core(|core| core.tcp_info_at(core.now(), id))) {
         Some(Ok(info)) => Ok(OrNull(Some(convert::info(js, &info)?))),
+        _ => Ok(OrNull(None)),
+    }
+}
+
+fn take_report<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
+    let number = js.to_f64(id, "id")?;
+    let id = stack.pump().socket(number);
+    match id.and_then(|id| stack.with_core(|core| core.tcp_take_report(id))) {
+        Some(Ok(Some(report))) => {
+            let object = js.object()?;
+            convert::report(js, object, &report)?;
+            Ok(OrNull(Some(object)))
+        }
         _ => Ok(OrNull(None)),
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use usernet_core::tcp::Info;
-use usernet_core::{NeighborState, Stats, Trace, TraceEvent};
+use usernet_core::{ErrorReport, NeighborState, PathError, Stats, Trace, TraceEvent};
 use usernet_manager::ShardStats;
 
 use crate::errno::Errno;
@@ -213,6 +213,9 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
     if let Some(limit) = info.user_timeout {
         numbers(js, object, &[(c"user_timeout", ms(limit))])?;
     }
+    if let Some(error) = info.soft_error {
+        js.set(object, c"soft_error", js.string(Errno::from(error).name())?)?;
+    }
     if let Some(left) = info.urgent {
         numbers(js, object, &[(c"urgent", f64::from(left))])?;
     }
@@ -307,6 +310,7 @@ fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>>
         Trace::Timeout { .. } => "timeout",
         Trace::Cwnd { .. } => "cwnd",
         Trace::Urgent { .. } => "urgent",
+        Trace::Report(_) => "errorReport",
         Trace::Error(_) => "error",
         _ => "other",
     };
@@ -334,12 +338,39 @@ fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>>
             numbers(js, object, &[(c"cwnd", f64::from(cwnd)), (c"ssthresh", f64::from(ssthresh))])?;
         }
         Trace::Urgent { left } => numbers(js, object, &[(c"left", f64::from(left))])?,
+        Trace::Report(said) => report(js, object, &said)?,
         Trace::Error(error) => {
             js.set(object, c"code", js.string(Errno::from(error).name())?)?;
         }
         _ => {}
     }
     Ok(object)
+}
+
+/// Fills in a report of a delivery problem: `ErrorReport` in src/events.ts. What the trace calls `type` is `icmp` here.
+pub(crate) fn report<'s>(js: Js<'s>, object: Value<'s>, report: &ErrorReport) -> Result<()> {
+    match *report {
+        ErrorReport::Icmp { from, error, meaning } => {
+            js.set(object, c"reason", js.string("icmp")?)?;
+            let (kind, code) = match error {
+                PathError::TimeExceeded { in_reassembly } => {
+                    ("ttl-exceeded", u8::from(in_reassembly))
+                }
+                PathError::ParameterProblem { code, .. } => ("parameter-problem", code),
+                PathError::Unreachable { code, .. } => ("unreachable", code),
+                PathError::TooBig { .. } => ("too-big", 0),
+            };
+            js.set(object, c"icmp", js.string(kind)?)?;
+            js.set(object, c"from", js.string(&from.to_string())?)?;
+            js.set(object, c"code", js.string(Errno::from(meaning).name())?)?;
+            numbers(js, object, &[(c"icmpCode", f64::from(code))])
+        }
+        ErrorReport::Retransmissions { count, rto } => {
+            js.set(object, c"reason", js.string("retransmissions")?)?;
+            numbers(js, object, &[(c"count", f64::from(count)), (c"rto", ms(rto))])
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `192.0.2.1:80`, `[2001:db8::1]:80`.

@@ -59,6 +59,7 @@ errnos! {
     ENOTSUP = -4049;
     EPERM = -4048;
     EPIPE = -4047;
+    EPROTO = -4046;
     ESRCH = -4040;
     ETIMEDOUT = -4039;
 }
@@ -88,6 +89,7 @@ impl From<ConnectionError> for Errno {
             ConnectionError::TimedOut => Self::ETIMEDOUT,
             ConnectionError::HostUnreachable => Self::EHOSTUNREACH,
             ConnectionError::NetworkUnreachable => Self::ENETUNREACH,
+            ConnectionError::Protocol => Self::EPROTO,
             ConnectionError::Aborted => Self::ECONNABORTED,
         }
     }

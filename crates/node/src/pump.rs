@@ -3,7 +3,7 @@
 //!
 //! A socket with something to report stands in one queue, once, however much happened to it. Each turn it reports at
 //! most one chunk of data and goes to the end of the queue, so that none starves another. What it reports comes in the
-//! order Connect, Data, End, Writable, Flushed, Error, Closed; Error and Closed wait until the data before them was
+//! order Connect, Report, Data, End, Writable, Flushed, Error, Closed; Error and Closed wait until the data before them was
 //! taken, however long JavaScript does not read.
 
 use std::collections::VecDeque;
@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Port = 18,
     /// Of an interface: its link, or one of its addresses (which follows).
     Interface = 19,
+    /// Of a socket: a delivery problem that does not end it was reported.
+    Report = 20,
 }
 
 /// Numbers a record (`RECORD_SIZE` in src/native.ts): kind, index, generation, a, b, c.
@@ -207,9 +209,11 @@ bitflags! {
         const TOLD_FLUSHED = 1 << 14;
         /// Our FIN was asked for: only from then on does the core's FLUSHED mean what ours does.
         const SHUT = 1 << 13;
+        /// A delivery problem is to be reported.
+        const REPORT = 1 << 15;
 
         const REPORTS = Self::CONNECT.bits() | Self::WRITABLE.bits() | Self::FLUSHED.bits()
-            | Self::ERROR.bits() | Self::CLOSED.bits();
+            | Self::ERROR.bits() | Self::CLOSED.bits() | Self::REPORT.bits();
     }
 }
 
@@ -375,7 +379,12 @@ impl Pump {
         let Some((_, socket)) = self.sockets.get(handle) else { return };
         let over = gone || socket.flags.intersects(Flags::ERROR | Flags::CLOSED);
         socket.flags.remove(
-            Flags::READING | Flags::READABLE | Flags::CONNECT | Flags::WRITABLE | Flags::ERROR,
+            Flags::READING
+                | Flags::READABLE
+                | Flags::CONNECT
+                | Flags::WRITABLE
+                | Flags::ERROR
+                | Flags::REPORT,
         );
         socket.flags |= Flags::RELEASED;
         let owes_flushed = owes_flushed && !socket.flags.contains(Flags::TOLD_FLUSHED);
@@ -437,6 +446,7 @@ impl Pump {
                         (Ready::WRITABLE, Flags::WRITABLE),
                         (Ready::FLUSHED, Flags::FLUSHED),
                         (Ready::CLOSED, Flags::CLOSED),
+                        (Ready::REPORT, Flags::REPORT),
                     ] {
                         if ready.contains(from) {
                             *flags |= to;
@@ -587,6 +597,7 @@ impl Pump {
             };
         }
         report!(CONNECT, Connect, 0);
+        report!(REPORT, Report, 0);
 
         let mut again = false;
         if socket.flags.contains(Flags::READING | Flags::READABLE)

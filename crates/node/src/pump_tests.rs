@@ -248,6 +248,7 @@ impl Bench {
 const DATA: i32 = Kind::Data as i32;
 const END: i32 = Kind::End as i32;
 const CONNECT: i32 = Kind::Connect as i32;
+const REPORT: i32 = Kind::Report as i32;
 const ERROR: i32 = Kind::Error as i32;
 const WRITABLE: i32 = Kind::Writable as i32;
 const ACCEPT: i32 = Kind::Accept as i32;
@@ -286,6 +287,21 @@ fn a_refused_connection_tells_error_and_closed_alone() {
     let (id, _) = b.socket();
     b.fake.fail(id, ConnectionError::Refused);
     assert_eq!(b.kinds(), [ERROR, CLOSED]);
+}
+
+#[test]
+fn a_report_is_told_whether_anybody_reads_and_never_after_letting_go() {
+    let mut b = Bench::new();
+    let (id, number) = b.socket();
+    b.fake.receive(id, b"abc");
+    b.fake.ready(id, Ready::REPORT);
+    b.fake.ready(id, Ready::REPORT);
+    assert_eq!(b.kinds(), [REPORT]);
+    b.fake.ready(id, Ready::REPORT | Ready::CONNECTED);
+    assert_eq!(b.kinds(), [CONNECT, REPORT]);
+    b.fake.ready(id, Ready::REPORT);
+    b.pump.release(number, false, false);
+    assert_eq!(b.kinds(), []);
 }
 
 #[test]

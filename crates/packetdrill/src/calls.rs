@@ -72,6 +72,7 @@ pub(crate) fn errno_of(error: ConnectionError) -> i32 {
         ConnectionError::TimedOut => libc::ETIMEDOUT,
         ConnectionError::HostUnreachable => libc::EHOSTUNREACH,
         ConnectionError::NetworkUnreachable => libc::ENETUNREACH,
+        ConnectionError::Protocol => libc::EPROTO,
         ConnectionError::Aborted => libc::ECONNABORTED,
     }
 }

@@ -140,6 +140,8 @@ impl Settings {
             timestamps: self.on("net.ipv4.tcp_timestamps", "net.inet.tcp.rfc1323", true),
             window_scaling: self.on("net.ipv4.tcp_window_scaling", "net.inet.tcp.rfc1323", true),
             sack: self.on("net.ipv4.tcp_sack", "net.inet.tcp.sack.enable", true),
+            // Linux's way; here and in FreeBSD it is not the default.
+            fail_connect_on_soft_error: self.flavour() == Flavour::Linux,
             syn_retries: retries("net.ipv4.tcp_syn_retries", 6),
             synack_retries: retries("net.ipv4.tcp_synack_retries", 5),
             delayed_ack: millis("net.inet.tcp.delacktime", 40),

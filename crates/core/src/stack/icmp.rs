@@ -15,7 +15,7 @@ use crate::error::ConnectionError;
 use crate::event::PathError;
 use crate::frame::{RxChecksum, RxFrame};
 use crate::interface::{InterfaceId, is_unicast};
-use crate::tcp::Tuple;
+use crate::tcp::{Severity, Tuple, Undelivered};
 use crate::time::{Duration, Instant};
 
 /// Errors we may send in a burst, and one token's time: 1,000 a second, as Linux's `icmp_msgs_per_sec` and
@@ -48,6 +48,8 @@ impl IcmpLimit {
 pub(super) struct PathReport {
     pub(super) from: IpAddr,
     pub(super) error: PathError,
+    /// Nobody sent it: our own link did not find the next hop.
+    pub(super) local: bool,
 }
 
 impl PathReport {
@@ -64,6 +66,42 @@ impl PathReport {
         match self.error {
             PathError::Unreachable { meaning, .. } => Some(meaning),
             _ => None,
+        }
+    }
+
+    /// What it means to a connection: that what was sent was not delivered, and whether that may pass. A packet that was
+    /// too long is none of its business.
+    fn undelivered(&self) -> Option<Undelivered> {
+        let meaning = match self.error {
+            PathError::Unreachable { meaning, .. } => meaning,
+            // As in Linux.
+            PathError::TimeExceeded { .. } => ConnectionError::HostUnreachable,
+            PathError::ParameterProblem { .. } => ConnectionError::Protocol,
+            PathError::TooBig { .. } => return None,
+        };
+        let severity = if self.local {
+            Severity::Local
+        } else if meaning == ConnectionError::Refused || self.is_prohibition() {
+            Severity::Hard
+        } else {
+            // RFC 9293 §3.9.2.2 names codes 0, 1 and 5 (0 and 3 of IPv6), time exceeded and parameter problems; what else
+            // there is says of a network, host or service that it is not known to be reached, too.
+            Severity::Soft
+        };
+        let Self { from, error, .. } = *self;
+        Some(Undelivered { from, error, meaning, severity })
+    }
+
+    /// Whether a router or firewall was told not to let it pass: a decision, not the state of a route. No RFC has these
+    /// among the soft errors; Linux and FreeBSD end the opening of a connection for them.
+    fn is_prohibition(&self) -> bool {
+        let PathError::Unreachable { code, .. } = self.error else { return false };
+        if self.from.is_ipv4() {
+            // RFC 1122 §3.2.2.1, RFC 1812 §5.2.7.1: network, host, communication administratively prohibited.
+            matches!(code, 9 | 10 | 13)
+        } else {
+            // RFC 4443 §3.1: administratively prohibited, source address failed policy, reject route.
+            matches!(code, 1 | 5 | 6)
         }
     }
 
@@ -153,7 +191,7 @@ impl Stack {
                     }
                     _ => return,
                 };
-                self.icmp_error(now, quoted, PathReport { from, error });
+                self.icmp_error(now, quoted, PathReport { from, error, local: false });
             }),
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
                 icmpv6::Repr::parse(body, src, dst, trusted).map(|message| {
@@ -193,7 +231,7 @@ impl Stack {
                         }
                         M::Other { .. } => return,
                     };
-                    self.icmp_error(now, quoted, PathReport { from, error });
+                    self.icmp_error(now, quoted, PathReport { from, error, local: false });
                 })
             }
             _ => Ok(()),
@@ -245,8 +283,8 @@ impl Stack {
             if let Some(mtu) = report.too_big() {
                 conn.on_packet_too_big(ctx.now, seq, mtu);
             }
-            if let Some(error) = report.unreachable() {
-                conn.on_unreachable(ctx, seq, error);
+            if let Some(what) = report.undelivered() {
+                conn.on_undelivered(ctx, seq, what);
             }
             (conn.path.mtu < before).then_some(conn.path.mtu)
         });

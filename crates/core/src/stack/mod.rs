@@ -273,10 +273,14 @@ impl Stack {
             match self.timers.first() {
                 Some(&(at, id)) if at <= now => {
                     self.timers.pop_first();
-                    self.with(now, id, |conn, ctx| {
+                    let doubt = self.with(now, id, |conn, ctx| {
                         conn.armed = None;
                         conn.on_timer(ctx);
+                        conn.take_advice().then_some((conn.path.interface, conn.tuple.remote))
                     });
+                    if let Some((interface, remote)) = doubt.flatten() {
+                        self.doubt_reachable(now, interface, remote);
+                    }
                 }
                 _ => break,
             }

@@ -271,7 +271,8 @@ impl Stack {
             (icmpv6::quotable(&packet.bytes), icmpv6::Unreachable::Address.code())
         };
         let meaning = ConnectionError::HostUnreachable;
-        let report = PathReport { from: src, error: PathError::Unreachable { code, meaning } };
+        let error = PathError::Unreachable { code, meaning };
+        let report = PathReport { from: src, error, local: true };
         self.icmp_error(now, quoted, report);
     }
 
@@ -402,6 +403,21 @@ impl Stack {
         }
         if matches!(was, State::Delay | State::Probe) {
             self.link_timers.set(LinkTimer::Neighbor(interface, next_hop), None);
+        }
+    }
+
+    /// Packets to `remote` seem not to arrive, as an upper layer says (negative advice, RFC 1122 §3.3.1.4): its next hop is
+    /// asked at once whether it is there. If it is not, another takes its place (RFC 4861 §6.3.6, §7.3.3).
+    pub(super) fn doubt_reachable(&mut self, now: Instant, interface: InterfaceId, remote: IpAddr) {
+        if self.link(interface).is_none() {
+            return;
+        }
+        let Some(next_hop) = self.next_hop(interface, remote) else { return };
+        let Some(link) = self.link_mut(interface) else { return };
+        let Some(neighbor) = link.neighbors.get_mut(&next_hop) else { return };
+        if matches!(neighbor.state, State::Reachable | State::Stale | State::Delay) {
+            (neighbor.state, neighbor.asked) = (State::Probe, 0);
+            self.ask(now, interface, next_hop);
         }
     }
 

@@ -224,7 +224,7 @@ impl Stack {
         if ping.local != quoted.src {
             return;
         }
-        let PathReport { from, error } = report;
+        let PathReport { from, error, .. } = report;
         let rtt = now.since(ping.sent_at);
         if let Some(mtu) = report.too_big() {
             self.learn_mtu(now, quoted.dst, mtu);

@@ -15,7 +15,7 @@ use crate::config::{Config, SocketOptions};
 use crate::error::{
     ConnectError, ConnectionError, ListenError, NoSuchSocket, RecvError, SendError,
 };
-use crate::event::{ListenerId, PingId, SocketId, UdpId};
+use crate::event::{ErrorReport, ListenerId, PingId, SocketId, UdpId};
 use crate::interface::{InterfaceId, is_unicast};
 use crate::payload::Payload;
 use crate::tcp::{Connection, Ctx, Info, Owner, StateName, Tuple};
@@ -417,6 +417,17 @@ impl Stack {
     /// [`NoSuchSocket`].
     pub fn tcp_urgent(&self, id: SocketId) -> Result<Option<u32>, NoSuchSocket> {
         Ok(self.held(id)?.urgent_left())
+    }
+
+    /// Takes the next report of a delivery problem that did not end the connection (RFC 9293 §3.9.1.8, ERROR_REPORT); that
+    /// there is one is an event: [`Ready::REPORT`](crate::Ready). At most two wait, the last of each reason. Who wants none
+    /// does not ask (SHLD-20).
+    ///
+    /// # Errors
+    /// [`NoSuchSocket`].
+    pub fn tcp_take_report(&mut self, id: SocketId) -> Result<Option<ErrorReport>, NoSuchSocket> {
+        self.held(id)?;
+        Ok(self.connections[id].take_report())
     }
 
     /// Bytes that [`tcp_send`](Self::tcp_send) would take now.

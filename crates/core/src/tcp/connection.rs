@@ -18,6 +18,7 @@ use super::recv_queue::RecvQueue;
 use super::rtt::Rtt;
 use super::send::Fin;
 use super::send_buffer::BlockPool;
+use super::soft_error::SoftErrors;
 use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
 use super::urgent::Urgent;
 use super::user_timeout::UserTimeout;
@@ -224,6 +225,8 @@ pub(crate) struct Connection {
     pub(super) ecn: Lazy<Ecn>,
     pub(super) urgent: Lazy<Urgent>,
     pub(super) user_timeout: Lazy<UserTimeout>,
+    /// What failed and may yet succeed; few connections meet any.
+    pub(super) soft: Lazy<SoftErrors>,
     /// See [`Info::syn_data`].
     pub(super) syn_data: bool,
     /// The Fast Open cookie that our SYN-ACK carries, and whether as the experimental option.
@@ -302,6 +305,7 @@ impl Connection {
             ecn: Lazy::default(),
             urgent: Lazy::default(),
             user_timeout: Lazy::default(),
+            soft: Lazy::default(),
             syn_data: false,
             cookie: None,
             half_open_of: None,

@@ -160,6 +160,7 @@ impl Connection {
         window: u32,
         wl: (SeqNumber, SeqNumber),
     ) {
+        self.deliveries_succeed();
         let Some(hs) = self.state.handshake() else { return };
         let acked = wl.1.since(hs.iss + 1).min(u32::from(hs.syn_data));
         let (params, recv) = self.settle_options(peer, hs.iss, window, wl);
@@ -265,10 +266,15 @@ impl Connection {
         }
         hs.rtt.back_off();
         hs.due = true;
-        hs.timer = ctx.now + hs.rtt.rto();
+        let (count, rto) = (hs.rtt.backoff, hs.rtt.rto());
+        hs.timer = ctx.now + rto;
         self.fast_syn_lost(ctx);
         self.counters.data.timeouts += 1;
         ctx.stats.tcp_timeouts += 1;
+        // RFC 9293 §3.8.3 MUST-22: as for data. Who asked us for a connection is not looked for.
+        if !passive {
+            self.sent_in_vain(ctx, count, rto);
+        }
     }
 
     /// Whether data received so far makes a segment in SYN-RECEIVED acceptable; used by the stack to hold back the last

@@ -7,6 +7,7 @@ use super::connection::{Connection, Ctx};
 use super::ecn::EcnMode;
 use super::rtt::Rtt;
 use super::scoreboard::DUP_THRESH;
+use crate::error::ConnectionError;
 use crate::event::Trace;
 use crate::time::{Duration, Instant};
 
@@ -133,6 +134,9 @@ pub struct Info {
     /// How long sent data may stay unacknowledged (RFC 5482), the application's or the peer's; `None` where the number of
     /// retransmissions decides.
     pub user_timeout: Option<Duration>,
+    /// The last soft error since anything was acknowledged (RFC 9293 §3.9.2.2): what the connection is given up with when
+    /// its time is over.
+    pub soft_error: Option<ConnectionError>,
     /// Segments sent again.
     pub retrans: u64,
     /// Retransmission timeouts.
@@ -239,6 +243,7 @@ impl Connection {
             dsack_dups: self.counters.data.dsack_dups,
             urgent: self.urgent_left(),
             user_timeout: self.options.user_timeout,
+            soft_error: self.soft_error(),
             retrans: self.counters.data.retrans,
             timeouts: self.counters.data.timeouts,
             lost: snd.map_or(0, |s| s.board.deemed_lost()),

@@ -17,6 +17,7 @@
 //! | `pmtud` | the path's MTU, by ICMP and by probing |
 //! | `recv`, `recv_queue`, `assembler`, `ack_timeout` | the receive side |
 //! | `urgent`, `user_timeout` | urgent data, both ways (RFC 6093); the user timeout option (RFC 5482) |
+//! | `soft_error` | what is told of deliveries that fail and may yet succeed |
 //! | `buffers` | how much may be queued, and how that grows |
 
 mod ack_timeout;
@@ -43,6 +44,7 @@ mod scoreboard;
 mod segment;
 mod send;
 mod send_buffer;
+mod soft_error;
 mod spurious;
 mod state;
 mod tally;
@@ -58,6 +60,7 @@ pub(crate) use connection::{Connection, Ctx, Owner, Path, Segment, Tuple, Verdic
 pub(crate) use fastopen::Grant;
 pub(crate) use fastopen_cookies::{CookieCache, CookieKeys, Worth};
 pub(crate) use send_buffer::BlockPool;
+pub(crate) use soft_error::{Severity, Undelivered};
 
 pub use ecn::EcnMode;
 

@@ -293,11 +293,13 @@ impl Connection {
                     TimerOutcome::Nothing => {}
                     TimerOutcome::Timeout => {
                         reduced = true;
-                        let what = Trace::Timeout { backoff: backoff + 1, rto: snd.rtt.rto() };
+                        let (count, rto) = (snd.retries, snd.rtt.rto());
+                        let what = Trace::Timeout { backoff: backoff + 1, rto };
                         self.counters.data.timeouts += 1;
                         ctx.stats.tcp_timeouts += 1;
                         self.trace(ctx, what);
                         self.check_black_hole(ctx);
+                        self.sent_in_vain(ctx, count, rto);
                     }
                     TimerOutcome::LossProbe => ctx.stats.tcp_loss_probes += 1,
                     TimerOutcome::Recovery => {
@@ -322,10 +324,11 @@ impl Connection {
         }
     }
 
-    /// Nobody answers (RFC 9293 §3.8.3, §3.8.4).
+    /// Nobody answers (RFC 9293 §3.8.3, §3.8.4): for the reason that the network gave, if it gave one (as in Linux and
+    /// FreeBSD).
     pub(super) fn give_up(&mut self, ctx: &mut Ctx<'_>) {
         ctx.stats.tcp_abort_on_timeout += 1;
-        self.fail(ctx, ConnectionError::TimedOut);
+        self.fail(ctx, self.soft_error().unwrap_or(ConnectionError::TimedOut));
     }
 
     /// When keep-alive wants to run: only while nothing is in flight, which has its own timer (RFC 9293 §3.8.4 MUST-26).

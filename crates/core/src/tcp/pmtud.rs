@@ -13,7 +13,6 @@ use super::connection::{Connection, Ctx, Path};
 use super::send::{Outgoing, Sender};
 use super::state::{State, SynSent};
 use crate::config::MtuProbing;
-use crate::error::ConnectionError;
 use crate::time::{Duration, Instant};
 
 /// Timeouts in a row that make a black hole likely (R1 of RFC 9293 §3.8.3; Linux `tcp_retries1`).
@@ -256,20 +255,6 @@ impl Connection {
             search.failed = (0, 0);
             snd.board.mark_lost(seq);
             snd.loss.force_retransmit = true;
-        }
-    }
-
-    /// The network reports that a packet of ours with sequence number `seq` cannot be delivered. While connecting that is
-    /// the end, as in Linux (RFC 5461 §4.2); an established connection does not die of it (RFC 1122 §4.2.3.9, RFC 5927 §5).
-    pub(crate) fn on_unreachable(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        seq: SeqNumber,
-        error: ConnectionError,
-    ) {
-        if matches!(&self.state, State::SynSent(SynSent { hs, .. }) if hs.sent > 0 && hs.iss == seq)
-        {
-            self.fail(ctx, error);
         }
     }
 

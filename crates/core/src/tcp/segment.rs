@@ -234,6 +234,7 @@ impl Connection {
             self.acknowledge();
         }
         if acked > 0 {
+            self.deliveries_succeed();
             self.settle_path_probe(ctx);
             self.check_writable(ctx);
         }

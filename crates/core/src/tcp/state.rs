@@ -206,6 +206,11 @@ impl State {
         }
     }
 
+    /// Whether both SYNs have been exchanged, or data is already (RFC 9293 §3.3.2).
+    pub(super) fn is_synchronized(&self) -> bool {
+        self.acks().is_some()
+    }
+
     /// The receive side's acknowledging part.
     pub(super) fn acks(&self) -> Option<&AckSide> {
         match self {

@@ -1,7 +1,7 @@
 //! ARP and neighbour discovery: who is believed what, and for how long.
 
 use usernet_core::{
-    ConnectOptions, ConnectionError, Duration, ListenAddress, ListenOptions, MacAddr,
+    ConnectOptions, ConnectionError, Duration, ErrorReport, ListenAddress, ListenOptions, MacAddr,
     NeighborState as State, PathError, PingOutcome,
 };
 use usernet_wire::arp::{Operation, Repr as Arp};
@@ -207,6 +207,52 @@ fn progress_of_a_connection_confirms_the_neighbor() {
         }
         let frames = lan.frames();
         assert!(frames.iter().all(|f| matches!(f.what, What::Ip(..))), "{to}: no probe in 200 s");
+    }
+}
+
+#[test]
+fn third_retransmission_doubts_the_neighbor() {
+    for (_, to) in ROUNDS {
+        let mut lan = Lan::of(2);
+        let now = lan.now;
+        let listen = ListenOptions {
+            address: ListenAddress::One(ip(to)),
+            port: 80,
+            backlog: 1,
+            options: None,
+        };
+        lan.host(2).stack.tcp_listen(listen).unwrap();
+        let connect = ConnectOptions {
+            remote: at(to, 80),
+            local_addr: None,
+            local_port: None,
+            options: None,
+        };
+        let a = lan.host(1).stack.tcp_connect(now, connect).unwrap();
+        lan.ms(10);
+        // The peer goes without a word, a moment after it was heard of.
+        lan.hosts.pop();
+        lan.frames();
+        let now = lan.now;
+        lan.host(1).stack.tcp_send(now, a, b"ping", false).unwrap();
+        lan.ms(1300);
+        assert_eq!(lan.neighbor(1, to).unwrap().state, State::Reachable, "{to}");
+        assert_eq!(lan.host(1).stack.tcp_take_report(a), Ok(None));
+        // RFC 9293 §3.8.3 MUST-20 b: at R1 the IP layer looks, whatever it believes.
+        lan.ms(700);
+        assert_eq!(lan.neighbor(1, to).unwrap().state, State::Probe, "{to}");
+        let asked = |f: &Frame| f.dst == mac(2) && (f.arp().is_some() || f.nd().is_some());
+        assert_eq!(lan.frames().iter().filter(|f| asked(f)).count(), 1);
+        let report = lan.host(1).stack.tcp_take_report(a).unwrap();
+        assert!(matches!(report, Some(ErrorReport::Retransmissions { count: 3, .. })));
+        // Nobody answers; that is no more than news to a connection that is open.
+        lan.ms(8500);
+        assert_eq!(lan.neighbor(1, to).unwrap().state, State::Failed, "{to}");
+        let report = lan.host(1).stack.tcp_take_report(a).unwrap();
+        let Some(ErrorReport::Icmp { from, meaning, .. }) = report else { panic!("{report:?}") };
+        assert_eq!(meaning, ConnectionError::HostUnreachable);
+        assert_eq!(from, lan.host(1).stack.tcp_addrs(a).unwrap().0.ip());
+        assert_eq!(lan.host(1).stack.tcp_error(a), Ok(None));
     }
 }
 

@@ -105,7 +105,9 @@ script!(
     +8s > S 0:0(0)
     +16s > S 0:0(0)
     +32s > S 0:0(0)
-    +63s
+    +64s > S 0:0(0)
+    # RFC 9293 §3.8.3 MUST-23: three minutes at least.
+    +119s
     error none
     +1.1s
     error timed-out

@@ -253,25 +253,265 @@ script!(
 );
 
 script!(
-    unreachable_host_ends_connecting,
+    unreachable_host_is_told_and_connecting_goes_on,
     "
     connect
     > S 0:0(0)
+    # RFC 9293 §3.9.2.2 MUST-56, SHLD-25.
+    < icmp host-unreachable 0
+    state SYN-SENT
+    error none
+    event report
+    report icmp host-unreachable
+    report none
+    soft-error host-unreachable
+    +1s > S 0:0(0)
+    < S. 0:0(0) ack 1 <mss 1460>
+    > . 1:1(0) ack 1
+    state ESTABLISHED
+    soft-error none
+"
+);
+
+script!(
+    every_soft_error_leaves_connecting_alone,
+    "
+    connect
+    > S 0:0(0)
+    < icmp net-unreachable 0
+    report icmp network-unreachable
+    < icmp host-unreachable 0
+    report icmp host-unreachable
+    < icmp source-route-failed 0
+    < icmp time-exceeded 0
+    report icmp host-unreachable
+    < icmp parameter-problem 0
+    report icmp protocol
+    state SYN-SENT
+    error none
+    +1s > S 0:0(0)
+    < S. 0:0(0) ack 1 <mss 1460>
+    > . 1:1(0) ack 1
+"
+);
+
+script!(
+    connecting_that_is_given_up_says_what_the_network_said,
+    "
+    option syn_retries 2
+    connect
+    > S 0:0(0)
+    < icmp net-unreachable 0
+    +1s > S 0:0(0)
+    < icmp host-unreachable 0
+    +2s > S 0:0(0)
+    +4010ms
+    state CLOSED
+    event error
+    error host-unreachable
+    stat tcp_abort_on_timeout = 1
+"
+);
+
+script!(
+    user_timeout_says_what_the_network_said,
+    "
+    option user_timeout 2s
+    connect
+    > S 0:0(0)
+    < icmp net-unreachable 0
+    +1s > S 0:0(0)
+    +1010ms
+    error network-unreachable
+"
+);
+
+script!(
+    connection_that_is_given_up_says_what_the_network_said_last,
+    "
+    option retries 2
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp host-unreachable 1
+    # What arrives takes back what was said before.
+    +10ms < . 1:1(0) ack 101
+    soft-error none
+    write 100
+    > P. 101:201(100) ack 1
+    +200..400ms > . 101:201(100) ack 1
+    < icmp net-unreachable 101
+    soft-error network-unreachable
+    +300..900ms > . 101:201(100) ack 1
+    +1s
+    +1s
+    error network-unreachable
+"
+);
+
+script!(
+    soft_errors_end_connecting_where_the_application_wants_it,
+    "
     # As in Linux (RFC 5461 4.2).
+    option fail_connect_on_soft_error on
+    connect
+    > S 0:0(0)
     < icmp host-unreachable 0
     state CLOSED
     event error
+    no-event report
     error host-unreachable
 "
 );
 
 script!(
-    unreachable_network_ends_connecting,
+    soft_errors_do_not_abort_even_then,
+    "
+    option fail_connect_on_soft_error on
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp net-unreachable 1
+    state ESTABLISHED
+    error none
+    soft-error network-unreachable
+"
+);
+
+script!(
+    prohibition_ends_connecting,
     "
     connect
     > S 0:0(0)
-    < icmp net-unreachable 0
-    error network-unreachable
+    # A decision, not the state of a route.
+    < icmp admin-prohibited 0
+    error host-unreachable
+"
+);
+
+script!(
+    soft_errors_in_a_simultaneous_open_are_told,
+    "
+    connect
+    > S 0:0(0)
+    < S 0:0(0) <mss 1460>
+    > S. 0:0(0) ack 1
+    < icmp host-unreachable 0
+    state SYN-RECEIVED
+    report icmp host-unreachable
+    < . 1:1(0) ack 1
+    state ESTABLISHED
+"
+);
+
+script!(
+    hard_errors_in_a_simultaneous_open_end_it,
+    "
+    connect
+    > S 0:0(0)
+    < S 0:0(0) <mss 1460>
+    > S. 0:0(0) ack 1
+    < icmp port-unreachable 0
+    error refused
+"
+);
+
+script!(
+    icmp_about_data_is_told,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp host-unreachable 1
+    event report
+    report icmp host-unreachable
+    # RFC 5927 §5.2: a hard one is no more than that to a connection that is open.
+    < icmp port-unreachable 1
+    event report
+    report icmp refused
+    report none
+    state ESTABLISHED
+    # Nor is one told that names what is not in flight.
+    < icmp host-unreachable 101
+    < icmp host-unreachable 0
+    no-event report
+    report none
+"
+);
+
+script!(
+    reports_that_nobody_takes_are_the_last_of_each_reason,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    < icmp host-unreachable 1
+    < icmp net-unreachable 1
+    +200ms > . 1:101(100) ack 1
+    +400ms > . 1:101(100) ack 1
+    +800ms > . 1:101(100) ack 1
+    +1600ms > . 1:101(100) ack 1
+    report icmp network-unreachable
+    report retransmissions 4
+    report none
+"
+);
+
+script!(
+    retransmissions_are_told_from_the_third_on,
+    "
+    # RFC 9293 §3.8.3 SHLD-9, SHLD-10: R1, until R2.
+    option retries 5
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    +200ms > . 1:101(100) ack 1
+    +400ms > . 1:101(100) ack 1
+    no-event report
+    +800ms > . 1:101(100) ack 1
+    event report
+    report retransmissions 3
+    +1600ms > . 1:101(100) ack 1
+    report retransmissions 4
+    +3200ms > . 1:101(100) ack 1
+    report retransmissions 5
+    +6410ms
+    error timed-out
+    report none
+"
+);
+
+script!(
+    retransmissions_of_a_syn_are_told_too,
+    "
+    # MUST-22.
+    connect
+    > S 0:0(0)
+    +1s > S 0:0(0)
+    +2s > S 0:0(0)
+    no-event report
+    +4s > S 0:0(0)
+    event report
+    report retransmissions 3
+    < S. 0:0(0) ack 1 <mss 1460>
+    > . 1:1(0) ack 1
+"
+);
+
+script!(
+    retransmissions_are_counted_anew_after_progress,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    +200ms > . 1:101(100) ack 1
+    +400ms > . 1:101(100) ack 1
+    < . 1:1(0) ack 101
+    write 100
+    > P. 101:201(100) ack 1
+    +700..900ms > . 101:201(100) ack 1
+    no-event report
+    report none
 "
 );
 
@@ -296,6 +536,8 @@ script!(
     < icmp port-unreachable 100000
     state SYN-SENT
     error none
+    soft-error none
+    no-event report
 "
 );
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use usernet_core::tcp::{Info, StateName};
 use usernet_core::{
-    BufferSize, ConnectionError, EcnPolicy, KeepAlive, MtuProbing, Ready, RecvError, SendError,
-    Shutdown, SocketOptions, SynCookies,
+    BufferSize, ConnectionError, EcnPolicy, ErrorReport, KeepAlive, MtuProbing, Ready, RecvError,
+    SendError, Shutdown, SocketOptions, SynCookies,
 };
 
 use super::language::{duration, number};
@@ -163,6 +163,16 @@ impl Tester {
                 let (id, wanted) = (self.socket()?, ready(name)?);
                 let have = self.ready.get(&id).copied().unwrap_or_default();
                 if have.intersects(wanted) { Err(format!("there is: {have:?}")) } else { Ok(()) }
+            }
+            ["report", ref wanted @ ..] => {
+                let id = self.socket()?;
+                let report = self.stack().0.tcp_take_report(id).map_err(|e| e.to_string())?;
+                same("the report", &report.map_or("none".into(), report_name), &wanted.join(" "))
+            }
+            ["soft-error", name] => {
+                let id = self.socket()?;
+                let info = self.stack().0.tcp_info(id).map_err(|e| e.to_string())?;
+                same("the soft error", info.soft_error.map_or("none", error_name), name)
             }
             ["acceptable"] => {
                 if std::mem::take(&mut self.acceptable) {
@@ -446,6 +456,7 @@ fn set_option(options: &mut SocketOptions, name: &str, value: &[&str]) -> Outcom
         "user_timeout" => options.user_timeout = Some(duration(one()?)?),
         "user_timeout_option" => options.user_timeout_option = on()?,
         "retries" => options.retries = parse(one()?)?,
+        "fail_connect_on_soft_error" => options.fail_connect_on_soft_error = on()?,
         "syn_retries" => options.syn_retries = parse(one()?)?,
         "synack_retries" => options.synack_retries = parse(one()?)?,
         "rto_min" => options.rto_min = duration(one()?)?,
@@ -491,6 +502,7 @@ fn ready(name: &str) -> Result<Ready, String> {
         "error" => Ready::ERROR,
         "closed" => Ready::CLOSED,
         "urgent" => Ready::URGENT,
+        "report" => Ready::REPORT,
         _ => return Err(format!("no such event: {name}")),
     })
 }
@@ -502,6 +514,16 @@ fn error_name(error: ConnectionError) -> &'static str {
         ConnectionError::TimedOut => "timed-out",
         ConnectionError::HostUnreachable => "host-unreachable",
         ConnectionError::NetworkUnreachable => "network-unreachable",
+        ConnectionError::Protocol => "protocol",
         ConnectionError::Aborted => "aborted",
+    }
+}
+
+/// `icmp MEANING` or `retransmissions COUNT`.
+fn report_name(report: ErrorReport) -> String {
+    match report {
+        ErrorReport::Icmp { meaning, .. } => format!("icmp {}", error_name(meaning)),
+        ErrorReport::Retransmissions { count, .. } => format!("retransmissions {count}"),
+        other => format!("{other:?}"),
     }
 }

@@ -102,7 +102,7 @@ pub(crate) enum Twist {
 #[derive(Clone, Debug)]
 pub(crate) struct Icmp {
     /// `net-unreachable`, `host-unreachable`, `port-unreachable`, `protocol-unreachable`, `admin-prohibited`,
-    /// `time-exceeded`, `too-big N`, `source-quench`.
+    /// `source-route-failed`, `time-exceeded`, `parameter-problem`, `too-big N`, `source-quench`.
     pub(crate) kind: String,
     /// Next-hop MTU of `too-big`.
     pub(crate) mtu: u32,

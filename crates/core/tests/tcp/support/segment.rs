@@ -181,6 +181,8 @@ pub(crate) fn build_icmp(
         ("too-big", Family::V4) => (3, 4),
         ("admin-prohibited", Family::V4) => (3, 13),
         ("time-exceeded", Family::V4) => (11, 0),
+        ("source-route-failed", Family::V4) => (3, 5),
+        ("parameter-problem", Family::V4) => (12, 0),
         ("source-quench", Family::V4) => (4, 0),
         ("net-unreachable", Family::V6) => (1, 0),
         ("admin-prohibited", Family::V6) => (1, 1),
@@ -188,8 +190,9 @@ pub(crate) fn build_icmp(
         ("port-unreachable", Family::V6) => (1, 4),
         ("too-big", Family::V6) => (2, 0),
         ("time-exceeded", Family::V6) => (3, 0),
+        ("parameter-problem", Family::V6) => (4, 0),
         ("protocol-unreachable", Family::V6) => (4, 1),
-        ("source-quench", Family::V6) => return Ok(None),
+        ("source-quench" | "source-route-failed", Family::V6) => return Ok(None),
         (other, _) => return Err(format!("no such ICMP error: {other}")),
     };
     let mut quoted = vec![0; tcp::HEADER_LEN];
