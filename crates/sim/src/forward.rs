@@ -26,13 +26,9 @@ impl Network {
                 let now = self.now;
                 self.tap.record(now, What::Sent, &frame, [node, node], ip);
                 self.drop_frame(&frame, [node, node], reason);
-                // RFC 1122 §4.2.3.9: as a router would tell it. None is there to say so, and a stack takes nothing that
-                // claims to come from itself: the destination lends its address.
-                let complaint = ip.filter(|ip| !ip.dst.is_multicast()).and_then(|ip| {
-                    icmp::error(ip.dst, &frame.bytes, &ip, icmp::Reason::Unreachable)
-                });
-                if let Some(bytes) = complaint {
-                    self.schedule(now, Happening::Complain(node, bytes));
+                // The network stands for the host's own routes: it hears at once that there are none.
+                if ip.is_some_and(|ip| !ip.dst.is_multicast()) {
+                    self.schedule(now, Happening::NoWay(node, frame.bytes));
                 }
             }
         }

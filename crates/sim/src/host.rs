@@ -113,6 +113,13 @@ impl Host {
         self.timer = None;
     }
 
+    /// Tells the stack, if there is one, that a packet of its own goes nowhere.
+    pub(crate) fn no_way(&mut self, now: Instant, packet: &[u8]) {
+        if let Some(stack) = &mut self.stack {
+            stack.no_way(now, packet);
+        }
+    }
+
     /// Hands a packet to the stack; false when there is nobody to take it.
     pub(crate) fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> bool {
         let (Some(stack), Some(interface)) = (&mut self.stack, self.interface) else {

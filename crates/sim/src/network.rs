@@ -67,7 +67,7 @@ pub(crate) enum Happening {
     /// A host's timers may be due.
     Timer(NodeId),
     /// A host hears of a packet of its own that goes nowhere.
-    Complain(NodeId, Vec<u8>),
+    NoWay(NodeId, Vec<u8>),
 }
 
 struct Entry {
@@ -586,9 +586,12 @@ impl Network {
                 self.enter(link, direction, frame);
             }
             Happening::Timer(node) => self.timer(node),
-            Happening::Complain(node, packet) => {
+            Happening::NoWay(node, packet) => {
                 // It may have crashed meanwhile.
-                let _ = self.inject(node, packet);
+                if let NodeKind::Host(host) = &mut self.nodes[node.0 as usize].kind {
+                    host.no_way(self.now, &packet);
+                    self.settle(node);
+                }
             }
         }
         true

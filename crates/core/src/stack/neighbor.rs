@@ -264,16 +264,30 @@ impl Stack {
         if packet.class == Class::Forward {
             return self.complain(now, packet.interface, &packet.bytes, Complaint::HostUnreachable);
         }
-        let Some((src, dst)) = super::link::addresses_of(&packet.bytes) else { return };
+        self.known_not_to_arrive(now, &packet.bytes, ConnectionError::HostUnreachable);
+    }
+
+    /// The driver of the stack, who carries its packets, knows that there is no way for one that the stack made: what it
+    /// belongs to hears of it as if the stack's own routes had said so. A connection that is being opened fails with
+    /// [`ConnectionError::NetworkUnreachable`]; one that is open has a soft error. What is no packet of the stack's is
+    /// ignored.
+    pub fn no_way(&mut self, now: Instant, packet: &[u8]) {
+        self.known_not_to_arrive(now, packet, ConnectionError::NetworkUnreachable);
+    }
+
+    /// Tells what a packet of ours belongs to that we know it not to arrive.
+    fn known_not_to_arrive(&mut self, now: Instant, packet: &[u8], meaning: ConnectionError) {
+        let Some((src, dst)) = super::link::addresses_of(packet) else { return };
+        let host = meaning == ConnectionError::HostUnreachable;
         let (quoted, code) = if dst.is_ipv4() {
-            (icmpv4::quotable(&packet.bytes), icmpv4::Unreachable::Host.code())
+            use icmpv4::Unreachable::{Host, Net};
+            (icmpv4::quotable(packet), if host { Host } else { Net }.code())
         } else {
-            (icmpv6::quotable(&packet.bytes), icmpv6::Unreachable::Address.code())
+            use icmpv6::Unreachable::{Address, NoRoute};
+            (icmpv6::quotable(packet), if host { Address } else { NoRoute }.code())
         };
-        let meaning = ConnectionError::HostUnreachable;
         let error = PathError::Unreachable { code, meaning };
-        let report = PathReport { from: src, error, local: true };
-        self.icmp_error(now, quoted, report);
+        self.icmp_error(now, quoted, PathReport { from: src, error, local: true });
     }
 
     /// Takes in what was heard of a neighbour.
