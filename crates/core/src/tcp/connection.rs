@@ -19,7 +19,7 @@ use super::rtt::Rtt;
 use super::send::Fin;
 use super::send_buffer::BlockPool;
 use super::soft_error::SoftErrors;
-use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent};
+use super::state::{FinWait2, Handshake, PeerSyn, Snd, State, SynReceived, SynSent, peer_syn};
 use super::urgent::Urgent;
 use super::user_timeout::UserTimeout;
 use crate::config::SocketOptions;
@@ -248,19 +248,6 @@ pub(crate) struct Connection {
     pub(crate) armed: Option<Instant>,
     /// Memory of its queues that the stack's sums contain for it: receive, send.
     pub(crate) accounted: (usize, usize),
-}
-
-/// What a SYN says.
-pub(crate) fn peer_syn(segment: &Segment, v6: bool) -> PeerSyn {
-    let options = &segment.header.options;
-    PeerSyn {
-        irs: segment.header.seq,
-        mss: options.mss.unwrap_or(default_mss(v6)),
-        // RFC 7323 §2.3: a larger shift counts as 14.
-        wscale: options.window_scale.map(|s| s.min(wire::MAX_WINDOW_SCALE)),
-        ts: options.timestamps.map(|t| t.val),
-        sack: options.sack_permitted,
-    }
 }
 
 impl Connection {

@@ -3,10 +3,10 @@
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::Flags;
 
-use super::connection::{Connection, Ctx, Owner, Segment, Verdict, peer_syn};
+use super::connection::{Connection, Ctx, Owner, Segment, Verdict};
 use super::recv::{Receiver, RecvParams};
 use super::send::{Fin, SendParams, Sender};
-use super::state::{Established, Handshake, PeerSyn, State, SynReceived, SynSent};
+use super::state::{Established, Handshake, PeerSyn, State, SynReceived, SynSent, peer_syn};
 use crate::error::ConnectionError;
 use crate::time::Duration;
 

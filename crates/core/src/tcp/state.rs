@@ -1,8 +1,10 @@
 //! One struct per state of RFC 9293 §3.3.2, with only that state's data. LISTEN is the stack's (a listener has no peer).
 
 use usernet_wire::SeqNumber;
+use usernet_wire::tcp as wire;
 
 use super::StateName;
+use super::connection::{Segment, default_mss};
 use super::fastopen::{FastOpened, FastSyn};
 use super::recv::{AckSide, Receiver};
 use super::rtt::Rtt;
@@ -24,6 +26,19 @@ pub(super) struct PeerSyn {
     pub(super) ts: Option<u32>,
     /// Whether it permits SACK.
     pub(super) sack: bool,
+}
+
+/// What a SYN says.
+pub(super) fn peer_syn(segment: &Segment, v6: bool) -> PeerSyn {
+    let options = &segment.header.options;
+    PeerSyn {
+        irs: segment.header.seq,
+        mss: options.mss.unwrap_or(default_mss(v6)),
+        // RFC 7323 §2.3: a larger shift counts as 14.
+        wscale: options.window_scale.map(|s| s.min(wire::MAX_WINDOW_SCALE)),
+        ts: options.timestamps.map(|t| t.val),
+        sack: options.sack_permitted,
+    }
 }
 
 /// What both handshake states share: our SYN, and how often it was sent.
