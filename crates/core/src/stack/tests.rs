@@ -168,8 +168,8 @@ fn idle_connections_leave_nothing_to_do() {
     assert!(s.timers.len() <= 2 && s.tx.is_empty());
 }
 
-/// The sequence number of the SYN that a connection to `to` from `port` begins with, in a stack with these secrets.
-fn first_number(key: u8, now: Instant, to: &str, port: u16) -> u32 {
+/// The SYN that a connection to `to` from `port` begins with, in a stack with these secrets: its packet.
+fn first_packet(key: u8, now: Instant, to: &str, port: u16) -> Vec<u8> {
     let mut s = Stack::new(Config::default(), Secrets::from_bytes(&[key; 64]), 1);
     let config = InterfaceConfig {
         name: "wire".into(),
@@ -182,8 +182,28 @@ fn first_number(key: u8, now: Instant, to: &str, port: u16) -> u32 {
     let local_port = Some(port);
     s.tcp_connect(now, ConnectOptions { remote, local_addr: None, local_port, options: None })
         .unwrap();
-    let frame = s.poll_transmit(now).unwrap().to_vec();
-    u32::from_be_bytes(frame[24..28].try_into().unwrap())
+    s.poll_transmit(now).unwrap().to_vec()
+}
+
+/// The sequence number of that SYN.
+fn first_number(key: u8, now: Instant, to: &str, port: u16) -> u32 {
+    u32::from_be_bytes(first_packet(key, now, to, port)[24..28].try_into().unwrap())
+}
+
+#[test]
+fn timestamps_begin_somewhere_else_for_every_connection() {
+    // RFC 7323 §7.1: they tell nothing of other connections, nor for how long the stack has run.
+    let first = |key: u8, millis: u64, to: &str| {
+        let packet = first_packet(key, Instant::from_millis(millis), to, 40_000);
+        // MSS and SACK-permitted stand before them.
+        assert_eq!(packet[46..48], [8, 10]);
+        u32::from_be_bytes(packet[48..52].try_into().unwrap())
+    };
+    let base = first(1, 1, "198.18.0.2:80");
+    assert_eq!(first(1, 1001, "198.18.0.2:80").wrapping_sub(base), 1000);
+    for other in [first(2, 1, "198.18.0.2:80"), first(1, 1, "198.18.0.2:81")] {
+        assert!(other.wrapping_sub(base).wrapping_add(1 << 20) > 1 << 21);
+    }
 }
 
 #[test]

@@ -222,7 +222,8 @@ impl Connection {
             advmss: u32::from(self.announced_mss()),
             quick_acks: self.options.quick_acks,
         };
-        (SendParams { iss, mss, wscale, sack, window, wl }, recv)
+        let syn_lost = self.state.handshake().is_some_and(|hs| hs.sent > 2);
+        (SendParams { iss, mss, wscale, sack, window, wl, syn_lost }, recv)
     }
 
     /// What else a SYN-ACK carries is taken as if it had come behind it.

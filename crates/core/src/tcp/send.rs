@@ -137,6 +137,8 @@ pub(super) struct SendParams {
     pub(super) window: u32,
     /// Sequence and acknowledgement number of the segment that gave the window.
     pub(super) wl: (SeqNumber, SeqNumber),
+    /// Our SYN was sent three times or more.
+    pub(super) syn_lost: bool,
 }
 
 /// How much of the congestion window a window of data used (Linux `tcp_cwnd_validate`).
@@ -209,7 +211,11 @@ impl Sender {
         now: Instant,
     ) -> Self {
         let una = params.iss + 1;
-        let start = Start::fresh(now, params.mss, rtt.srtt(), u64::from(params.iss.0));
+        let mut start = Start::fresh(now, params.mss, rtt.srtt(), u64::from(params.iss.0));
+        // RFC 5681 §3.1: after a SYN that was lost, one segment; RFC 6928 §2: after a second one, as in Linux.
+        if params.syn_lost {
+            start.cwnd = params.mss;
+        }
         let mut sender = Self {
             buf,
             una,

@@ -350,6 +350,17 @@ script!(
 );
 
 script!(
+    reset_of_ours_carries_a_timestamp,
+    "
+    # RFC 7323 §3.2.
+    @server <mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7>
+    < P. 1:11(10) ack 1 <nop,nop,TS val 1010 ecr last>
+    close
+    > R. 1:1(0) ack 11 <nop,nop,TS val .. ecr 1010>
+"
+);
+
+script!(
     reset_without_timestamp_is_taken,
     "
     @server <mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7>
@@ -384,6 +395,25 @@ script!(
     < P. 1:11(10) ack 1 <nop,nop,TS val 5 ecr last>
     +40ms > . 1:1(0) ack 11
     read 10
+"
+);
+
+script!(
+    echo_that_acknowledges_nothing_is_no_measurement,
+    "
+    # RFC 7323 §4.1.
+    connect
+    > S 0:0(0)
+    +100ms < S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr last>
+    > . 1:1(0) ack 1
+    write 100
+    > P. 1:101(100) ack 1
+    +250ms < . 1:1(0) ack 1 <nop,nop,TS val 350 ecr last>
+    info srtt = 100ms
+    < P. 1:11(10) ack 1 <nop,nop,TS val 350 ecr last>
+    info srtt = 100ms
+    +0..60ms > . * ack 11
+    discard
 "
 );
 

@@ -63,7 +63,7 @@ script!(
 script!(
     data_within_a_window_that_shrank_is_retransmitted,
     "
-    # SHLD-15, SHLD-16, and no use of MAY-7.
+    # SHLD-15, SHLD-16.
     option congestion newreno
     @server
     write 8760
@@ -81,6 +81,27 @@ script!(
     nothing
     < . 1:1(0) ack 8761 win 2920
     > P. 8761:10221(1460) ack 1
+"
+);
+
+script!(
+    data_beyond_a_window_that_shrank_is_not_retransmitted,
+    "
+    # No use of MAY-7: after a timeout all is lost, and there is room in the congestion window.
+    @server
+    write 8760
+    >* 1:8761(8760) ack 1
+    < . 1:1(0) ack 1 win 2920
+    +200ms > . 1:1461(1460) ack 1
+    < . 1:1(0) ack 1461 win 1460
+    > . 1461:2921(1460) ack 1
+    nothing
+    info cwnd = 2920
+    < . 1:1(0) ack 2921 win 65535
+    > . 2921:4381(1460) ack 1
+    > . 4381:5841(1460) ack 1
+    > . 5841:7301(1460) ack 1
+    discard
 "
 );
 

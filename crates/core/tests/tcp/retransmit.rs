@@ -249,6 +249,22 @@ script!(
 );
 
 script!(
+    second_timeout_of_a_segment_leaves_the_threshold,
+    "
+    # RFC 5681 §3.1.
+    option congestion newreno
+    @server
+    write 14600
+    >* 1:14601(14600) ack 1
+    +200ms > . 1:1461(1460) ack 1
+    info ssthresh = 7300
+    +400ms > . 1:1461(1460) ack 1
+    info ssthresh = 7300
+    info cwnd = 1460
+"
+);
+
+script!(
     slow_start_follows_a_timeout,
     "
     @server

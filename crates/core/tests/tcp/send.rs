@@ -49,6 +49,55 @@ script!(
 );
 
 script!(
+    initial_window_is_one_segment_after_syns_that_were_lost,
+    "
+    # RFC 5681 §3.1, RFC 6928 §2.
+    connect
+    > S 0:0(0)
+    +1s > S 0:0(0)
+    +2s > S 0:0(0)
+    < S. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    write 5840
+    > . 1:1461(1460) ack 1
+    nothing
+    info cwnd = 1460
+    info ssthresh = max
+    < . 1:1(0) ack 1461
+    >* 1461:4381(2920) ack 1
+"
+);
+
+script!(
+    initial_window_is_one_segment_after_syn_acks_that_were_lost,
+    "
+    listen 80
+    < S 0:0(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 1
+    +1s > S. 0:0(0) ack 1
+    +2s > S. 0:0(0) ack 1
+    < . 1:1(0) ack 1
+    accept
+    write 5840
+    > . 1:1461(1460) ack 1
+    nothing
+"
+);
+
+script!(
+    initial_window_survives_one_lost_syn,
+    "
+    # RFC 6928 §2.
+    connect
+    > S 0:0(0)
+    +1s > S 0:0(0)
+    < S. 0:0(0) ack 1 win 65535 <mss 1460>
+    > . 1:1(0) ack 1
+    info cwnd = 14600
+"
+);
+
+script!(
     slow_start_sends_two_for_each_acknowledged,
     "
     @server
