@@ -293,7 +293,7 @@ impl Connection {
                     TimerOutcome::Nothing => {}
                     TimerOutcome::Timeout => {
                         reduced = true;
-                        let (count, rto) = (snd.retries, snd.rtt.rto());
+                        let (count, rto) = (snd.sent_in_vain(), snd.rtt.rto());
                         let what = Trace::Timeout { backoff: backoff + 1, rto };
                         self.counters.data.timeouts += 1;
                         ctx.stats.tcp_timeouts += 1;

@@ -637,13 +637,16 @@ impl Sender {
         TimerOutcome::Probe
     }
 
+    /// Retransmissions in a row that came to nothing. A window that shrank to nothing is probed by what is out already; who
+    /// answers may keep it so for ever (RFC 9293 §3.8.6 SHLD-17, MUST-35, §3.8.6.1 MUST-37).
+    pub(super) fn sent_in_vain(&self) -> u8 {
+        if self.wnd == 0 { self.probes } else { self.retries }
+    }
+
     /// RFC 6298 §5.4 - §5.6.
     fn on_rto(&mut self, now: Instant, options: &SocketOptions) -> TimerOutcome {
-        // A window that shrank to nothing is probed by what is out already; who answers may keep it so for ever (RFC 9293
-        // §3.8.6 SHLD-17, MUST-35, §3.8.6.1 MUST-37).
-        let unanswered = if self.wnd == 0 { self.probes } else { self.retries };
         // R2 counts where there is no user timeout, which may be the longer one (RFC 5482 §3.1; as in Linux).
-        if options.user_timeout.is_none() && unanswered >= options.retries {
+        if options.user_timeout.is_none() && self.sent_in_vain() >= options.retries {
             return TimerOutcome::GiveUp;
         }
         self.probes = self.probes.saturating_add(1);

@@ -120,6 +120,8 @@ script!(
     < . 1:1(0) ack 1 win 0
     }
     state ESTABLISHED
+    # Nor is it a delivery problem.
+    report none
     < . 1:1(0) ack 2921 win 65535
     flushed yes
     +1h
@@ -220,20 +222,18 @@ script!(
 script!(
     options_are_taken_in_any_segment,
     "
-    # MUST-5, MUST-6.
-    @server
-    < P. 1:11(10) ack 1 <nop,nop,nop,nop>
-    < P. 11:21(10) ack 1 <raw fd0611223344,nop,nop>
-    +40ms > . 1:1(0) ack 21
-    read 20
+    # MUST-5, MUST-6: one that nobody knows, and timestamps behind it.
+    @server <mss 1460,TS val 100 ecr 0>
+    < P. 1:11(10) ack 1 <raw fd0611223344,TS val 110 ecr last>
+    +40ms > . 1:1(0) ack 11 <nop,nop,TS val .. ecr 110>
+    read 10
+    < . 11:11(0) ack 1 <raw 4d02,TS val 120 ecr last>
     write 10
-    > P. 1:11(10) ack 21
-    < . 21:21(0) ack 11 <raw 4d02,nop,nop>
-    flushed yes
-    < F. 21:21(0) ack 11 <raw fe04abcd>
-    > . 11:11(0) ack 22
+    > P. 1:11(10) ack 11 <nop,nop,TS val .. ecr 120>
+    < F. 11:11(0) ack 11 <raw fe04abcd,nop,nop,TS val 130 ecr last>
+    > . 11:11(0) ack 12 <nop,nop,TS val .. ecr 130>
     read eof
-    < R 22:22(0) <raw fe04abcd>
+    < R 12:12(0) <raw fe04abcd,nop,nop,TS val 140 ecr last>
     error reset
 "
 );
