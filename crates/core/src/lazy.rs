@@ -10,8 +10,22 @@ pub(crate) trait Blank: Default + 'static {
     fn blank() -> &'static Self;
 }
 
-/// Implements [`Blank`].
+/// Implements [`Blank`]: for what has a `Default`, and with it, for what is read with every segment and is a constant.
 macro_rules! blank {
+    ($kind:ty = $value:expr) => {
+        impl Default for $kind {
+            fn default() -> Self {
+                $value
+            }
+        }
+
+        impl $crate::lazy::Blank for $kind {
+            fn blank() -> &'static Self {
+                static BLANK: $kind = $value;
+                &BLANK
+            }
+        }
+    };
     ($($kind:ty),+) => {$(
         impl $crate::lazy::Blank for $kind {
             fn blank() -> &'static Self {

@@ -59,6 +59,11 @@ impl Nanos {
     pub(crate) const fn get(self) -> Duration {
         Duration::from_nanos(self.0)
     }
+
+    /// Nanoseconds.
+    pub(crate) const fn as_nanos(self) -> u64 {
+        self.0
+    }
 }
 
 impl From<Duration> for Nanos {

@@ -26,6 +26,7 @@ mod router;
 mod sockets;
 mod stats;
 mod syn_cookies;
+mod timers;
 mod udp;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -40,6 +41,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use self::demux::{Connections, Demux};
+use self::timers::Timers;
 use crate::config::{Config, Secrets, SocketOptions};
 use crate::event::{
     AddressChange, Event, LinkChange, ListenerId, PingId, RawId, Ready, SocketId, TraceEvent, UdpId,
@@ -58,6 +60,7 @@ pub use ping::PingOptions;
 pub use raw::{RawOptions, RawPacket};
 pub use sockets::{ConnectOptions, ListenAddress, ListenOptions, Shutdown};
 pub use stats::Stats;
+pub(crate) use timers::TimerKey;
 
 pub(crate) use stats::TraceLog;
 
@@ -161,7 +164,7 @@ pub struct Stack {
     /// Events of interfaces and their addresses in the queue.
     interface_events: usize,
     /// Exactly one entry per connection that waits for time; moved later lazily, when it fires.
-    timers: BTreeSet<(Instant, SocketId)>,
+    timers: Timers<SocketId>,
     /// Connections that may have something to send, and how much the first of them was given in a row.
     tx: VecDeque<SocketId>,
     tx_burst: u32,
@@ -226,7 +229,7 @@ impl Stack {
             port_counters: [0; 16],
             link_timers: LinkTimers::default(),
             interface_events: 0,
-            timers: BTreeSet::new(),
+            timers: Timers::new(),
             tx: VecDeque::new(),
             tx_burst: 0,
             events: VecDeque::new(),
@@ -270,19 +273,14 @@ impl Stack {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.latest = now;
         for _ in 0..TIMERS_PER_CALL {
-            match self.timers.first() {
-                Some(&(at, id)) if at <= now => {
-                    self.timers.pop_first();
-                    let doubt = self.with(now, id, |conn, ctx| {
-                        conn.armed = None;
-                        conn.on_timer(ctx);
-                        conn.take_advice().then_some((conn.path.interface, conn.tuple.remote))
-                    });
-                    if let Some((interface, remote)) = doubt.flatten() {
-                        self.doubt_reachable(now, interface, remote);
-                    }
-                }
-                _ => break,
+            let Some(id) = self.timers.pop(now) else { break };
+            let doubt = self.with(now, id, |conn, ctx| {
+                conn.armed = None;
+                conn.on_timer(ctx);
+                conn.take_advice().then_some((conn.path.interface, conn.tuple.remote))
+            });
+            if let Some((interface, remote)) = doubt.flatten() {
+                self.doubt_reachable(now, interface, remote);
             }
         }
         for (interface, first) in self.reassembler.expire(now, &mut self.stats) {
@@ -309,7 +307,7 @@ impl Stack {
     /// anything really happens, never later.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
-            self.timers.first().map(|(at, _)| *at),
+            self.timers.first(),
             self.reassembler.deadline(),
             self.link_timers.deadline(),
             self.ping_timers.first().map(|(at, _)| *at),
@@ -468,8 +466,8 @@ impl Stack {
             self.table.remove(&conn.tuple, id);
         }
         if conn.is_dead() {
-            if let Some(at) = conn.armed {
-                self.timers.remove(&(at, id));
+            if let Some(timer) = conn.armed {
+                self.timers.cancel(timer);
             }
             let ready = conn.ready;
             self.connections.remove(id);
@@ -486,17 +484,15 @@ impl Stack {
 
         // An earlier deadline moves the timer at once, a later one when it fires.
         match (conn.deadline(), conn.armed) {
-            (Some(at), armed) if armed.is_none_or(|a| at < a) => {
-                if let Some(a) = armed {
-                    self.timers.remove(&(a, id));
+            (Some(at), armed) if armed.is_none_or(|timer| at < self.timers.deadline(timer)) => {
+                if let Some(timer) = armed {
+                    self.timers.cancel(timer);
                 }
                 // What is overdue runs at the next call, not in the past.
-                let at = at.max(now);
-                conn.armed = Some(at);
-                self.timers.insert((at, id));
+                conn.armed = Some(self.timers.arm(now, at.max(now), id));
             }
-            (None, Some(a)) if state == StateName::Closed => {
-                self.timers.remove(&(a, id));
+            (None, Some(timer)) if state == StateName::Closed => {
+                self.timers.cancel(timer);
                 conn.armed = None;
             }
             _ => {}

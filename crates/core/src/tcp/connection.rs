@@ -28,7 +28,7 @@ use crate::event::{ListenerId, Ready, SocketId, Trace, TraceEvent};
 use crate::interface::InterfaceId;
 use crate::lazy::{Lazy, blank};
 use crate::payload::Payload;
-use crate::stack::{Stats, TraceLog};
+use crate::stack::{Stats, TimerKey, TraceLog};
 use crate::time::{Duration, Instant};
 
 /// The two ends of a connection: what segments are demultiplexed by.
@@ -245,7 +245,7 @@ pub(crate) struct Connection {
     /// In the list of those with events.
     pub(crate) event_queued: bool,
     /// The timer that is set.
-    pub(crate) armed: Option<Instant>,
+    pub(crate) armed: Option<TimerKey>,
     /// Memory of its queues that the stack's sums contain for it: receive, send.
     pub(crate) accounted: (usize, usize),
 }

@@ -16,7 +16,7 @@ const MAX_QUANTUM: u32 = 64 << 10;
 const SLOW: u64 = 150_000;
 
 /// The gate of a connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pacer {
     /// Bytes a second; `None` paces nothing.
     rate: Option<u64>,
@@ -28,7 +28,7 @@ pub(crate) struct Pacer {
     waiting: bool,
 }
 
-blank!(Pacer);
+blank!(Pacer = Pacer { rate: None, next_at: Instant::ZERO, left: 0, waiting: false });
 
 impl Pacer {
     /// Sets the rate, bytes a second; `None` paces nothing.

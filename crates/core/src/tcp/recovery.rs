@@ -21,10 +21,9 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(2);
 
 /// Which recovery is going on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovery {
     /// None.
-    #[default]
     Open,
     /// The window is being reduced because the network marked packets, until `high` is acknowledged (RFC 3168 §6.1.2):
     /// nothing was lost.
@@ -56,7 +55,7 @@ struct LossProbe {
 }
 
 /// The state of loss recovery.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LossRecovery {
     pub(super) recovery: Recovery,
     dup_acks: u32,
@@ -75,7 +74,21 @@ pub(super) struct LossRecovery {
     probe_due: bool,
 }
 
-blank!(LossRecovery);
+blank!(
+    LossRecovery = LossRecovery {
+        recovery: Recovery::Open,
+        dup_acks: 0,
+        reno_sacked: 0,
+        force_retransmit: false,
+        force_new: false,
+        prr: None,
+        undo: None,
+        frto: Frto::Off,
+        reports: Reports::NONE,
+        probe: None,
+        probe_due: false,
+    }
+);
 
 impl LossRecovery {
     /// The window that PRR allows, in fast recovery.

@@ -27,24 +27,61 @@ impl Chunk {
     }
 }
 
+/// Chunks in order. One needs no memory of its own, for mostly there is one; none leaves none behind.
+#[derive(Debug, Default)]
+struct Chunks {
+    first: Option<Chunk>,
+    /// Those behind the first.
+    others: Option<Box<VecDeque<Chunk>>>,
+}
+
+impl Chunks {
+    fn push_back(&mut self, chunk: Chunk) {
+        if self.first.is_none() {
+            self.first = Some(chunk);
+        } else {
+            self.others.get_or_insert_default().push_back(chunk);
+        }
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Chunk> {
+        match &mut self.others {
+            Some(others) => others.back_mut(),
+            None => self.first.as_mut(),
+        }
+    }
+
+    fn pop_front(&mut self) {
+        self.first = self.others.as_mut().and_then(|others| others.pop_front());
+        if self.others.as_ref().is_some_and(|others| others.is_empty()) {
+            self.others = None;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.first.iter().chain(self.others.iter().flat_map(|others| others.iter()))
+    }
+}
+
 /// A queue of received bytes.
 #[derive(Debug, Default)]
 pub(crate) struct RecvQueue {
-    chunks: VecDeque<Chunk>,
+    chunks: Chunks,
     /// Bytes of the first chunk that were read.
-    head: usize,
-    len: usize,
+    head: u32,
+    /// Bytes that wait: no window is wider (RFC 7323 §2.2).
+    len: u32,
 }
 
 impl RecvQueue {
     /// Bytes that wait.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Appends a piece.
     pub(crate) fn push(&mut self, piece: Payload) {
-        self.len += piece.len();
+        self.len += piece.len() as u32;
         if piece.len() >= SMALL {
             self.chunks.push_back(Chunk::Shared(piece));
             return;
@@ -61,8 +98,8 @@ impl RecvQueue {
     /// Copies up to `buf.len()` bytes out without taking them; how many.
     pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
         let mut done = 0;
-        let mut head = self.head;
-        for chunk in &self.chunks {
+        let mut head = self.head as usize;
+        for chunk in self.chunks.iter() {
             if done == buf.len() {
                 break;
             }
@@ -86,8 +123,8 @@ impl RecvQueue {
     /// many or more.
     pub(crate) fn before_piece(&self, limit: usize, wanted: impl Fn(&Payload) -> bool) -> usize {
         let mut before = 0;
-        let mut head = self.head;
-        for chunk in &self.chunks {
+        let mut head = self.head as usize;
+        for chunk in self.chunks.iter() {
             match chunk {
                 _ if before >= limit => break,
                 Chunk::Shared(piece) if wanted(piece) => return before,
@@ -100,9 +137,9 @@ impl RecvQueue {
     /// Takes the first piece, or what is left of it, if it lies in the memory the device read into and `wanted` says so of
     /// it.
     pub(crate) fn take_piece(&mut self, wanted: impl FnOnce(&Payload) -> bool) -> Option<Payload> {
-        let Chunk::Shared(piece) = self.chunks.front_mut()? else { return None };
+        let Chunk::Shared(piece) = self.chunks.first.as_mut()? else { return None };
         // What was read of it is not needed any more.
-        piece.narrow(std::mem::take(&mut self.head)..piece.len());
+        piece.narrow(std::mem::take(&mut self.head) as usize..piece.len());
         if !wanted(piece) {
             return None;
         }
@@ -113,25 +150,19 @@ impl RecvQueue {
 
     /// Throws everything away; how many bytes that were.
     pub(crate) fn clear(&mut self) -> usize {
-        let n = self.len;
-        *self = Self::default();
-        n
+        std::mem::take(self).len()
     }
 
     fn consume(&mut self, n: usize) {
-        self.len -= n;
-        self.head += n;
-        while let Some(first) = self.chunks.front() {
-            let len = first.bytes().len();
+        self.len -= n as u32;
+        self.head += n as u32;
+        while let Some(first) = &self.chunks.first {
+            let len = first.bytes().len() as u32;
             if self.head < len {
                 break;
             }
             self.head -= len;
             self.chunks.pop_front();
-        }
-        if self.len == 0 {
-            // An idle connection keeps no memory for it.
-            self.chunks = VecDeque::new();
         }
     }
 }

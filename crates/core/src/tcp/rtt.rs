@@ -74,22 +74,25 @@ impl Rtt {
         }
     }
 
-    /// The timeout without backoff.
+    /// The timeout without backoff, nanoseconds.
     ///
     /// The least timeout bounds the variation's part and not the sum, as Linux does: on a long path of little variation a
     /// delayed acknowledgement must not look like a loss.
-    fn base(&self) -> Duration {
+    fn base(&self) -> u64 {
+        let (least, most) = (self.rto_min.as_nanos(), self.rto_max.as_nanos());
         if self.measured {
-            (self.srtt() + (self.rttvar() * 4).max(self.rto_min.get())).min(self.rto_max.get())
+            let variation = self.rttvar.as_nanos().saturating_mul(4).max(least);
+            self.srtt.as_nanos().saturating_add(variation).min(most)
         } else {
             let first = if self.syn_was_lost { RTO_AFTER_SYN_LOSS } else { INITIAL_RTO };
-            first.clamp(self.rto_min.get(), self.rto_max.get())
+            Nanos::from(first).as_nanos().clamp(least, most)
         }
     }
 
     /// The timeout now in force: doubled for every time in a row it ran out (RFC 6298 §5.5).
     pub(crate) fn rto(&self) -> Duration {
-        self.base().saturating_mul(1 << self.backoff.min(16)).min(self.rto_max.get())
+        let doubled = self.base().saturating_mul(1 << self.backoff.min(16));
+        Duration::from_nanos(doubled.min(self.rto_max.as_nanos()))
     }
 
     /// The timer ran out.

@@ -22,10 +22,9 @@ pub(super) struct Undo {
 }
 
 /// Whether a timeout may have been spurious (F-RTO, RFC 5682).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frto {
     /// No, or nobody can tell.
-    #[default]
     Off,
     /// Step 2: what the next acknowledgement says; the first segment, which ends at `until`, was sent again.
     First {
@@ -37,7 +36,7 @@ pub(super) enum Frto {
 }
 
 /// Duplicates that the peer reports, and what was sent again and can have caused them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reports {
     /// Bytes sent again.
     pub(super) sent_again: u64,
@@ -48,6 +47,9 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// None came.
+    pub(super) const NONE: Self = Self { sent_again: 0, reported: 0, round: None };
+
     /// Whether a report of `len` bytes makes RACK more patient (RFC 8985 §6.2 step 4): once a round trip, and not beyond
     /// what was sent again, as in Linux: other duplicates are the network's doing, or lies.
     fn count(&mut self, len: u32, una: SeqNumber, nxt: SeqNumber) -> bool {

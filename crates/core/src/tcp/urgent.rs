@@ -14,7 +14,7 @@ use crate::event::{Ready, Trace};
 use crate::lazy::blank;
 
 /// Both marks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Urgent {
     /// RCV.UP as an offset in the stream of what is received in order.
     received: Option<u64>,
@@ -22,7 +22,7 @@ pub(super) struct Urgent {
     sent: Option<SeqNumber>,
 }
 
-blank!(Urgent);
+blank!(Urgent = Urgent { received: None, sent: None });
 
 impl Connection {
     /// A segment with URG came (RFC 9293 §3.10.7.4, sixth). Once the peer's FIN has arrived it says nothing.

@@ -18,7 +18,7 @@ const LEAST: Duration = Duration::from_secs(100);
 const MOST: Duration = Duration::from_secs(3600);
 
 /// What a connection keeps of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct UserTimeout {
     /// What the peer made of ours; while this is what is in force, the application has set none.
     adopted: Option<Duration>,
@@ -28,7 +28,7 @@ pub(super) struct UserTimeout {
     due: bool,
 }
 
-blank!(UserTimeout);
+blank!(UserTimeout = UserTimeout { adopted: None, told: None, due: false });
 
 impl UserTimeout {
     /// Whether a segment is to go out for it.
