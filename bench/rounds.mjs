@@ -20,6 +20,8 @@ const BULK = { unit: 'Gbit/s', bulk: true };
 const SLOW = { rate: 100_000_000, delay: 10, queue: 250_000 };
 /** Two of our own sides: what is in the column of Node's `net` is then usernet on a TUN. */
 const TAP = { pair: ['tap', 'usernet'] };
+/** Likewise a TUN without offload, where segments are merged and cut by us, beside one where they are not. */
+const PLAIN = { pair: ['plain', 'alone'] };
 /** The server's process and its sockets in the kernel. */
 const IDLE = { unit: 'bytes', less: true, run: idle, limit: 3277 };
 /**
@@ -59,6 +61,8 @@ const MEASURES = {
   udpout: { title: 'UDP out, 64-byte datagrams', unit: '1/s' },
   tapin: { title: 'bulk in over a TAP, beside a TUN', ...BULK, ...TAP, client: 'upload' },
   tapout: { title: 'bulk out over a TAP, beside a TUN', ...BULK, ...TAP, client: 'download' },
+  plainin: { title: 'bulk in over a TUN without offload, merged, to not', ...BULK, ...PLAIN, client: 'upload' },
+  plainout: { title: 'bulk out over a TUN without offload, cut late, to early', ...BULK, ...PLAIN, client: 'download' },
   idle10k: { title: 'memory of an idle connection, of 10,000', ...IDLE, connections: 10_000 },
   idle100k: { title: 'memory of an idle connection, of 100,000', ...IDLE, connections: 100_000, most: 1 },
   'link-bulk': {
@@ -102,11 +106,11 @@ const certificate = (() => {
 })();
 
 /** Starts a server process and waits until it listens. */
-function startServer(kind, command, args) {
+function startServer(kind, command, args, env) {
   const child = fork(path.join(here, 'server.mjs'), [kind], {
     execPath: command,
     execArgv: [...args, '--expose-gc'],
-    env: { ...process.env, BENCH_CERTIFICATE: certificate ?? '', BENCH_IMPAIRMENT: JSON.stringify(SLOW) },
+    env: { ...process.env, BENCH_CERTIFICATE: certificate ?? '', BENCH_IMPAIRMENT: JSON.stringify(SLOW), ...env },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   return { child, listening: once(child, 'message') };
@@ -117,6 +121,13 @@ function ip(...args) {
 }
 
 ip('link', 'set', 'lo', 'up');
+async function withoutOffload(kind, device, network, env) {
+  const { child, listening } = startServer(kind, process.execPath, [], env);
+  await listening;
+  ip('address', 'add', `${network}.1/24`, 'dev', device);
+  return { child, host: `${network}.2` };
+}
+
 /** How the sides begin. */
 const begin = {
   usernet: async () => {
@@ -145,6 +156,8 @@ const begin = {
     ip('link', 'set', 'tap0', 'up');
     return { child, host: '198.18.4.2' };
   },
+  plain: () => withoutOffload('plain', 'un2', '198.18.16', {}),
+  alone: () => withoutOffload('alone', 'un3', '198.18.18', { USERNET_COALESCE: 'never' }),
   // Behind a slow link: in ours the device is impaired, the kernel's is between two TUNs.
   late: async () => {
     const { child, listening } = startServer('late', process.execPath, []);

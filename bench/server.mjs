@@ -1,5 +1,5 @@
 // The server of the benchmark, the same program on every side: over usernet on a TUN (`usernet`), on one with a slow link
-// (`late`) or on a TAP (`tap`), or over
+// (`late`), on a TAP (`tap`), on a TUN without offload (`plain`; `alone`, where segments are not merged either), or over
 // Node's own `net` in a namespace of its own (`kernel`).
 //   port 1   sends as many bytes as the first 8 (big endian) say, then ends
 //   port 2   reads to the end, answers one byte
@@ -35,6 +35,8 @@ if (kind !== 'kernel') {
   const one = {
     tap: () => ({ device: tap({ name: 'tap0' }), addresses: ['198.18.4.2/24'], duplicateAddressDetection: 'off' }),
     usernet: () => ({ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] }),
+    plain: () => ({ device: tun({ name: 'un2', offload: false }), addresses: ['198.18.16.2/24'] }),
+    alone: () => ({ device: tun({ name: 'un3', offload: false }), addresses: ['198.18.18.2/24'] }),
     late: () => ({
       device: tun({ name: 'un1', offload: false, impairment: JSON.parse(process.env.BENCH_IMPAIRMENT) }),
       addresses: ['198.18.14.2/24'],

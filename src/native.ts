@@ -234,6 +234,8 @@ export interface NativeStackOptions {
   busyPoll?: number; // microseconds
   /** Whether received bytes may be shown where they lie, in external buffers. Default: where the runtime allows them. */
   externalBuffers?: boolean;
+  /** Whether segments are merged on receive, where the device does not do so. Default: yes. */
+  coalesce?: boolean;
   bridgeAgeing?: number | undefined; // ms
   bridgeEntries?: number | undefined;
 }

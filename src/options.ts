@@ -407,7 +407,8 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   };
   const { busyPoll } = options;
   const externalBuffers = process.env.USERNET_EXTERNAL_BUFFERS !== 'never';
-  const driven = { drive: drive(options.drive), busyPoll, externalBuffers };
+  const coalesce = process.env.USERNET_COALESCE !== 'never';
+  const driven = { drive: drive(options.drive), busyPoll, externalBuffers, coalesce };
   return { loopback, timeWait, maxConnections, trace, congestion, pacing, ...tcp, ...flows, ...driven };
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use usernet_core::{
     BufferSize, Config, ConnectOptions, Instant, InterfaceConfig, InterfaceId, KeepAlive,
-    ListenAddress, ListenOptions, ListenerId, MacAddr, Medium, MtuProbing, Offload, Payload,
-    RxChecksum, RxFrame, Secrets, Shutdown, SocketId, Stack, SynCookies, UdpOptions,
+    ListenAddress, ListenOptions, ListenerId, MacAddr, Medium, MtuProbing, Offload, RxChecksum,
+    RxFrame, Secrets, Shutdown, SocketId, Stack, SynCookies, UdpOptions,
 };
 use usernet_wire::ip::{Packet, Protocol, Repr as Ip};
 use usernet_wire::tcp::{Flags, Options, Repr};
@@ -314,8 +314,7 @@ impl World {
         let mut packet = vec![0; ip.header_len()];
         ip.emit(&mut packet);
         packet.extend_from_slice(segment);
-        let frame =
-            RxFrame { data: Payload::from(packet), checksum: RxChecksum::Trusted, gso_size: 0 };
+        let frame = RxFrame { checksum: RxChecksum::Trusted, ..RxFrame::new(packet) };
         self.stack.handle_frame(self.now, self.interface, frame);
     }
 

@@ -61,6 +61,9 @@ pub struct Config {
     /// Bytes that all send queues together may hold (the sending half). The same steps; what a connection may always have
     /// queued is its buffer's least, so that none starves.
     pub max_send_memory: usize,
+    /// Whether segments that came one after the other may be merged before TCP looks at them (see
+    /// [`Coalescing`](crate::Coalescing)).
+    pub coalesce: bool,
     /// Whether per-connection trace events (state changes, retransmissions, congestion) are recorded.
     pub trace: bool,
     /// Most trace events that wait to be taken; further ones are counted and lost.
@@ -135,6 +138,7 @@ impl Default for Config {
             time_wait: Duration::from_secs(60),
             max_receive_memory: 256 << 20,
             max_send_memory: 256 << 20,
+            coalesce: true,
             trace: false,
             max_trace_events: 65_536,
             forwarding: false,

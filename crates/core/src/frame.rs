@@ -24,12 +24,14 @@ pub struct RxFrame {
     /// Size of the segments that the device merged into this one, bytes of payload; 0 when it is as it was sent.
     /// Used to count segments for delayed ACK and for the receive MSS estimate.
     pub gso_size: u16,
+    /// Frames behind the first that the driver merged into it (see [`Coalescing`](crate::Coalescing)): counters count them.
+    pub merged: u16,
 }
 
 impl RxFrame {
     /// A frame the device knows nothing about.
     pub fn new(data: impl Into<Payload>) -> Self {
-        Self { data: data.into(), checksum: RxChecksum::Unverified, gso_size: 0 }
+        Self { data: data.into(), checksum: RxChecksum::Unverified, gso_size: 0, merged: 0 }
     }
 }
 

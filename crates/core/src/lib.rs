@@ -43,9 +43,9 @@ pub use interface::{
 };
 pub use payload::{Payload, Storage};
 pub use stack::{
-    BridgePortStats, BridgeStation, ConnectOptions, FlowInfo, FlowKind, FlowOptions, FlowSocket,
-    ListenAddress, ListenOptions, PingOptions, RawOptions, RawPacket, Reject, Shutdown, Stack,
-    Stats,
+    BridgePortStats, BridgeStation, Coalescing, ConnectOptions, FlowInfo, FlowKind, FlowOptions,
+    FlowSocket, ListenAddress, ListenOptions, PingOptions, RawOptions, RawPacket, Reject, Shutdown,
+    Stack, Stats,
 };
 pub use time::{Duration, Instant};
 pub use udp::{Datagram, UdpInfo, UdpOptions, UdpSettings};

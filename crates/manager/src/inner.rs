@@ -8,8 +8,8 @@ use std::time::Instant as Clock;
 
 use slotmap::SecondaryMap;
 use usernet_core::{
-    Config, Event, GsoKind, Instant, InterfaceId, ListenerId, RxChecksum, RxFrame, Secrets,
-    SocketId, Stack, Transmit,
+    Coalescing, Config, Event, GsoKind, Instant, InterfaceId, ListenerId, RxChecksum, RxFrame,
+    Secrets, SocketId, Stack, Transmit,
 };
 use usernet_device::{Device, Gso, Received, RxData, TxChecksum, TxFrame};
 
@@ -27,6 +27,15 @@ const LOOP_BYTES: u64 = 1_000_000;
 /// Frames taken in before the stack may answer: few, so that the peer goes on while we work; not one, so that one
 /// acknowledgement answers several.
 const RX_BATCH: usize = 16;
+
+/// As many times more frames are taken from a device whose segments are merged here: they are small, and together one pass.
+const MERGED_SHARE: usize = 4;
+
+/// Longest header before a packet: Ethernet's with a VLAN tag.
+const MAX_LINK_HEADER: usize = 18;
+
+/// Longest frames that are merged with others: of longer ones too few fit one packet.
+const MAX_COALESCED: usize = 16_384;
 
 /// Most frames that wait for a device without room, while others (it is not the only one) go on. Further ones are
 /// dropped, as at the end of any interface's queue.
@@ -92,10 +101,23 @@ struct Port {
     id: InterfaceId,
     device: Box<dyn Device>,
     max_frame: usize,
+    /// Whether what comes one after the other may be merged: it does not do so itself.
+    coalesces: bool,
     /// It was taken down: frames to it are lost.
     down: bool,
     /// Frames that it had no room for, in order.
     pending: VecDeque<Pending>,
+}
+
+/// Why no more frames were taken from a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// As many came as were asked for.
+    Enough,
+    /// There are none.
+    Empty,
+    /// It failed.
+    Gone,
 }
 
 enum Sent {
@@ -197,9 +219,10 @@ impl Inner {
     }
 
     pub(crate) fn add_port(&mut self, id: InterfaceId, device: Box<dyn Device>) {
-        let max_frame = device.info().max_frame.max(1);
+        let (max_frame, coalesces) = lengths(&*device);
         self.devices_generation += 1;
-        self.ports.push(Port { id, device, max_frame, down: false, pending: VecDeque::new() });
+        let pending = VecDeque::new();
+        self.ports.push(Port { id, device, max_frame, coalesces, down: false, pending });
     }
 
     pub(crate) fn remove_port(&mut self, id: InterfaceId) -> Option<Box<dyn Device>> {
@@ -216,7 +239,7 @@ impl Inner {
     ) -> Option<R> {
         let port = self.ports.iter_mut().find(|p| p.id == id)?;
         let changed = change(&mut *port.device);
-        port.max_frame = port.device.info().max_frame.max(1);
+        (port.max_frame, port.coalesces) = lengths(&*port.device);
         Some(changed)
     }
 
@@ -242,7 +265,7 @@ impl Inner {
         loop {
             let batch = left.min(RX_BATCH);
             let (received, more) = self.receive(now, batch);
-            left -= received;
+            left = left.saturating_sub(received);
             self.timers(now);
             let transmit_left = self.transmit(now, budget);
             let due = self.stack.poll_timeout().is_some_and(|at| at <= now);
@@ -263,7 +286,7 @@ impl Inner {
         loop {
             let (received, more) = self.receive(now, left.min(RX_BATCH));
             self.stats.loop_turns += u64::from(received > 0 && left == budget);
-            left -= received;
+            left = left.saturating_sub(received);
             self.timers(now);
             let transmit_left = self.transmit(now, budget);
             if transmit_left || !more || left == 0 || self.bytes_in >= enough {
@@ -302,35 +325,14 @@ impl Inner {
         let mut at = 0;
         while at < self.ports.len() {
             // Each device gets a fair part of what is left, at least one frame.
-            let share = (budget - total).div_ceil(self.ports.len() - at);
-            let mut gone = false;
-            let mut empty = false;
-            for _ in 0..share {
-                let port = &mut self.ports[at];
-                let buffer = self.pool.buffer(port.max_frame);
-                match port.device.recv(buffer) {
-                    Ok(received) => {
-                        total += 1;
-                        self.stats.frames_in += 1;
-                        let frame = rx_frame(received, &mut self.pool);
-                        self.bytes_in += frame.data.len() as u64;
-                        self.stack.handle_frame(now, port.id, frame);
-                    }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                        empty = true;
-                        break;
-                    }
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => {
-                        gone = true;
-                        break;
-                    }
-                }
-            }
-            if gone {
+            let share = budget.saturating_sub(total).div_ceil(self.ports.len() - at).max(1);
+            let share = if self.ports[at].coalesces { share * MERGED_SHARE } else { share };
+            let (frames, end) = self.receive_from(now, at, share);
+            total += frames;
+            if end == End::Gone {
                 self.lose(now, at);
             } else {
-                more |= !empty;
+                more |= end == End::Enough;
                 at += 1;
             }
         }
@@ -338,6 +340,76 @@ impl Inner {
             self.look_at_links(now);
         }
         (total, more)
+    }
+
+    /// Takes up to `budget` frames from one device; how many, and why no more. Where the device does not merge segments,
+    /// those that follow one another are merged here.
+    fn receive_from(&mut self, now: Instant, at: usize, budget: usize) -> (usize, End) {
+        let Self { ports, pool, stack, stats, bytes_in, .. } = self;
+        let port = &mut ports[at];
+        // A run of segments at the beginning of the pool's buffer, and its length, bytes.
+        let mut run: Option<(Coalescing, usize)> = None;
+        let mut frames = 0;
+        let end = loop {
+            if frames == budget {
+                break End::Enough;
+            }
+            let behind = run.as_ref().map_or(0, |(_, len)| *len);
+            if behind > 0 && pool.behind(behind, port.max_frame).is_none() {
+                finish(now, stack, port.id, pool, run.take());
+                continue;
+            }
+            let (held, buffer) = match behind {
+                0 => (&mut [][..], pool.buffer(port.max_frame)),
+                _ => pool.behind(behind, port.max_frame).unwrap_or_default(),
+            };
+            let received = match port.device.recv(buffer) {
+                Ok(received) => received,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break End::Empty,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {
+                    frames += 1;
+                    continue;
+                }
+                Err(_) => break End::Gone,
+            };
+            frames += 1;
+            stats.frames_in += 1;
+            let RxData::Buffer(len) = received.data else {
+                finish(now, stack, port.id, pool, run.take());
+                let frame = rx_frame(received, pool);
+                *bytes_in += frame.data.len() as u64;
+                stack.handle_frame(now, port.id, frame);
+                continue;
+            };
+            *bytes_in += len as u64;
+            let checksum = rx_checksum(&received);
+            let merges = port.coalesces && received.gso_size == 0;
+            if let Some((run, run_len)) = &mut run
+                && merges
+                && let Some(payload) = run.append(held, &buffer[..len], checksum)
+            {
+                let added = payload.len();
+                pool.held(*run_len + len).copy_within(*run_len + payload.start.., *run_len);
+                *run_len += added;
+            } else {
+                finish(now, stack, port.id, pool, run.take());
+                // It is where the buffer begins now.
+                let first = pool.held(len);
+                run = merges
+                    .then(|| stack.coalescing(now, port.id, first, checksum))
+                    .flatten()
+                    .map(|run| (run, len));
+                if run.is_none() {
+                    let frame = rx_frame(received, pool);
+                    stack.handle_frame(now, port.id, frame);
+                }
+            }
+            if run.as_ref().is_some_and(|(run, _)| run.has_ended()) {
+                finish(now, stack, port.id, pool, run.take());
+            }
+        };
+        finish(now, stack, port.id, pool, run.take());
+        (frames, end)
     }
 
     /// Takes in that somebody else took the link of a device down or up.
@@ -544,14 +616,40 @@ impl Inner {
     }
 }
 
+/// Most bytes that `device` gives at once, and whether what it gives one after the other may be merged: it never gives
+/// more than a packet.
+fn lengths(device: &dyn Device) -> (usize, bool) {
+    let info = device.info();
+    let max_frame = info.max_frame.max(1);
+    (max_frame, max_frame <= usize::from(info.mtu) + MAX_LINK_HEADER && max_frame <= MAX_COALESCED)
+}
+
+/// Hands a run of segments over, which is at the beginning of the pool's buffer.
+fn finish(
+    now: Instant,
+    stack: &mut Stack,
+    id: InterfaceId,
+    pool: &mut Pool,
+    run: Option<(Coalescing, usize)>,
+) {
+    if let Some((run, len)) = run {
+        run.finish(pool.held(len));
+        let frame = run.frame(pool.take(len));
+        stack.handle_frame(now, id, frame);
+    }
+}
+
+fn rx_checksum(received: &Received) -> RxChecksum {
+    if received.checksum_trusted { RxChecksum::Trusted } else { RxChecksum::Unverified }
+}
+
 fn rx_frame(received: Received, pool: &mut Pool) -> RxFrame {
+    let checksum = rx_checksum(&received);
     let data = match received.data {
         RxData::Buffer(len) => pool.take(len),
         RxData::Owned(frame) => slab::owned(frame),
     };
-    let checksum =
-        if received.checksum_trusted { RxChecksum::Trusted } else { RxChecksum::Unverified };
-    RxFrame { data, checksum, gso_size: received.gso_size }
+    RxFrame { data, checksum, gso_size: received.gso_size, merged: 0 }
 }
 
 fn tx_frame<'a>(transmit: &Transmit<'a>) -> TxFrame<'a> {

@@ -221,6 +221,21 @@ impl Pool {
         }
     }
 
+    /// At least `len` bytes to receive into behind the first `held` of the buffer that was given last, which have not been
+    /// taken: what is held, and that; nothing when there is no such room, or what is held is to be copied.
+    pub(crate) fn behind(&mut self, held: usize, len: usize) -> Option<(&mut [u8], &mut [u8])> {
+        let spare = self.current.as_mut().filter(|_| !self.overflowed)?.spare();
+        (spare.len() >= held + len).then(|| spare.split_at_mut(held))
+    }
+
+    /// The first `held` bytes of the buffer that was given last, which have not been taken.
+    pub(crate) fn held(&mut self, held: usize) -> &mut [u8] {
+        match &mut self.current {
+            Some(writer) if !self.overflowed => &mut writer.spare()[..held],
+            _ => &mut self.overflow[..held],
+        }
+    }
+
     /// The first `len` bytes of the buffer that was given last, as a view.
     ///
     /// # Panics

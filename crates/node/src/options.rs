@@ -178,6 +178,9 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     if let Some(most) = number(js, options, c"maxUdpSockets", (1.0, 1_048_576.0))? {
         config.max_udp_sockets = most as usize;
     }
+    if let Some(on) = bool(js, options, c"coalesce")? {
+        config.coalesce = on;
+    }
     if let Some(on) = bool(js, options, c"trace")? {
         config.trace = on;
     }

@@ -35,7 +35,9 @@ fn is_ndp(packet: &Packet, frame: &RxFrame) -> bool {
 impl Stack {
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
-        self.stats.frames_in += 1;
+        let merged = u64::from(frame.merged);
+        self.stats.frames_in += 1 + merged;
+        self.stats.tcp_in_coalesced += merged;
         if self.interfaces.get(interface).is_some_and(|i| !i.up) {
             self.stats.link_in_filtered += 1;
             return;
@@ -68,7 +70,7 @@ impl Stack {
             &mut self.stats.ip_in_ect0_pkts,
             &mut self.stats.ip_in_ce_pkts,
         ];
-        *marks[usize::from(packet.traffic_class & 0b11)] += 1;
+        *marks[usize::from(packet.traffic_class & 0b11)] += 1 + u64::from(frame.merged);
         let delivery = self.delivery(interface, packet.src, packet.dst, own);
         match delivery {
             Delivery::Drop => {
@@ -165,8 +167,8 @@ impl Stack {
     }
 
     fn tcp_input(&mut self, now: Instant, interface: InterfaceId, packet: &Packet, frame: RxFrame) {
-        self.stats.tcp_in_segs += 1;
-        let RxFrame { mut data, checksum, gso_size } = frame;
+        let RxFrame { mut data, checksum, gso_size, merged } = frame;
+        self.stats.tcp_in_segs += 1 + u64::from(merged);
         data.narrow(packet.payload_offset..packet.payload_offset + packet.payload_len);
         let trusted = checksum == RxChecksum::Trusted;
         let (header, header_len) = match Repr::parse(&data, packet.src, packet.dst, trusted) {

@@ -6,6 +6,7 @@ mod advertise;
 mod arp;
 mod autoconf;
 mod bridge;
+mod coalesce;
 mod demux;
 mod fastopen;
 mod flow;
@@ -55,6 +56,7 @@ use crate::time::Instant;
 use crate::udp::UdpSocket;
 
 pub use bridge::{BridgePortStats, BridgeStation};
+pub use coalesce::Coalescing;
 pub use flow::{FlowInfo, FlowKind, FlowOptions, FlowSocket, Reject};
 pub use ping::PingOptions;
 pub use raw::{RawOptions, RawPacket};

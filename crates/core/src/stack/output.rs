@@ -302,7 +302,7 @@ impl Stack {
             self.stats.ip_out_discards += 1;
             return;
         }
-        let frame = RxFrame { data, checksum: RxChecksum::Trusted, gso_size: 0 };
+        let frame = RxFrame { checksum: RxChecksum::Trusted, ..RxFrame::new(data) };
         self.looped.push_back((interface, frame));
     }
 

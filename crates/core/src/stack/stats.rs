@@ -45,6 +45,8 @@ stats! {
     frames_in,
     /// Frames taken out, loopback's too.
     frames_out,
+    /// Segments that were merged into the one before them, before TCP looked at them. All other counters count them too.
+    tcp_in_coalesced,
     /// Ethernet frames that were malformed, and ARP packets.
     link_in_errors,
     /// Ethernet frames for other stations, of other protocols, or our own come back; any, while the interface is down.

@@ -50,6 +50,17 @@ impl AckTimeout {
         false
     }
 
+    /// As many more segments came with it: what so many calls at once would do.
+    pub(super) fn on_more_data(&mut self, segments: u32, pace: Pace) {
+        for _ in 0..segments {
+            let next = self.ato() / 2 + pace.delay / 2;
+            if next == self.ato() {
+                return;
+            }
+            self.ato = next.into();
+        }
+    }
+
     /// How long an acknowledgement waits.
     pub(super) fn delay(&self, pace: Pace) -> Duration {
         let most = (pace.delay * MAX_TIMES).min(MAX);

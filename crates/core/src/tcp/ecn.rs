@@ -270,6 +270,17 @@ impl Connection {
         }
     }
 
+    /// Whether segments with these flags say no more than the first of them.
+    pub(super) fn says_it_once(&self, flags: Flags) -> bool {
+        match self.ecn.mode {
+            EcnMode::Off => true,
+            // RFC 3168 §6.1.2: each echo is one.
+            EcnMode::Classic => !flags.contains(Flags::ECE),
+            // A counter, but for what is left of the handshake.
+            EcnMode::Accurate => !self.ecn.handshake_over,
+        }
+    }
+
     /// What an acknowledgement tells of marks on our packets: how many were. `acked` is how many packets it newly
     /// acknowledges, at least, of `mss` bytes each.
     pub(super) fn told_of_marks(

@@ -318,6 +318,9 @@ impl Receiver {
             // The sender restarts after its idle time from a small window (RFC 5681 §4.1), as at the start.
             self.quick = self.quick_acks;
         }
+        if data.len() as u32 > segment_size {
+            self.timeout.on_more_data((data.len() as u32 - 1) / segment_size.max(1), pace);
+        }
         // What we have already is cut off its front: a duplicate, reported at once (RFC 9293 §3.10.7.4, RFC 2883 §4).
         if seq.lt(nxt) {
             let dup = nxt.since(seq).min(data.len() as u32);
@@ -389,6 +392,22 @@ impl Receiver {
             result.fin = true;
         }
         result
+    }
+
+    /// Most bytes that can be taken in one pass from `seq` on, as if their segments came one by one: those in order and
+    /// within the window, while nothing waits ahead of a gap.
+    pub(super) fn in_order_room(
+        &self,
+        now: Instant,
+        seq: SeqNumber,
+        tsval: Option<u32>,
+    ) -> Option<u32> {
+        let stamps = tsval.map(|val| Timestamps { val, ecr: 0 });
+        let plain = seq == self.acks.nxt
+            && self.ooo.is_empty()
+            && self.fin_at.is_none()
+            && !self.acks.too_old(now, stamps);
+        plain.then(|| self.acks.window())
     }
 
     /// RFC 9293 §3.8.6.3: at least every second full-sized segment (SHLD-19), and no later than the delay (SHLD-18).

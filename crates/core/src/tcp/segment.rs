@@ -1,5 +1,6 @@
 //! Segments in the synchronised states (RFC 9293 §3.10.7.4, with RFC 5961 and RFC 7323 in their places).
 
+use usernet_wire::SeqNumber;
 use usernet_wire::tcp::Flags;
 
 use super::ack_timeout::Pace;
@@ -11,7 +12,7 @@ use super::state::{Closed, Rcv, Snd, State};
 use super::tally::Happened;
 use crate::error::ConnectionError;
 use crate::event::{Ready, Trace};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 impl Connection {
     /// Takes a segment.
@@ -37,6 +38,27 @@ impl Connection {
             State::TimeWait(_) => self.on_segment_time_wait(ctx, &seg),
             _ => self.on_segment_synchronized(ctx, seg),
         }
+    }
+
+    /// Most bytes of payload that segments may have together which begin with this one and are taken in one pass, when nobody
+    /// can tell that from one pass for each: they bring data in order, and an acknowledgement that is fit to be taken.
+    pub(crate) fn coalescing_room(
+        &self,
+        now: Instant,
+        flags: Flags,
+        seq: SeqNumber,
+        ack: SeqNumber,
+        tsval: Option<u32>,
+    ) -> Option<u32> {
+        let (State::Established(_) | State::FinWait1(_) | State::FinWait2(_)) = &self.state else {
+            return None;
+        };
+        let nxt = self.state.snd_nxt();
+        let una = self.state.sender().map_or(nxt, |snd| snd.una);
+        if self.owner == Owner::Orphan || !self.says_it_once(flags) || ack.lt(una) || ack.gt(nxt) {
+            return None;
+        }
+        self.state.receiver()?.in_order_room(now, seq, tsval)
     }
 
     /// The states from ESTABLISHED to LAST-ACK.

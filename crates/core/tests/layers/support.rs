@@ -177,7 +177,7 @@ pub(crate) fn fragment(
 
 /// A frame that a device vouched for.
 pub(crate) fn vouched(data: Vec<u8>, gso_size: u16) -> RxFrame {
-    RxFrame { data: data.into(), checksum: RxChecksum::Trusted, gso_size }
+    RxFrame { checksum: RxChecksum::Trusted, gso_size, ..RxFrame::new(data) }
 }
 
 pub(crate) const FULL_OFFLOAD: Offload = Offload { tx_checksum: true, tso4: true, tso6: true };

@@ -2,6 +2,7 @@
 
 mod buffers;
 mod close;
+mod coalesce;
 mod ecn;
 mod edges;
 mod fastopen;

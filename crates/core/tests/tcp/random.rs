@@ -9,7 +9,7 @@ use usernet_wire::tcp::Flags;
 
 use crate::support::{Family, Isn, LinkConfig, Pair, PairConfig, Segment, Tester};
 
-fn config(cases: u32) -> ProptestConfig {
+pub(crate) fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     // More can be asked for: PROPTEST_CASES=10000.
     let asked = std::env::var_os("PROPTEST_CASES").map(|_| default.cases);

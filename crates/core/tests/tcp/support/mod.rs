@@ -40,7 +40,7 @@ mod tester;
 
 pub(crate) use language::Segment;
 pub(crate) use pair::{LinkConfig, Pair, PairConfig};
-pub(crate) use segment::Family;
+pub(crate) use segment::{Family, bytes_at};
 pub(crate) use tester::{Isn, Tester};
 
 /// Turns a script into tests: over IPv4, over IPv6 with a peer whose sequence numbers cross 2^31, and over IPv4 with
