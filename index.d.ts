@@ -860,6 +860,11 @@ export interface StackOptions {
    * administratively prohibited, no route here, nobody at the address on our own link) end it either way.
    */
   failConnectOnSoftError?: boolean;
+  /**
+   * TTL, or hop limit, of the packets of connections (RFC 9293 section 3.9.2), 1-255. Default 64. Over IPv6 what a router
+   * advertises takes its place.
+   */
+  ttl?: number;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */

@@ -1020,6 +1020,11 @@ interface StackOptions {
    * administratively prohibited, no route here, nobody at the address on our own link) end it either way.
    */
   failConnectOnSoftError?: boolean;
+  /**
+   * TTL, or hop limit, of the packets of connections (RFC 9293 section 3.9.2), 1-255. Default 64. Over IPv6 what a router
+   * advertises takes its place.
+   */
+  ttl?: number;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
@@ -1411,6 +1416,7 @@ interface NativeStackOptions {
   userTimeout?: number;
   userTimeoutOption?: boolean;
   failConnectOnSoftError?: boolean;
+  ttl?: number;
   rtoMin?: number;
   rtoMax?: number;
   mtuProbing?: string;
@@ -2025,7 +2031,7 @@ export interface Leak {
   creator: string;
 }
 /** What `network.host()` takes, besides the options of a stack. */
-export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "maxReceiveMemory" | "maxSendMemory" | "maxSynBacklog" | "synCookies" | "userTimeout" | "rtoMin" | "rtoMax" | "mtuProbing" | "userTimeoutOption" | "failConnectOnSoftError" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
+export interface HostOptions extends Pick<StackOptions, "recvBuffer" | "sendBuffer" | "maxReceiveMemory" | "maxSendMemory" | "maxSynBacklog" | "synCookies" | "userTimeout" | "ttl" | "rtoMin" | "rtoMax" | "mtuProbing" | "userTimeoutOption" | "failConnectOnSoftError" | "timeWait" | "maxConnections" | "trace" | "congestion" | "pacing"> {
   /** Its IP addresses; a prefix has no effect, each is routed to by itself. Default: one of 198.18.0.0/15 and one of fd00::/64. */
   addresses?: string[];
   /** Names that this host alone knows, or knows otherwise: like `/etc/hosts`. */

@@ -24,6 +24,9 @@ const bad: Array<[StackOptions, string, string]> = [
   [{ synCookies: 'sometimes' as never }, 'ERR_INVALID_ARG_TYPE', 'options.synCookies'],
   [{ userTimeout: -1 }, 'ERR_OUT_OF_RANGE', 'options.userTimeout'],
   [{ rtoMin: 300, rtoMax: 200 }, 'ERR_OUT_OF_RANGE', 'options.rtoMax'],
+  [{ ttl: 0 }, 'ERR_OUT_OF_RANGE', 'options.ttl'],
+  [{ ttl: 256 }, 'ERR_OUT_OF_RANGE', 'options.ttl'],
+  [{ ttl: '64' as never }, 'ERR_INVALID_ARG_TYPE', 'options.ttl'],
   [{ mtuProbing: 'on' as never }, 'ERR_INVALID_ARG_VALUE', "must be 'off', 'blackHole' or 'always'"],
 ];
 test.each(bad)('%j is refused', async (options, code, message) => {
@@ -109,4 +112,23 @@ test('rtoMin is the least timeout', async () => {
   expect(socket.info()?.rto).toBeGreaterThanOrEqual(1_000);
   await network.advance(100);
   expect(server.stats()).toMatchObject({ syncookies_sent: 1, syncookies_recv: 1 });
+});
+
+test('ttl is that of every packet of a connection', async () => {
+  const { network, client, server } = pair({ ttl: 7 });
+  const capture = network.capture();
+  server.net.createServer((socket) => socket.pipe(socket)).listen(7);
+  const socket = client.net.connect({ host: 'server', port: 7, family: 4 });
+  socket.once('data', () => socket.destroy());
+  socket.write('x');
+  await network.until(() => socket.closed);
+  // The IPv4 headers in the capture, by their first bytes: version, DSCP, length, no identification, DF.
+  const bytes = capture.stop();
+  const ttls: number[] = [];
+  for (let at = 0; at < bytes.length - 20; at += 4) {
+    const tcp = bytes[at] === 0x45 && bytes.readUInt32BE(at + 4) === 0x4000 && bytes[at + 9] === 6;
+    if (tcp) ttls.push(bytes[at + 8] as number);
+  }
+  expect(ttls.length).toBeGreaterThan(6);
+  expect(new Set(ttls)).toEqual(new Set([7]));
 });

@@ -217,6 +217,7 @@ export interface NativeStackOptions {
   userTimeout?: number; // ms
   userTimeoutOption?: boolean;
   failConnectOnSoftError?: boolean;
+  ttl?: number; // 1-255
   rtoMin?: number; // ms
   rtoMax?: number; // ms
   mtuProbing?: string; // 'off', 'blackHole', 'always'

@@ -203,6 +203,11 @@ export interface StackOptions {
    * administratively prohibited, no route here, nobody at the address on our own link) end it either way.
    */
   failConnectOnSoftError?: boolean;
+  /**
+   * TTL, or hop limit, of the packets of connections (RFC 9293 section 3.9.2), 1-255. Default 64. Over IPv6 what a router
+   * advertises takes its place.
+   */
+  ttl?: number;
   /** Least retransmission timeout, ms. Default 200 as in Linux; RFC 6298 section 2.4 would have 1,000. */
   rtoMin?: number;
   /** Greatest retransmission timeout, ms. Default 120,000; at least 60,000 by RFC 6298 section 2.5. */
@@ -366,6 +371,7 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
   const { userTimeoutOption, failConnectOnSoftError } = options;
   if (userTimeoutOption !== undefined) validateBoolean(userTimeoutOption, 'options.userTimeoutOption');
   if (failConnectOnSoftError !== undefined) validateBoolean(failConnectOnSoftError, 'options.failConnectOnSoftError');
+  if (options.ttl !== undefined) validateInt32(options.ttl, 'options.ttl', 1, 255);
   number(rtoMin, 'options.rtoMin', 1, 60_000);
   number(rtoMax, 'options.rtoMax', rtoMin ?? 200, MAX_TIMEOUT);
   if (mtuProbing !== undefined && !['off', 'blackHole', 'always'].includes(mtuProbing)) {
@@ -400,6 +406,7 @@ export function stackOptions(options: StackOptions): NativeStackOptions {
     userTimeout,
     userTimeoutOption,
     failConnectOnSoftError,
+    ttl: options.ttl,
     rtoMin,
     rtoMax,
     mtuProbing,

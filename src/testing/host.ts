@@ -43,6 +43,7 @@ export interface HostOptions
     | 'maxSynBacklog'
     | 'synCookies'
     | 'userTimeout'
+    | 'ttl'
     | 'rtoMin'
     | 'rtoMax'
     | 'mtuProbing'

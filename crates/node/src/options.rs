@@ -128,6 +128,9 @@ pub(crate) fn stack(js: Js<'_>, value: Value<'_>) -> Result<Config> {
     if let Some(on) = bool(js, options, c"failConnectOnSoftError")? {
         socket.fail_connect_on_soft_error = on;
     }
+    if let Some(hops) = number(js, options, c"ttl", (1.0, 255.0))? {
+        socket.hop_limit = hops as u8;
+    }
     if let Some(ms) = number(js, options, c"rtoMin", (1.0, 60_000.0))? {
         socket.rto_min = Duration::from_secs_f64(ms / 1e3);
     }
