@@ -15,6 +15,8 @@ import { IMPAIRED_LINK, PEERS, startPeer } from './peers.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const CLIENT = path.join(here, '..', 'target', 'bench-client');
+/** What the device alone allows (device.c). */
+const DEVICE = path.join(here, '..', 'target', 'bench-device');
 const BULK = { unit: 'Gbit/s', bulk: true };
 /** A link of 100 Mbit/s with a round-trip time of 20 ms, and a queue that holds as much. */
 const SLOW = { rate: 100_000_000, delay: 10, queue: 250_000 };
@@ -26,13 +28,20 @@ const PLAIN = { pair: ['plain', 'alone'] };
 const IDLE = { unit: 'bytes', less: true, run: idle, limit: 3277 };
 /**
  * `bar`: the ratio to Node's `net` that is asked of us (issue 7). `less`: less is better, and the ratio is turned round.
- * `limit`: a bar that is no ratio. `peers`: other servers can do it, too. `seconds`: of a run, where not what was asked for.
+ * `limit`: a bar that is no ratio. `peers`: other servers can do it, too. `device`: what the device alone is asked for, which
+ * is the limit of what anybody can do with it. `seconds`: of a run, where not what was asked for.
  * `most`: rounds at most.
  */
 const MEASURES = {
-  upload: { title: 'bulk in', bar: 1.3, ...BULK, peers: true },
-  download: { title: 'bulk out', bar: 1.0, ...BULK, peers: true },
-  rtt1: { title: '64-byte round trips, 1 connection', unit: '1/s', bar: 1.0, peers: true },
+  upload: { title: 'bulk in', bar: 1.3, ...BULK, peers: true, device: ['read'] },
+  download: { title: 'bulk out', bar: 1.0, ...BULK, peers: true, device: ['write'] },
+  rtt1: {
+    title: '64-byte round trips, 1 connection',
+    unit: '1/s',
+    bar: 1.0,
+    peers: true,
+    device: ['echo', 'plain'],
+  },
   rtt64: { title: '64-byte round trips, 64 connections', unit: '1/s', bar: 1.8, peers: true },
   deep64: { title: 'the same, 16 deep', unit: '1/s', bar: 1.4, peers: true },
   connect: { title: 'connect, 1 byte, reset', unit: '1/s', bar: 3.0, peers: true },
@@ -61,8 +70,20 @@ const MEASURES = {
   udpout: { title: 'UDP out, 64-byte datagrams', unit: '1/s' },
   tapin: { title: 'bulk in over a TAP, beside a TUN', ...BULK, ...TAP, client: 'upload' },
   tapout: { title: 'bulk out over a TAP, beside a TUN', ...BULK, ...TAP, client: 'download' },
-  plainin: { title: 'bulk in over a TUN without offload, merged, to not', ...BULK, ...PLAIN, client: 'upload' },
-  plainout: { title: 'bulk out over a TUN without offload, cut late, to early', ...BULK, ...PLAIN, client: 'download' },
+  plainin: {
+    title: 'bulk in, TUN without offload, merged or not',
+    ...BULK,
+    ...PLAIN,
+    client: 'upload',
+    device: ['read', 'plain'],
+  },
+  plainout: {
+    title: 'bulk out, TUN without offload, cut late or not',
+    ...BULK,
+    ...PLAIN,
+    client: 'download',
+    device: ['write', 'plain'],
+  },
   idle10k: { title: 'memory of an idle connection, of 10,000', ...IDLE, connections: 10_000 },
   idle100k: { title: 'memory of an idle connection, of 100,000', ...IDLE, connections: 100_000, most: 1 },
   'link-bulk': {
@@ -440,6 +461,7 @@ async function compare(measure) {
   const results = Object.fromEntries(pair.map((side) => [side, []]));
   for (const side of pair) sides[side] ??= await begin[side]();
   const beside = {};
+  const alone = [];
   const rounds = Math.min(Number(options.rounds), known.most ?? Infinity);
   // One round of each is for warming up. The sides take turns, so that a slow moment of the machine hits both.
   for (let round = run === idle ? 1 : 0; round <= rounds; round++) {
@@ -450,6 +472,12 @@ async function compare(measure) {
     for (const peer of known.peers === true ? Object.keys(peers) : []) {
       const result = await start(CLIENT, [client, peers[peer].host, options.bytes, options.seconds]).result();
       if (round > 0) (beside[peer] ??= []).push(result.value);
+    }
+    // In a namespace of its own, so that nothing else answers.
+    if (known.device !== undefined) {
+      const seconds = String(Math.min(Number(options.seconds), 2));
+      const result = await start('unshare', ['--net', DEVICE, ...known.device, seconds]).result();
+      if (round > 0) alone.push(result);
     }
   }
   if (run === idle) {
@@ -472,12 +500,23 @@ async function compare(measure) {
       median(values),
     );
   }
+  if (alone.length > 0) {
+    row(
+      '  to the device alone, no TCP',
+      unit,
+      ours((r) => r.value),
+      median(alone.map((r) => r.value)),
+    );
+  }
   for (const percentile of results[pair[0]][0]?.p50 === undefined ? [] : ['p50', 'p99']) {
     const what = (result) => result[percentile];
     row(`  ${percentile}, less is better`, 'us', ours(what), theirs(what), {
       less: true,
       bar: measure === 'rtt1' ? 1.0 : undefined,
     });
+    if (percentile === 'p50' && alone[0]?.p50 !== undefined) {
+      row('  p50 to the device alone', 'us', ours(what), median(alone.map(what)), { less: true });
+    }
   }
   if (results[pair[0]][0]?.worst !== undefined) {
     const worst = (result) => result.worst;

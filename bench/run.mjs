@@ -4,6 +4,7 @@
 //   npm run bench                        every measure, 7 rounds of each side, alternating
 //   npm run bench -- --rounds 3 --measure download,rtt1 --bytes 268435456 --seconds 1
 //   npm run bench -- --peers c,manager,gvisor,smoltcp    other servers beside; the first two by default
+// What the device alone allows, without any TCP (device.c), is printed beside the rows that it limits.
 // Prints a table, and writes bench/out/<time>.json and .svg. USERNET_NO_BUILD=1 measures what is already built.
 
 import { spawnSync } from 'node:child_process';
@@ -26,7 +27,10 @@ if (why !== null) fail(`the benchmarks need a TUN in a namespace, and ${why.miss
 
 // Rust links with a C compiler, so there is one where this is built.
 mkdirSync(path.join(root, 'target'), { recursive: true });
-must('cc', ['-O2', '-o', path.join(root, 'target', 'bench-client'), path.join(root, 'bench', 'client.c')]);
+for (const [program, ...flags] of [['client'], ['device', '-pthread']]) {
+  const paths = ['-o', path.join(root, 'target', `bench-${program}`), path.join(root, 'bench', `${program}.c`)];
+  must('cc', ['-O2', ...flags, ...paths]);
+}
 
 const { values } = parseArgs({ options: { peers: { type: 'string', default: 'c,manager' } }, strict: false });
 const peers = values.peers.split(',').filter((name) => name !== '');
