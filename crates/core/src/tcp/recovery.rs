@@ -7,7 +7,7 @@ use usernet_wire::SeqNumber;
 use super::CaState;
 use super::congestion::{AckSample, PathSample};
 use super::scoreboard::{DUP_THRESH, Delivered};
-use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome};
+use super::send::{Ack, AckResult, Outgoing, Sender, Timer, TimerOutcome, seconds};
 use super::spurious::{Frto, Reports, Undo, duplicate_report};
 use super::tally::Happened;
 use crate::config::SocketOptions;
@@ -19,6 +19,9 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 
 /// Least time that the timer waits for reordering or before a probe (Linux `TCP_TIMEOUT_MIN`).
 const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(2);
+
+/// How long a window may go unused, s (RFC 7661 §3, NVP).
+const NONVALIDATED_PERIOD: u16 = 300;
 
 /// Which recovery is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -468,17 +471,29 @@ impl Sender {
 
     fn grow(&mut self, now: Instant, acked: u32, in_flight: u32, rtt: Option<Duration>) {
         if acked > 0 {
+            // What a window of data took at most, for an acknowledgement may come when much of it has left already.
+            let in_flight = in_flight.max(self.usage.peak);
+            self.validate_cwnd(now, in_flight);
             self.cc.on_ack(&AckSample {
                 now,
                 acked,
-                // What a window of data took at most, for an acknowledgement may come when much of it has left already.
-                in_flight: in_flight.max(self.usage.peak),
+                in_flight,
                 mss: self.mss,
                 rtt,
                 srtt: self.rtt.srtt(),
                 una: self.una,
                 nxt: self.nxt,
             });
+        }
+    }
+
+    /// RFC 7661 §4.2, §4.4.3: a window of which less than half is used stays as it is for five minutes, no longer.
+    fn validate_cwnd(&mut self, now: Instant, used: u32) {
+        if used.saturating_mul(2) >= self.cc.cwnd() {
+            self.usage.validated_at = seconds(now);
+        } else if seconds(now).wrapping_sub(self.usage.validated_at) > NONVALIDATED_PERIOD {
+            self.cc.on_unused(self.mss);
+            self.usage.validated_at = seconds(now);
         }
     }
 

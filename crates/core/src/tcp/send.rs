@@ -141,6 +141,11 @@ pub(super) struct SendParams {
     pub(super) syn_lost: bool,
 }
 
+/// The clock in whole seconds. It goes round after 18 hours: who does not send for so long has lost its window anyway.
+pub(super) fn seconds(now: Instant) -> u16 {
+    (now.as_millis() / 1000) as u16
+}
+
 /// How much of the congestion window a window of data used (Linux `tcp_cwnd_validate`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
@@ -150,6 +155,8 @@ pub(super) struct Usage {
     pub(super) until: SeqNumber,
     /// Whether the congestion window held something back (Linux `is_cwnd_limited`).
     pub(super) limited: bool,
+    /// When half of the congestion window was in use last (RFC 7661 §4.2), by [`seconds`].
+    pub(super) validated_at: u16,
 }
 
 /// The send side.
@@ -241,7 +248,7 @@ impl Sender {
             unacked_since: now,
             last_sent: now,
             small_until: una,
-            usage: Usage { peak: 0, until: una, limited: false },
+            usage: Usage { peak: 0, until: una, limited: false, validated_at: seconds(now) },
             pacer: Lazy::default(),
             paced: options.pacing,
             search: None,
@@ -411,7 +418,8 @@ impl Sender {
                 }
                 let flight = self.in_flight();
                 if self.usage.until.le(self.una) {
-                    self.usage = Usage { peak: flight, until: self.nxt, limited: false };
+                    self.usage =
+                        Usage { peak: flight, until: self.nxt, limited: false, ..self.usage };
                 } else if flight > self.usage.peak && !self.usage.limited {
                     self.usage.peak = flight;
                     self.usage.until = self.nxt;
@@ -474,7 +482,8 @@ impl Sender {
             return Some(probe);
         }
         if len > quota {
-            self.usage = Usage { peak: self.in_flight(), until: self.nxt, limited: true };
+            self.usage =
+                Usage { peak: self.in_flight(), until: self.nxt, limited: true, ..self.usage };
             // In whole segments, and one at least when nothing is in flight.
             len = quota / self.mss * self.mss;
             if len == 0 && self.board.is_empty() {

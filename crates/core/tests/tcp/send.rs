@@ -1,6 +1,6 @@
 //! The sending side without losses: segments, Nagle, windows, zero windows and probes, slow start.
 
-use crate::support::script;
+use crate::support::{Family, Isn, Tester, script};
 
 script!(
     written_data_is_sent_at_once,
@@ -700,6 +700,53 @@ script!(
     info cwnd = 58400
 "
 );
+
+/// A connection whose window has grown to 58,400 bytes and whose application then sends 100 bytes every 20 s, which is less
+/// than the timeout, for `minutes`.
+fn trickle(congestion: &str, minutes: u32, then: &str) {
+    let mut script = format!(
+        "option congestion {congestion}
+        option rto_min 30s
+        @server <mss 1460,nop,wscale 7>
+        write 43800
+        >* 1:14601(14600) ack 1
+        < . 1:1(0) ack 14601
+        >* 14601:43801(29200) ack 1
+        < . 1:1(0) ack 43801
+        info cwnd = 58400\n"
+    );
+    for n in 0..3 * minutes {
+        let from = 43_801 + 100 * n;
+        let to = from + 100;
+        let step = format!("+20s write 100\n> P. {from}:{to}(100) ack 1\n< . 1:1(0) ack {to}\n");
+        script.push_str(&step);
+    }
+    for (family, isn) in [(Family::V4, Isn::Natural), (Family::V6, Isn::BelowWrap)] {
+        Tester::play(family, isn, &format!("{script}{then}"));
+    }
+}
+
+#[test]
+fn window_that_is_unused_for_five_minutes_is_halved() {
+    for congestion in ["newreno", "cubic"] {
+        trickle(congestion, 5, "info cwnd = 58400\ninfo ssthresh = max");
+        trickle(congestion, 6, "info cwnd = 29200\ninfo ssthresh = max");
+        // Down to the initial one, as long as that goes on.
+        trickle(congestion, 18, "info cwnd = 14600");
+    }
+}
+
+#[test]
+fn window_that_is_used_now_and_then_is_kept() {
+    let used = "write 29200
+        >* 45301:74501(29200) ack 1
+        < . 1:1(0) ack 74501
+        +20s write 100
+        > P. 74501:74601(100) ack 1
+        < . 1:1(0) ack 74601
+        info cwnd >= 58400";
+    trickle("newreno", 5, used);
+}
 
 script!(
     paced_window_is_spread_over_its_round_trip,

@@ -1,7 +1,7 @@
 //! CUBIC (RFC 9438), with HyStart++ (RFC 9406) in slow start.
 
 use super::hystart::{Growth, HyStart};
-use super::{AckSample, CongestionControl, MAX_CWND, Start, initial_window};
+use super::{AckSample, CongestionControl, MAX_CWND, Start, initial_window, unused};
 use crate::lazy::{Lazy, blank};
 use crate::time::{Duration, Instant};
 
@@ -166,11 +166,18 @@ impl CongestionControl for Cubic {
     }
 
     fn on_idle(&mut self, _now: Instant, _idle: Duration, mss: u32) {
-        // RFC 5681 §4.1: the restart window. RFC 7661 §4.4.3: what was learnt of the path stays as the threshold.
+        // RFC 5681 §4.1: the restart window. As in Linux, what was learnt of the path stays as the threshold.
         if self.cwnd > initial_window(mss) {
             self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
             self.cwnd = initial_window(mss);
         }
+        if let Some(course) = self.course.live() {
+            course.epoch = None;
+        }
+    }
+
+    fn on_unused(&mut self, mss: u32) {
+        (self.cwnd, self.ssthresh) = unused(self.cwnd, self.ssthresh, mss);
         if let Some(course) = self.course.live() {
             course.epoch = None;
         }

@@ -97,6 +97,9 @@ pub(crate) trait CongestionControl: Send + Debug {
     fn on_timeout(&mut self, now: Instant, in_flight: u32, mss: u32, again: bool);
     /// Nothing was sent for longer than an RTO (RFC 5681 §4.1): how long.
     fn on_idle(&mut self, now: Instant, idle: Duration, mss: u32);
+    /// The application has used less than half of the window for five minutes (RFC 7661 §4.4.3). Nothing to whom the window
+    /// follows from a model of the path.
+    fn on_unused(&mut self, _mss: u32) {}
     /// What [`undo`](Self::undo) goes back to; called as a recovery begins, before `on_loss` or `on_timeout`.
     fn save(&mut self);
     /// The recovery was spurious: nothing had been lost (RFC 4015 §3.1, in its simple form).
@@ -130,6 +133,12 @@ pub(crate) trait CongestionControl: Send + Debug {
 /// The initial window (RFC 6928 §2).
 pub(crate) fn initial_window(mss: u32) -> u32 {
     (10 * mss).min((2 * mss).max(14_600))
+}
+
+/// A window that was not used for so long that nobody knows whether the path still has room for it (RFC 7661 §4.4.3): half
+/// of it, but no less than the initial one, and the threshold remembers what it was.
+fn unused(cwnd: u32, ssthresh: u32, mss: u32) -> (u32, u32) {
+    (cwnd.min(initial_window(mss).max(cwnd / 2)), ssthresh.max(cwnd / 4 * 3))
 }
 
 /// What an algorithm starts from.

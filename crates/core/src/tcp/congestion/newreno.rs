@@ -1,6 +1,6 @@
 //! NewReno: slow start and congestion avoidance of RFC 5681, recovery of RFC 6582.
 
-use super::{AckSample, CongestionControl, MAX_CWND, Start, initial_window};
+use super::{AckSample, CongestionControl, MAX_CWND, Start, initial_window, unused};
 use crate::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -80,6 +80,11 @@ impl CongestionControl for NewReno {
 
     fn on_idle(&mut self, _now: Instant, _idle: Duration, mss: u32) {
         self.cwnd = self.cwnd.min(initial_window(mss));
+    }
+
+    fn on_unused(&mut self, mss: u32) {
+        (self.cwnd, self.ssthresh) = unused(self.cwnd, self.ssthresh, mss);
+        self.acked = 0;
     }
 
     fn save(&mut self) {
