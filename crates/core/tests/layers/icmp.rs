@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use usernet_core::Duration;
+use usernet_wire::checksum;
 use usernet_wire::ip::{Packet, Protocol};
 
 use crate::hostile::{with_extensions, with_options};
@@ -84,6 +85,35 @@ fn what_never_gets_an_error() {
     ] {
         assert_eq!(answers(&mut host, packet), [], "{why}");
     }
+}
+
+#[test]
+fn messages_of_unknown_kinds_are_dropped_in_silence() {
+    // RFC 1122 §3.2.2; RFC 4443 §2.4 (a), (b).
+    let [(theirs, ours), (theirs6, ours6)] = families();
+    let mut host = Host::number(2);
+    for kind in [1, 6, 44, 200] {
+        let mut body = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+        let sum = checksum::checksum(&body);
+        body[2..4].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(answers(&mut host, packet(theirs, ours, Protocol::ICMP, &body)), [], "{kind}");
+    }
+    for kind in [100, 126, 200, 254] {
+        let quoted = probe((ours6, theirs6), 7);
+        let mut body = [&[kind, 0, 0, 0, 0, 0, 0, 0], &quoted[..]].concat();
+        let len = body.len() as u32;
+        let mut sum = checksum::Sum::pseudo_header(theirs6, ours6, Protocol::ICMPV6, len);
+        sum.add(&body);
+        body[2..4].copy_from_slice(&sum.finish().to_be_bytes());
+        let packet = packet(theirs6, ours6, Protocol::ICMPV6, &body);
+        assert_eq!(answers(&mut host, packet), [], "{kind}");
+    }
+    let stats = host.stack.stats();
+    assert_eq!(
+        (stats.icmp_in_errors, stats.ip_in_unknown_protos),
+        (0, 0),
+        "nothing is wrong with them"
+    );
 }
 
 #[test]
