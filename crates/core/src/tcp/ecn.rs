@@ -148,7 +148,8 @@ impl Connection {
                     set_ace(&mut header.flags, handshake_code(self.ecn.syn_mark));
                     // RFC 9768 §3.2.3.2.2: not again, should the option be why it was lost.
                     if sent <= 1 {
-                        header.options.acc_ecn = Some(self.ecn.bytes.option());
+                        let room = self.cookie.is_none();
+                        header.options.acc_ecn = Some(self.ecn.bytes.first(room));
                     }
                 }
             }

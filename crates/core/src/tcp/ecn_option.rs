@@ -1,14 +1,23 @@
 //! AccECN's option (RFC 9768 §3.2.3): how many bytes arrived with which mark. The counter of packets in the header goes round
 //! after eight; the bytes say whether it did.
 //!
-//! It goes with acknowledgements when a counter changed (§3.2.3.3), with data where a segment has room, and only to a peer that was seen to
-//! send one: what strips it on the way, or a peer that does not have it, gets none (§3.2.3.2). Nothing depends on it.
+//! It goes with acknowledgements when a counter changed (§3.2.3.3), with data where a segment has room, three times a round
+//! trip also where it has none, and only to a peer that was seen to send one: what strips it on the way, or a peer that does
+//! not have it, gets none (§3.2.3.2). Nothing depends on it.
 
 use arrayvec::ArrayVec;
 use usernet_wire::tcp::{AccEcn, MAX_OPTIONS_LEN, Options};
 
 use super::connection::Connection;
 use super::ecn::{CE, ECT_0, ECT_1, EcnMode};
+use crate::time::Instant;
+
+/// All three counters in the option, with its padding, bytes.
+const FULL_LEN: u32 = 12;
+
+/// Parts of a round trip after which it goes in full again: three times a round trip is asked for (§3.2.3.3), whenever
+/// segments happen to go.
+const BEACONS: u32 = 4;
 
 /// Counters are of 24 bits.
 const MASK: u32 = 0xff_ffff;
@@ -48,6 +57,10 @@ pub(super) struct ByteCounters {
     /// What came (`r.e0b` and its kin), and what the peer was told of it last.
     came: Counters,
     told: Option<Counters>,
+    /// Data came since, whatever its mark.
+    news: bool,
+    /// When all three went last.
+    full_at: Option<Instant>,
     /// The peer's counter of our CE bytes (`s.ceb`).
     peer_ceb: u32,
     peer: Peer,
@@ -56,6 +69,7 @@ pub(super) struct ByteCounters {
 impl ByteCounters {
     /// Data came with this mark on its packet.
     pub(super) fn came(&mut self, mark: u8, len: u32) {
+        self.news |= len > 0;
         let counter = match mark {
             ECT_0 => &mut self.came.e0b,
             ECT_1 => &mut self.came.e1b,
@@ -89,16 +103,28 @@ impl ByteCounters {
         Some(bytes)
     }
 
-    /// The counters as they are: two of them while nothing came with ECT(1).
-    pub(super) fn option(&mut self) -> AccEcn {
+    /// The first `n` counters as they are (§3.2.3.3: it is cut at its tail alone).
+    fn option(&self, n: usize) -> AccEcn {
         let Counters { e0b, ceb, e1b } = self.came;
+        AccEcn { order1: false, fields: [e0b, ceb, e1b].into_iter().take(n).collect() }
+    }
+
+    /// The first counters, of a SYN-ACK: in full where there is `room` (§3.2.3.3).
+    pub(super) fn first(&mut self, room: bool) -> AccEcn {
         self.told = Some(self.came);
-        let mut option = AccEcn::default();
-        option.fields.extend([e0b, ceb]);
-        if e1b != FIRST {
-            option.fields.push(e1b);
+        self.option(if room { 3 } else { 2 })
+    }
+
+    /// The least counters that tell all that changed; `None` when nothing did.
+    fn least(&self) -> Option<usize> {
+        let told = self.told.unwrap_or_default();
+        if self.came.e1b != told.e1b {
+            return Some(3);
         }
-        option
+        if self.came.ceb != told.ceb {
+            return Some(2);
+        }
+        (self.came.e0b != told.e0b || self.told.is_none()).then_some(1)
     }
 }
 
@@ -109,26 +135,53 @@ pub(super) fn plausible(delta: u32, most: u32, bytes: u32, mss: u32) -> u32 {
 }
 
 impl Connection {
-    /// Puts the option to a segment, if the peer is to hear of a change and the option takes no more than `room` bytes.
-    pub(super) fn add_acc_ecn(&mut self, options: &mut Options, room: usize) {
-        let Some(ecn) = self.ecn.live() else { return };
-        let bytes = &mut ecn.bytes;
-        let changed = Some(bytes.came) != bytes.told;
-        if ecn.mode != EcnMode::Accurate || bytes.peer != Peer::Sends || !changed {
+    /// Whether the option is due in full, for all that came: a part of a round trip has passed since it went (§3.2.3.3).
+    fn is_beacon_due(&mut self, now: Instant) -> bool {
+        let srtt = self.state.sender().map(|snd| snd.rtt.srtt());
+        let Some(ecn) = self.ecn.live() else { return false };
+        let ByteCounters { news, full_at, peer, .. } = ecn.bytes;
+        let passed = |at| srtt.is_none_or(|srtt| now.since(at) * BEACONS >= srtt);
+        ecn.mode == EcnMode::Accurate && peer == Peer::Sends && news && full_at.is_none_or(passed)
+    }
+
+    /// Bytes that new data leaves to the option, in a segment that would otherwise be full: none but for its beacon, since
+    /// the header has a counter too.
+    pub(super) fn acc_ecn_reserve(&mut self, now: Instant) -> u32 {
+        if self.ecn.live().is_some() && self.is_beacon_due(now) { FULL_LEN } else { 0 }
+    }
+
+    /// Puts the option to a segment, if the peer is to hear of a change or it is time, and it takes no more than `room`
+    /// bytes.
+    pub(super) fn add_acc_ecn(&mut self, now: Instant, options: &mut Options, room: usize) {
+        if !self.ecn.is_live() {
             return;
         }
-        let told = bytes.told;
-        let marked = bytes.came.ceb != told.map_or(0, |told| told.ceb);
-        let with = Options { acc_ecn: Some(bytes.option()), ..options.clone() };
-        // SACK blocks come first, unless there is congestion to tell of (§3.2.3.3: it may be left out for want of room).
-        let bare = Options { sack: ArrayVec::new(), ..with.clone() };
-        let keeps_blocks = bare.len() + 4 + 8 * options.sack.len() <= MAX_OPTIONS_LEN;
-        let fits = with.len() <= options.len() + room;
-        if fits && (options.sack.is_empty() || marked || keeps_blocks) {
-            *options = with;
-        } else {
-            self.ecn.bytes.told = told;
+        let beacon = self.is_beacon_due(now);
+        let Some(ecn) = self.ecn.live() else { return };
+        let bytes = &mut ecn.bytes;
+        if ecn.mode != EcnMode::Accurate || bytes.peer != Peer::Sends {
+            return;
         }
+        let Some(least) = bytes.least().or(beacon.then_some(3)) else { return };
+        let marked = bytes.came.ceb != bytes.told.unwrap_or_default().ceb;
+        let with = |n| Options { acc_ecn: Some(bytes.option(n)), ..options.clone() };
+        let fits = |with: &Options| with.len() <= options.len() + room;
+        // SACK blocks come first (§3.2.3.3), and all counters before some.
+        let keeps_blocks = |with: &Options| {
+            let bare = Options { sack: ArrayVec::new(), ..with.clone() };
+            options.sack.is_empty() || bare.len() + 4 + 8 * options.sack.len() <= MAX_OPTIONS_LEN
+        };
+        let fitting = (least..=3).rev().map(with).find(|with| fits(with) && keeps_blocks(with));
+        // But one block less is shown where there is congestion to tell of.
+        let Some(chosen) = fitting.or_else(|| marked.then(|| with(least)).filter(fits)) else {
+            return;
+        };
+        if chosen.acc_ecn.as_ref().is_some_and(|option| option.fields.len() == 3) {
+            bytes.full_at = Some(now);
+            bytes.news = false;
+        }
+        bytes.told = Some(bytes.came);
+        *options = chosen;
     }
 }
 
@@ -161,6 +214,6 @@ mod tests {
         for _ in 0..20_000 {
             bytes.came(CE, 1460);
         }
-        assert_eq!(bytes.option().ceb(), Some((20_000 * 1460) & MASK));
+        assert_eq!(bytes.option(2).ceb(), Some((20_000 * 1460) & MASK));
     }
 }

@@ -159,12 +159,13 @@ impl Connection {
         let free = self.free(ctx);
         let buffer = self.recv_buffer(ctx.memory.receive);
         let nagle = self.options.nagle;
+        let reserve = self.acc_ecn_reserve(ctx.now);
         let tso = self.path.tso && !self.cwr_is_next() && !self.is_urgent();
         let (mut snd, mut rcv) = self.state.sides()?;
         let mut sent = None;
         if let Snd::Active(snd, fin) = &mut snd {
             let max = if tso { MAX_GSO_PAYLOAD } else { snd.mss };
-            if let Some(out) = snd.next(ctx.now, *fin, nagle, max) {
+            if let Some(out) = snd.next(ctx.now, *fin, nagle, (max, reserve)) {
                 let mss = if snd.is_path_probe(out) { out.len } else { snd.mss };
                 sent = Some((out, out.seq.since(snd.una) as usize, mss));
             }
@@ -227,12 +228,13 @@ impl Connection {
         let ecn = self.mark_segment(&mut header, sent.as_ref().map(|(out, ..)| out));
         let Some((out, offset, mss)) = sent else {
             header.options.user_timeout = self.tell_user_timeout();
-            self.add_acc_ecn(&mut header.options, MAX_OPTIONS_LEN);
+            self.add_acc_ecn(ctx.now, &mut header.options, MAX_OPTIONS_LEN);
             self.count_out(ctx, 1);
             return Some(Built { header, payload: (0, 0), mss: 0, ecn });
         };
-        // RFC 9768 §3.2.3.3: with data too, but no segment is made smaller for it.
-        self.add_acc_ecn(&mut header.options, mss.saturating_sub(out.len) as usize);
+        // RFC 9768 §3.2.3.3: with data too, where it was left room or there happens to be some.
+        let room = mss.saturating_sub(out.len) as usize;
+        self.add_acc_ecn(ctx.now, &mut header.options, room);
         header.flags.set(Flags::PSH, out.push && out.len > 0);
         self.count_data(ctx, out, mss);
         Some(Built { header, payload: (offset, out.len as usize), mss: mss as u16, ecn })

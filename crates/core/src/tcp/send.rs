@@ -375,7 +375,7 @@ impl Sender {
         now: Instant,
         fin: Fin,
         nagle: bool,
-        max: u32,
+        (max, reserve): (u32, u32),
     ) -> Option<Outgoing> {
         let mss = self.mss;
         if self.pacer.live().is_some_and(|pacer| !pacer.may_send(now, mss)) {
@@ -388,7 +388,7 @@ impl Sender {
         let mut out = self
             .next_probe(now)
             .or_else(|| self.next_retransmission(now, max))
-            .or_else(|| self.next_new(now, fin, nagle, max));
+            .or_else(|| self.next_new(now, fin, nagle, max, reserve));
         match &mut out {
             Some(out) => {
                 // A write that ends is pushed (RFC 9293 §3.9.1.2 MUST-61, SHLD-27); so is new data that the device cuts into
@@ -457,7 +457,17 @@ impl Sender {
         Some(Outgoing { seq: sent.seq, len, fin: sent.fin, push: false, retransmit: true })
     }
 
-    fn next_new(&mut self, now: Instant, fin: Fin, nagle: bool, max: u32) -> Option<Outgoing> {
+    /// New data, in one segment of `reserve` bytes less than a full one where that is not 0.
+    fn next_new(
+        &mut self,
+        now: Instant,
+        fin: Fin,
+        nagle: bool,
+        max: u32,
+        reserve: u32,
+    ) -> Option<Outgoing> {
+        let mss = self.mss - reserve;
+        let max = if reserve > 0 { mss } else { max };
         let unsent = self.unsent();
         let fin_due = fin == Fin::Queued && !self.fin_sent();
         if (unsent == 0 && !fin_due) || self.board.is_full() {
@@ -476,25 +486,27 @@ impl Sender {
         let mut quota = self.cwnd().saturating_sub(self.in_flight());
         if self.loss.live().is_some_and(|loss| std::mem::take(&mut loss.force_new)) {
             // A tail loss probe goes whatever the window says (RFC 8985 §7.3).
-            quota = quota.max(self.mss);
+            quota = quota.max(mss);
         }
-        if let Some(probe) = self.next_path_probe(now, unsent, window, quota) {
+        if reserve == 0
+            && let Some(probe) = self.next_path_probe(now, unsent, window, quota)
+        {
             return Some(probe);
         }
         if len > quota {
             self.usage =
                 Usage { peak: self.in_flight(), until: self.nxt, limited: true, ..self.usage };
             // In whole segments, and one at least when nothing is in flight.
-            len = quota / self.mss * self.mss;
+            len = quota / mss * mss;
             if len == 0 && self.board.is_empty() {
-                len = unsent.min(window).min(self.mss);
+                len = unsent.min(window).min(mss);
             }
             if len == 0 {
                 return None;
             }
         }
         let last = len == unsent;
-        let partial = len % self.mss;
+        let partial = len % mss;
         if partial != 0 && !self.may_send_partial(len, last, fin_due, nagle) {
             len -= partial;
             if len == 0 {
@@ -510,7 +522,7 @@ impl Sender {
         let space = len + u32::from(with_fin);
         self.board.sent(now, seq, space, with_fin);
         self.nxt += space;
-        if len % self.mss != 0 {
+        if len % mss != 0 {
             self.small_until = self.nxt;
         }
         self.force_partial = false;

@@ -490,19 +490,19 @@ script!(
     option timestamps off
     listen 80
     < SEWA 0:0(0) win 65535 <mss 1460>
-    > SW. 0:0(0) ack 1 <mss 1460,raw ac08000001000000>
-    < W. 1:1(0) ack 1 <raw ac08000001000000>
+    > SW. 0:0(0) ack 1 <mss 1460,raw ac0b000001000000000001,nop>
+    < W. 1:1(0) ack 1 <raw ac0b000001000000000001,nop>
     accept
     < EPA. 1:101(100) ack 1 ect0
-    +40ms > EA. 1:1(0) ack 101 <raw ac08000065000000>
+    +40ms > EA. 1:1(0) ack 101 <raw ac0b000065000000000001,nop>
     < EPA. 101:201(100) ack 1 ce
-    > WA. 1:1(0) ack 201 <raw ac08000065000064>
+    > WA. 1:1(0) ack 201 <raw ac0b000065000064000001,nop>
     < EPA. 201:301(100) ack 1 ect1
     # ECT(1) is the third.
     +40ms > WA. 1:1(0) ack 301 <raw ac0b000065000064000065,nop>
-    # Nothing changed.
     < EPA. 301:401(100) ack 1 not-ect
-    +40ms > WA. 1:1(0) ack 401 <>
+    # All of fewer than three acknowledgements a round trip have them, whatever came (§3.2.3.3).
+    +40ms > WA. 1:1(0) ack 401 <raw ac0b000065000064000065,nop>
     "
 );
 
@@ -514,7 +514,7 @@ script!(
     option timestamps off
     listen 80
     < SEWA 0:0(0) win 65535 <mss 1460>
-    > SW. 0:0(0) ack 1 <mss 1460,raw ac08000001000000>
+    > SW. 0:0(0) ack 1 <mss 1460,raw ac0b000001000000000001,nop>
     < W. 1:1(0) ack 1
     accept
     < EPA. 1:101(100) ack 1 ce
@@ -531,7 +531,7 @@ script!(
     option ecn 3
     listen 80
     < SEWA 0:0(0) win 65535 <mss 1460>
-    > SW. 0:0(0) ack 1 <mss 1460,raw ac08000001000000>
+    > SW. 0:0(0) ack 1 <mss 1460,raw ac0b000001000000000001,nop>
     +1s > SW. 0:0(0) ack 1 <mss 1460>
     "
 );
@@ -543,10 +543,10 @@ script!(
     option timestamps off
     connect
     > SEWA 0:0(0) <mss 1460,nop,nop,sackOK,nop,wscale 5>
-    < SW. 0:0(0) ack 1 win 65535 <mss 1460,raw ac08000001000000>
-    > W. 1:1(0) ack 1 <raw ac08000001000000>
+    < SW. 0:0(0) ack 1 win 65535 <mss 1460,raw ac0b000001000000000001,nop>
+    > W. 1:1(0) ack 1 <raw ac0b000001000000000001,nop>
     < EPA. 1:101(100) ack 1 ect0
-    +40ms > EA. 1:1(0) ack 101 <raw ac08000065000000>
+    +40ms > EA. 1:1(0) ack 101 <raw ac0b000065000000000001,nop>
     "
 );
 
@@ -592,10 +592,10 @@ script!(
     listen 80
     < SEWA 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0>
     > SW. 0:0(0) ack 1
-    < W. 1:1(0) ack 1 <nop,nop,TS val 1 ecr last,raw ac08000001000000>
+    < W. 1:1(0) ack 1 <nop,nop,TS val 1 ecr last,raw ac0b000001000000000001,nop>
     accept
     < EPA. 101:201(100) ack 1 ect0 <nop,nop,TS val 1 ecr last>
-    > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac08000065000000,nop,nop,sack 101:201>
+    > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac0b000065000000000001,nop,nop,nop,sack 101:201>
     < EPA. 301:401(100) ack 1 ect0 <nop,nop,TS val 1 ecr last>
     > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac080000c9000000,nop,nop,sack 301:401 101:201>
     < EPA. 501:601(100) ack 1 ect0 <nop,nop,TS val 1 ecr last>
@@ -608,18 +608,18 @@ script!(
 script!(
     counters_of_bytes_ride_on_data_where_there_is_room,
     "
-    # RFC 9768 §3.2.3.3; a full segment is not made smaller for them.
+    # RFC 9768 §3.2.3.3; between beacons a full segment is not made smaller for them.
     option ecn 3
     option nagle off
     option timestamps off
     listen 80
     < SEWA 0:0(0) win 65535 <mss 1460>
     > SW. 0:0(0) ack 1
-    < W. 1:1(0) ack 1 <raw ac08000001000000>
+    +100ms < W. 1:1(0) ack 1 <raw ac0b000001000000000001,nop>
     accept
     < EPA. 1:101(100) ack 1 ect0
     write 100
-    > EPA. 1:101(100) ack 101 <raw ac08000065000000>
+    > EPA. 1:101(100) ack 101 <raw ac0b000065000000000001,nop>
     # Told once.
     write 100
     > EPA. 101:201(100) ack 101 <>
@@ -628,6 +628,58 @@ script!(
     > EPA. 201:1661(1460) ack 201 <>
     < EPA. 201:301(100) ack 1661 ect0
     # Both hundreds of them.
-    +40ms > EA. 1661:1661(0) ack 301 <raw ac0800012d000000>
+    +40ms > EA. 1661:1661(0) ack 301 <raw ac0b00012d000000000001,nop>
+    "
+);
+
+script!(
+    counters_of_bytes_go_in_full_each_part_of_a_round_trip_under_full_segments,
+    "
+    # RFC 9768 §3.2.3.3: three times a round trip at least; a segment of data makes room.
+    option ecn 3
+    option nagle off
+    option timestamps off
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460>
+    > SW. 0:0(0) ack 1
+    +120ms < W. 1:1(0) ack 1 <raw ac0b000001000000000001,nop>
+    accept
+    # Nothing came that there was to tell of.
+    write 14600
+    >* EA. 1:14601(14600) ack 1
+    +120ms < EPA. 1:1461(1460) ack 1461 ect0
+    write 2908
+    > EA. 14601:16049(1448) ack 1461 <raw ac0b0005b5000000000001,nop>
+    > EPA. 16049:17509(1460) ack 1461 <>
+    +10ms < EPA. 1461:2921(1460) ack 2921 ect0
+    write 1460
+    > EPA. 17509:18969(1460) ack 2921 <>
+    +30ms < EPA. 2921:4381(1460) ack 4381 ect0
+    write 2908
+    > EA. 18969:20417(1448) ack 4381 <raw ac0b00111d000000000001,nop>
+    > EPA. 20417:21877(1460) ack 4381 <>
+    # Also where no counter moved: what came was not ECT.
+    +40ms < EPA. 4381:5841(1460) ack 5841
+    write 1460
+    > EA. 21877:23325(1448) ack 5841 <raw ac0b00111d000000000001,nop>
+    > EPA. 23325:23337(12) ack 5841 <>
+    "
+);
+
+script!(
+    counters_of_bytes_are_cut_at_the_tail_where_room_is_short,
+    "
+    # RFC 9768 §3.2.3.3: what changed is told, and no block of SACK is left out for what did not.
+    option ecn 3
+    listen 80
+    < SEWA 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0>
+    > SW. 0:0(0) ack 1
+    < W. 1:1(0) ack 1 <nop,nop,TS val 1 ecr last,raw ac0b000001000000000001,nop>
+    accept
+    < EPA. 101:201(100) ack 1 ect1 <nop,nop,TS val 1 ecr last>
+    > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,raw ac0b000001000000000065,nop,nop,nop,sack 101:201>
+    # All three are needed, and have no room beside two blocks.
+    < EPA. 301:401(100) ack 1 ect1 <nop,nop,TS val 1 ecr last>
+    > EA. 1:1(0) ack 1 <nop,nop,TS val .. ecr 1,nop,nop,sack 301:401 101:201>
     "
 );
