@@ -21,9 +21,17 @@ pub fn options(data: &[u8]) {
     assert!(bytes.len() <= 40 && bytes.len().is_multiple_of(4), "{parsed:?}");
     parsed.emit(&mut bytes);
     let mut again = Options::parse(&bytes);
-    // Of the SACK blocks those are written that fit.
+    // Of the SACK blocks those are written that fit, and the user timeout and AccECN's counters where there is room.
     assert!(parsed.sack.starts_with(&again.sack), "{parsed:?} {again:?}");
     again.sack = parsed.sack.clone();
+    if again.user_timeout.is_none() && parsed.user_timeout.is_some() {
+        assert!(bytes.len() > 40 - 4, "{parsed:?}");
+        again.user_timeout = parsed.user_timeout;
+    }
+    if again.acc_ecn.is_none() && parsed.acc_ecn.is_some() {
+        assert!(bytes.len() > 40 - 12, "{parsed:?}");
+        again.acc_ecn = parsed.acc_ecn.clone();
+    }
     assert_eq!(again, parsed);
 }
 
