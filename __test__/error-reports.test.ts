@@ -82,6 +82,37 @@ describe('a router that knows no way', () => {
   });
 });
 
+describe('odd uses', () => {
+  test('an option that is no boolean is refused by name', async () => {
+    await expect(createStack({ failConnectOnSoftError: 'yes' as never })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+      message: expect.stringContaining('failConnectOnSoftError'),
+    });
+  });
+
+  test('a listener may destroy its socket, and hears no more', async () => {
+    const host = await dead();
+    const socket = host.net.connect(80, '203.0.113.1');
+    let told = 0;
+    socket.on('errorReport', () => {
+      told++;
+      socket.destroy();
+    });
+    await once(socket, 'close');
+    expect(told).toBe(1);
+    expect(socket.info()).toBeNull();
+    expect(host.stats()).toMatchObject({ tcp_curr_estab: 0 });
+  });
+
+  test('a stack may be closed in a listener', async () => {
+    const host = await dead();
+    const socket = host.net.connect(80, '203.0.113.1');
+    socket.once('errorReport', () => void host.close());
+    await once(socket, 'close');
+    expect(socket.destroyed).toBe(true);
+  });
+});
+
 test('retransmissions are told from the third on, until something arrives', async () => {
   const network = createNetwork();
   open.push(network);
