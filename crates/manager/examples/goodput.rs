@@ -61,7 +61,9 @@ mod linux {
             |name, rtt, loss, reorder, rate| Case { name, rtt: ms(rtt), loss, reorder, rate };
         vec![
             case("20ms-0.1%", 20, 0.001, 0.0, 100_000_000),
+            case("20ms-1%", 20, 0.01, 0.0, 100_000_000),
             case("50ms-1%", 50, 0.01, 0.0, 100_000_000),
+            case("100ms-0.1%", 100, 0.001, 0.0, 100_000_000),
             case("100ms-0%", 100, 0.0, 0.0, 100_000_000),
             case("5ms-3%-reordering", 5, 0.03, 0.05, 100_000_000),
         ]

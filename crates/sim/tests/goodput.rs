@@ -152,7 +152,7 @@ fn goodput_of_cubic() {
         &[
             [86.0, 86.0, 86.0, 86.0, 80.0, 45.0, 86.0, 9.5],
             [84.0, 84.0, 84.0, 84.0, 55.0, 18.0, 84.0, 77.0],
-            [84.0, 84.0, 84.0, 84.0, 39.0, 11.8, 84.0, 84.0],
+            [84.0, 84.0, 84.0, 84.0, 34.7, 11.8, 84.0, 84.0],
             [81.0, 68.0, 81.0, 81.0, 22.0, 4.5, 80.0, 81.0],
             [77.0, 74.0, 77.0, 77.0, 21.0, 3.0, 77.0, 77.0],
         ],
@@ -342,4 +342,31 @@ fn reordering_is_not_taken_for_loss() {
             }
         }
     }
+}
+
+/// A path of 100 Mbit/s and 20 ms whose queue is as long as the path: slow start fills the path and not the queue, and so
+/// loses nothing; what is sent beyond the path's capacity would only wait, with everyone else's requests.
+#[test]
+fn cubic_leaves_slow_start_when_the_path_is_full() {
+    let path = Path {
+        rtt: 20.0,
+        rate: 100_000_000,
+        queue: 1.0,
+        loss: 0.0,
+        reorder: 0.0,
+        aggregation: 0.0,
+    };
+    let mut pair = path.pair(3);
+    let flow = greedy(&pair, Congestion::Cubic);
+    let flow = pair.connect(flow);
+    pair.run_for(Duration::from_secs(2));
+    let socket = pair.traffic.client(flow).socket.expect("it goes on");
+    let info = pair.net.stack(pair.client).unwrap().tcp_info(socket).expect("it goes on");
+    assert_eq!(info.retrans, 0);
+    let share = pair.traffic.server(flow).received as f64 * 8.0 / 2.0 / path.rate as f64;
+    assert!(share > 0.9, "{share}");
+    // 250,000 bytes are the path's.
+    let product = 250_000;
+    assert!((product * 9 / 10..product * 3 / 2).contains(&info.ssthresh), "{}", info.ssthresh);
+    assert!(info.srtt < ms(35.0), "{:?}", info.srtt);
 }

@@ -481,6 +481,7 @@ impl Sender {
                 mss: self.mss,
                 rtt,
                 srtt: self.rtt.srtt(),
+                paced: self.pacer.is_on(),
                 una: self.una,
                 nxt: self.nxt,
             });

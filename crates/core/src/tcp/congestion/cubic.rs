@@ -136,6 +136,14 @@ impl CongestionControl for Cubic {
                     acked -= grow.min(acked);
                 }
                 Growth::Exit => self.ssthresh = self.cwnd,
+                // What was sent beyond it waits already; but a part of that is kept, for the first loss takes three
+                // tenths. The window itself was let through, as far as is known: it is the plateau.
+                Growth::Full(bytes) => {
+                    let segments = f64::from(self.cwnd) / f64::from(sample.mss);
+                    (self.course.w_max, self.course.cwnd_prior) = (segments, segments);
+                    self.cwnd = bytes.clamp(self.cwnd / 6 * 5, self.cwnd);
+                    self.ssthresh = self.cwnd;
+                }
             }
         }
         if !sample.is_cwnd_limited(self.cwnd, false) {
@@ -222,6 +230,7 @@ mod tests {
                 mss: MSS,
                 rtt: Some(RTT),
                 srtt: RTT,
+                paced: false,
                 una: SeqNumber(0),
                 nxt: SeqNumber(1),
             });

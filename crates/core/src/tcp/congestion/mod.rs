@@ -36,6 +36,8 @@ pub(crate) struct AckSample {
     pub(crate) rtt: Option<Duration>,
     /// Smoothed round-trip time.
     pub(crate) srtt: Duration,
+    /// Whether segments are sent at a pace, and not as acknowledgements come.
+    pub(crate) paced: bool,
     /// SND.UNA after it.
     pub(crate) una: SeqNumber,
     /// SND.NXT.

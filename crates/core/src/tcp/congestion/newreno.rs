@@ -121,6 +121,7 @@ mod tests {
             mss: MSS,
             rtt: None,
             srtt: Duration::ZERO,
+            paced: false,
             una: SeqNumber(0),
             nxt: SeqNumber(0),
         }
