@@ -54,6 +54,11 @@ impl<T> Lazy<T> {
         self.0.is_some()
     }
 
+    /// Puts in what was made elsewhere.
+    pub(crate) fn put(&mut self, made: Box<T>) {
+        self.0 = Some(made);
+    }
+
     /// Takes what was made: it is its default again.
     pub(crate) fn reset(&mut self) -> Option<Box<T>> {
         self.0.take()

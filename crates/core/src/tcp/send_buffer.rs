@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::lazy::blank;
+use crate::lazy::{Lazy, blank};
 
 /// Bytes per block. A segment (below 64 KiB) never spans more than two blocks.
 const BLOCK: usize = 64 * 1024;
 
-/// A block this small is kept when the queue drains, so that small messages allocate nothing.
+/// A block this small is kept with a queue that drained, so that small messages allocate nothing.
 const KEEP: usize = 4 * 1024;
 
 /// Free blocks that a stack keeps: 2 MiB.
 const MAX_FREE: usize = 32;
+
+/// Empty queues that a stack keeps for the next writes, whoever's they are.
+const MAX_QUEUES: usize = 64;
 
 /// Most ends of writes that are kept; beyond it the newest writes count as one.
 const MAX_ENDS: usize = 256;
@@ -27,6 +30,7 @@ struct Free {
     blocks: Vec<Vec<u8>>,
     /// A block was taken since the last [`BlockPool::trim`].
     used: bool,
+    queues: Vec<Box<SendBuffer>>,
 }
 
 impl BlockPool {
@@ -44,6 +48,18 @@ impl BlockPool {
         if free.blocks.len() < MAX_FREE {
             block.clear();
             free.blocks.push(block);
+        }
+    }
+
+    fn take_queue(&self) -> Option<Box<SendBuffer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).queues.pop()
+    }
+
+    fn put_queue(&self, mut queue: Box<SendBuffer>) {
+        queue.gone = 0;
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.queues.len() < MAX_QUEUES {
+            free.queues.push(queue);
         }
     }
 
@@ -74,7 +90,7 @@ pub(crate) struct SendBuffer {
     gone: u64,
     /// Where the application's writes end, counted from the first byte there ever was; at most `MAX_ENDS`.
     ends: VecDeque<u64>,
-    /// Where whole blocks come from and go to; none before the first of them.
+    /// Where whole blocks come from and go to.
     pool: Option<Arc<BlockPool>>,
 }
 
@@ -83,6 +99,41 @@ blank!(SendBuffer);
 impl Drop for SendBuffer {
     fn drop(&mut self) {
         self.free(0);
+    }
+}
+
+/// A connection with nothing to send keeps no queue: it takes one that another has emptied, and gives it back.
+impl Lazy<SendBuffer> {
+    /// As [`SendBuffer::push`].
+    pub(crate) fn push(&mut self, data: &[u8], pool: &Arc<BlockPool>) {
+        if !self.is_live()
+            && let Some(queue) = pool.take_queue()
+        {
+            self.put(queue);
+        }
+        let queue = &mut **self;
+        queue.pool.get_or_insert_with(|| Arc::clone(pool));
+        queue.push(data, pool);
+    }
+
+    /// As [`SendBuffer::end_write`].
+    pub(crate) fn end_write(&mut self) {
+        if let Some(queue) = self.live() {
+            queue.end_write();
+        }
+    }
+
+    /// As [`SendBuffer::consume`].
+    pub(crate) fn consume(&mut self, n: usize) {
+        let Some(queue) = self.live() else { return };
+        queue.consume(n);
+        // It is told where it came from again when it is taken: in the pool it must not keep that alive.
+        if queue.len == 0
+            && let Some(pool) = queue.pool.take()
+            && let Some(queue) = self.reset()
+        {
+            pool.put_queue(queue);
+        }
     }
 }
 
