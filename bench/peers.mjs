@@ -12,6 +12,17 @@ const target = process.env.CARGO_TARGET_DIR ?? path.join(root, 'target');
 const peersTarget = path.join(root, 'target', 'bench-peers');
 const goTools = [findProgram('go'), '/usr/local/go/bin/go'].find((file) => file !== null && existsSync(file));
 
+/** The Rust program on a TUN with several queues, a shard for each: what a second processor gives where there is one. */
+function manyQueues(queues, network) {
+  return {
+    title: `Rust on crates/manager, ${queues} queues`,
+    network,
+    args: [String(queues)],
+    program: path.join(target, 'release', 'examples', 'bench_server'),
+    build: () => ['cargo', ['build', '--release', '--locked', '-p', 'usernet-manager', '--example', 'bench_server']],
+  };
+}
+
 /** By the names that `--peers` takes. `network`: the first three bytes of its addresses. */
 export const PEERS = {
   c: {
@@ -26,6 +37,8 @@ export const PEERS = {
     program: path.join(target, 'release', 'examples', 'bench_server'),
     build: () => ['cargo', ['build', '--release', '--locked', '-p', 'usernet-manager', '--example', 'bench_server']],
   },
+  queues2: manyQueues(2, '198.18.22'),
+  queues4: manyQueues(4, '198.18.24'),
   gvisor: {
     title: "gVisor's netstack, TUN",
     network: '198.18.10',
@@ -67,12 +80,14 @@ export function buildPeers(names) {
 
 /** Starts a peer and gives it a way to this namespace: its process and address; undefined where it was not built. */
 export async function startPeer(name) {
-  const { network, program } = known(name);
+  const { network, program, args: more = [] } = known(name);
   if (!existsSync(program)) return undefined;
   const ip = (...args) => execFileSync('ip', args);
   const host = `${network}.2`;
   const overVeth = name === 'c';
-  const [command, args] = overVeth ? ['unshare', ['--net', program]] : [program, [`bench-${name}`, `${host}/24`]];
+  const [command, args] = overVeth
+    ? ['unshare', ['--net', program]]
+    : [program, [`bench-${name}`, `${host}/24`, ...more]];
   if (name === 'gvisor' || name === 'smoltcp') ip('tuntap', 'add', 'dev', `bench-${name}`, 'mode', 'tun');
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   await Promise.race([

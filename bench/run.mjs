@@ -3,7 +3,8 @@
 // program (client.c) over the kernel, in one run, as ratios. Seconds of one machine mean nothing elsewhere; ratios say more.
 //   npm run bench                        every measure, 7 rounds of each side, alternating
 //   npm run bench -- --rounds 3 --measure download,rtt1 --bytes 268435456 --seconds 1
-//   npm run bench -- --peers c,manager,gvisor,smoltcp    other servers beside; the first two by default
+//   npm run bench -- --peers c,manager,gvisor,smoltcp    other servers beside; the first two by default. queues2 and queues4
+//       are manager's on a TUN with several queues, a shard each: their rows of 64 connections say whether it scales
 // What the device alone allows, without any TCP (device.c), is printed beside the rows that it limits.
 // Prints a table, and writes bench/out/<time>.json and .svg. USERNET_NO_BUILD=1 measures what is already built.
 

@@ -64,6 +64,9 @@ pub struct Config {
     /// Whether segments that came one after the other may be merged before TCP looks at them (see
     /// [`Coalescing`](crate::Coalescing)).
     pub coalesce: bool,
+    /// Whether TCP segments that were put together from fragments are given to the driver
+    /// ([`Stack::take_aside`](crate::Stack::take_aside)), which knows whose they are, instead of being taken.
+    pub tcp_aside: bool,
     /// Whether per-connection trace events (state changes, retransmissions, congestion) are recorded.
     pub trace: bool,
     /// Most trace events that wait to be taken; further ones are counted and lost.
@@ -139,6 +142,7 @@ impl Default for Config {
             max_receive_memory: 256 << 20,
             max_send_memory: 256 << 20,
             coalesce: true,
+            tcp_aside: false,
             trace: false,
             max_trace_events: 65_536,
             forwarding: false,

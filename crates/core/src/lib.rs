@@ -20,6 +20,7 @@ mod interface;
 mod lazy;
 mod payload;
 mod stack;
+mod steering;
 pub mod tcp;
 mod time;
 mod udp;
@@ -47,6 +48,7 @@ pub use stack::{
     FlowSocket, ListenAddress, ListenOptions, PingOptions, RawOptions, RawPacket, Reject, Shutdown,
     Stack, Stats,
 };
+pub use steering::Steering;
 pub use time::{Duration, Instant};
 pub use udp::{Datagram, UdpInfo, UdpOptions, UdpSettings};
 pub use usernet_wire::ethernet::MacAddr;

@@ -154,6 +154,20 @@ pub trait Device: Send {
         None
     }
 
+    /// Opens what further queues it was asked to have: devices of the same interface, for as many drivers. None by default.
+    ///
+    /// # Errors
+    /// The system's.
+    fn open_queues(&mut self) -> Result<Vec<Box<dyn Device>>, OpenError> {
+        Ok(Vec::new())
+    }
+
+    /// A packet of the device's, put together again from fragments, that is not for who has received them: for a device that
+    /// knows for whom. Lost by default.
+    fn hand_back(&mut self, packet: &[u8]) {
+        let _ = packet;
+    }
+
     /// Who to wake when a frame came or room is there again. Devices with a descriptor may ignore it.
     fn set_waker(&mut self, waker: Arc<dyn Wake>);
 
@@ -214,6 +228,14 @@ impl Device for Box<dyn Device> {
 
     fn link_change(&mut self) -> Option<bool> {
         (**self).link_change()
+    }
+
+    fn open_queues(&mut self) -> Result<Vec<Box<dyn Device>>, OpenError> {
+        (**self).open_queues()
+    }
+
+    fn hand_back(&mut self, packet: &[u8]) {
+        (**self).hand_back(packet);
     }
 
     fn set_waker(&mut self, waker: Arc<dyn Wake>) {

@@ -1,10 +1,11 @@
 //! The server of the benchmark straight on the blocking API, a thread a connection: what Node costs, seen from below it.
 //! Ports 1 to 4 as in `bench/server.mjs`.
 //!
-//! `bench_server NAME ADDRESS/PREFIX` makes a TUN of that name, has that address, and says "listening" when it does.
+//! `bench_server NAME ADDRESS/PREFIX [QUEUES]` makes a TUN of that name, has that address, and says "listening" when it
+//! does.
 #![allow(clippy::disallowed_methods, reason = "a program of its own has threads")]
 
-use std::io::{Read, Result, Write};
+use std::io::{Error, Read, Result, Write};
 use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
@@ -20,11 +21,15 @@ const PORTS: [(u16, Serve); 4] = [(1, give), (2, take), (3, echo), (4, one_byte)
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, address] = &arguments[..] else {
-        eprintln!("usage: bench_server NAME ADDRESS/PREFIX");
-        std::process::exit(2);
+    let (name, address, queues) = match &arguments[..] {
+        [name, address] => (name, address, 1),
+        [name, address, queues] => (name, address, queues.parse().map_err(Error::other)?),
+        _ => {
+            eprintln!("usage: bench_server NAME ADDRESS/PREFIX [QUEUES]");
+            std::process::exit(2);
+        }
     };
-    let tun = Tun::open(&TunOptions { name: Some(name.clone()), ..TunOptions::default() })?;
+    let tun = Tun::open(&TunOptions { name: Some(name.clone()), queues, ..TunOptions::default() })?;
     let mut config = Config { time_wait: Duration::from_secs(1), ..Config::default() };
     config.socket.nagle = false;
     let interface = Interface::builder(tun).config(config).address(address).start()?;

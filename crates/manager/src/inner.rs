@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Instant as Clock;
 
 use slotmap::SecondaryMap;
@@ -56,11 +57,56 @@ pub(crate) struct Waiter {
     pub(crate) condvar: Condvar,
     /// How many wait. Changes only under the lock; telling nobody would still cost a system call.
     pub(crate) waiting: AtomicUsize,
+    /// Where threads wait for any of several, in as many shards.
+    pub(crate) gate: OnceLock<Arc<Gate>>,
+}
+
+/// Where threads wait for listeners of several shards: no condvar goes with more than one lock.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    waiting: AtomicUsize,
+    /// How often there was something.
+    times: Mutex<u64>,
+    condvar: Condvar,
+}
+
+impl Gate {
+    /// Calls `attempt`, which looks everywhere, until it is ready, and waits in between.
+    pub(crate) fn wait<R>(&self, mut attempt: impl FnMut() -> Poll<R>) -> R {
+        // Whoever brings something about after `attempt` looked there, under that shard's lock, knows that somebody waits.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let result = loop {
+            let before = *self.times.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Poll::Ready(result) = attempt() {
+                break result;
+            }
+            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+            while *times == before {
+                times = self.condvar.wait(times).unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    fn open(&self) {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.condvar.notify_all();
+    }
 }
 
 impl Waiter {
     pub(crate) fn has_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
+            || self.gate.get().is_some_and(|gate| gate.waiting.load(Ordering::SeqCst) > 0)
+    }
+
+    /// Tells everyone who waits.
+    pub(crate) fn notify_all(&self) {
+        self.condvar.notify_all();
+        if let Some(gate) = self.gate.get() {
+            gate.open();
+        }
     }
 }
 
@@ -329,6 +375,11 @@ impl Inner {
             let share = if self.ports[at].coalesces { share * MERGED_SHARE } else { share };
             let (frames, end) = self.receive_from(now, at, share);
             total += frames;
+            while let Some((id, packet)) = self.stack.take_aside() {
+                if let Some(port) = self.ports.iter_mut().find(|p| p.id == id) {
+                    port.device.hand_back(&packet);
+                }
+            }
             if end == End::Gone {
                 self.lose(now, at);
             } else {

@@ -8,20 +8,24 @@ use std::time::{Duration, Instant as Clock};
 
 use usernet_core::tcp::StateName;
 use usernet_core::{
-    Config, ConnectOptions, InterfaceConfig, InterfaceId, IpCidr, ListenAddress, ListenOptions,
-    Route, Secrets, SocketOptions, Stats,
+    Config, ConnectError, ConnectOptions, InterfaceConfig, InterfaceId, IpCidr, ListenAddress,
+    ListenOptions, Route, Secrets, SocketId, SocketOptions, Stats, Steering,
 };
 use usernet_device::Device;
 
 use crate::error;
 use crate::inner::State;
 use crate::listener::TcpListener;
-use crate::shard::{Shard, interface_config};
+use crate::queues::{Queue, QueueStats, Queues};
+use crate::shard::{Shard, ShardGuard, interface_config};
 use crate::socket::Handle;
 use crate::stream::TcpStream;
 
 /// Connections that wait to be accepted, per listener.
 const BACKLOG: usize = 1024;
+
+/// Ports that are tried where one has to be free for one shard of several.
+const ATTEMPTS: usize = 256;
 
 /// A device with a TCP/IP stack on it, and a thread that moves its packets.
 ///
@@ -49,12 +53,20 @@ const BACKLOG: usize = 1024;
 /// # }
 /// ```
 ///
+/// A device with several queues ([`TunOptions::queues`](usernet_device::TunOptions)) has a stack, a lock and a packet thread
+/// for each, which share the connections; listeners and calls are the same.
+///
 /// Dropping it resets the connections that live, joins the packet thread and drops the device. Streams and listeners
 /// that outlive it give [`ErrorKind::NotConnected`], threads that block on them return with it.
 #[derive(Debug)]
 pub struct Interface {
-    shard: Arc<Shard>,
-    id: Option<InterfaceId>,
+    /// One, or as many as the device has queues; the first has whatever is not TCP.
+    shards: Vec<Arc<Shard>>,
+    /// The device, in each shard.
+    ids: Vec<InterfaceId>,
+    /// Where there are several.
+    queues: Option<Arc<Queues>>,
+    ephemeral_ports: (u16, u16),
 }
 
 /// How an [`Interface`] is made.
@@ -96,10 +108,10 @@ impl Interface {
     /// [`ErrorKind::NotConnected`] without a device.
     pub fn add_address(&self, address: &str) -> Result<()> {
         let cidr = parse_cidr(address)?;
-        let id = self.device()?;
-        let mut guard = self.shard.lock();
-        let now = guard.now();
-        guard.add_address(now, id, cidr).map_err(|e| error::interface(e, address))
+        self.on_device(|guard, id| {
+            let now = guard.now();
+            guard.add_address(now, id, cidr).map_err(|e| error::interface(e, address))
+        })
     }
 
     /// Adds a route: to a subnet, or to `default`, by a next hop on the link.
@@ -112,9 +124,11 @@ impl Interface {
             ("default", IpAddr::V6(_)) => parse_cidr("::/0")?,
             _ => parse_cidr(to)?,
         };
-        let route = Route { to: cidr, via: Some(via), interface: self.device()? };
         let what = format!("{to} via {via}");
-        self.shard.lock().add_route(route).map_err(|e| error::interface(e, &what))
+        self.on_device(|guard, interface| {
+            let route = Route { to: cidr, via: Some(via), interface };
+            guard.add_route(route).map_err(|e| error::interface(e, &what))
+        })
     }
 
     /// Listens on a port of every address of both families; port 0 picks a free one. Up to 1,024 connections wait to be
@@ -151,7 +165,7 @@ impl Interface {
 
     /// The stack's options for sockets, changed. What `change` does is not ours to know: it runs without the lock.
     fn options_with(&self, change: impl FnOnce(&mut SocketOptions)) -> SocketOptions {
-        let mut options = self.shard.lock().default_socket_options().clone();
+        let mut options = self.shard().lock().default_socket_options().clone();
         change(&mut options);
         options
     }
@@ -162,15 +176,36 @@ impl Interface {
         port: u16,
         options: Option<SocketOptions>,
     ) -> Result<TcpListener> {
-        let mut guard = self.shard.lock();
-        if guard.inner().state != State::Running {
-            return Err(error::gone(&guard.inner().state));
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.listen_in_all(address, port, options.as_ref()) {
+                // One shard found a port free that another has in use.
+                Err(e) if port == 0 && e.kind() == ErrorKind::AddrInUse && attempts < ATTEMPTS => {}
+                result => return result,
+            }
         }
-        let options = ListenOptions { address, port, backlog: BACKLOG, options };
-        let id = guard.tcp_listen(options).map_err(error::listen)?;
-        let handle = Handle::listener(self.shard.clone(), &mut guard, id);
-        drop(guard);
-        Ok(TcpListener::new(handle, id))
+    }
+
+    fn listen_in_all(
+        &self,
+        address: ListenAddress,
+        mut port: u16,
+        options: Option<&SocketOptions>,
+    ) -> Result<TcpListener> {
+        let backlog = BACKLOG.div_ceil(self.shards.len());
+        let mut parts = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let mut guard = shard.lock();
+            if guard.inner().state != State::Running {
+                return Err(error::gone(&guard.inner().state));
+            }
+            let options = ListenOptions { address, port, backlog, options: options.cloned() };
+            let id = guard.tcp_listen(options).map_err(error::listen)?;
+            port = guard.tcp_listener_addr(id).map_or(port, |(_, port)| port);
+            parts.push((Handle::listener(shard.clone(), &mut guard, id), id));
+        }
+        Ok(TcpListener::new(parts))
     }
 
     /// Connects, and waits until the connection is established.
@@ -224,20 +259,14 @@ impl Interface {
         until: Option<Clock>,
         first: Option<(SocketOptions, &[u8], &mut usize)>,
     ) -> Result<TcpStream> {
-        let mut guard = self.shard.lock();
-        if guard.inner().state != State::Running {
-            return Err(error::gone(&guard.inner().state));
-        }
-        let now = guard.now();
         let socket = first.as_ref().map(|(options, ..)| options.clone());
-        let options =
-            ConnectOptions { remote: addr, local_addr: None, local_port: None, options: socket };
-        let id = guard.tcp_connect(now, options).map_err(error::connect)?;
+        let (shard, mut guard, id) = self.open(addr, socket.as_ref())?;
+        let now = guard.now();
         if let Some((_, data, taken)) = first {
             // What does not fit is the caller's to write; an error shows below.
             *taken = guard.tcp_send(now, id, data, false).unwrap_or(0);
         }
-        let handle = Handle::socket(self.shard.clone(), &mut guard, id);
+        let handle = Handle::socket(shard.clone(), &mut guard, id);
         drop(guard);
         // From here on, dropping the stream lets go of the connection.
         let stream = TcpStream::new(handle, id, addr);
@@ -257,29 +286,96 @@ impl Interface {
         Ok(stream)
     }
 
-    /// The stack's counters.
+    /// Begins a connection in the shard whose it is. Where there are several, the port decides that: one is drawn at random
+    /// (RFC 6056 §3.3.1), as often as it is in use.
+    fn open(
+        &self,
+        remote: SocketAddr,
+        options: Option<&SocketOptions>,
+    ) -> Result<(&Arc<Shard>, ShardGuard<'_>, SocketId)> {
+        // What does not leave comes out of no queue.
+        let steering = self.queues.as_ref().map(|queues| &queues.steering);
+        let steering = steering.filter(|_| !self.shard().lock().is_local(remote.ip()));
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let (shard, local_port) = match steering {
+                None => (self.shard(), None),
+                Some(steering) => {
+                    let port = self.random_port()?;
+                    (&self.shards[steering.owner_of(remote, port)], Some(port))
+                }
+            };
+            let mut guard = shard.lock();
+            if guard.inner().state != State::Running {
+                return Err(error::gone(&guard.inner().state));
+            }
+            let now = guard.now();
+            let options =
+                ConnectOptions { remote, local_addr: None, local_port, options: options.cloned() };
+            match guard.tcp_connect(now, options) {
+                Ok(id) => return Ok((shard, guard, id)),
+                Err(ConnectError::AddressInUse) if local_port.is_some() && attempts < ATTEMPTS => {}
+                Err(e) => return Err(error::connect(e)),
+            }
+        }
+    }
+
+    fn random_port(&self) -> Result<u16> {
+        let mut random = [0; 4];
+        getrandom::fill(&mut random).map_err(Error::other)?;
+        let (first, last) = self.ephemeral_ports;
+        let ports = u32::from(last.saturating_sub(first)) + 1;
+        Ok(first + (u32::from_ne_bytes(random) % ports) as u16)
+    }
+
+    /// The stack's counters; of several, their sums.
     pub fn stats(&self) -> Stats {
-        self.shard.lock().stats()
+        let mut sum = Stats::default();
+        for shard in &self.shards {
+            sum.add(&shard.lock().stats());
+        }
+        sum
     }
 
-    /// The stack and its lock, for what this API does not offer.
+    /// What came out of other queues than its owner's, where the device has several.
+    pub fn queue_stats(&self) -> QueueStats {
+        self.queues.as_ref().map(|queues| queues.stats()).unwrap_or_default()
+    }
+
+    /// The stack and its lock, for what this API does not offer; of several, the one that has what is not TCP.
     pub fn shard(&self) -> &Arc<Shard> {
-        &self.shard
+        &self.shards[0]
     }
 
-    fn device(&self) -> Result<InterfaceId> {
-        self.id.ok_or_else(|| {
-            Error::new(
+    /// All of them: one for each of the device's queues.
+    pub fn shards(&self) -> &[Arc<Shard>] {
+        &self.shards
+    }
+
+    /// Makes a call on each stack, with its number of the device.
+    fn on_device(
+        &self,
+        mut call: impl FnMut(&mut ShardGuard<'_>, InterfaceId) -> Result<()>,
+    ) -> Result<()> {
+        if self.ids.is_empty() {
+            return Err(Error::new(
                 ErrorKind::NotConnected,
                 "a loopback interface has no device; make it with Interface::builder(device)",
-            )
-        })
+            ));
+        }
+        for (shard, id) in self.shards.iter().zip(&self.ids) {
+            call(&mut shard.lock(), *id)?;
+        }
+        Ok(())
     }
 }
 
 impl Drop for Interface {
     fn drop(&mut self) {
-        self.shard.close();
+        for shard in &self.shards {
+            shard.close();
+        }
     }
 }
 
@@ -335,16 +431,49 @@ impl InterfaceBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let shard = match self.secrets {
-            Some((secrets, seed)) => Shard::with_secrets(self.config, secrets, seed)?,
-            None => Shard::new(self.config)?,
+        let devices = match self.device {
+            Some(mut device) => {
+                let more = device.open_queues()?;
+                std::iter::once(device).chain(more).collect()
+            }
+            None => Vec::new(),
         };
-        let mut interface = Interface { shard, id: None };
-        if let Some(device) = self.device {
-            let config = interface_config(&device.info(), self.addresses);
+        let n = devices.len().max(1);
+        let mut config = self.config;
+        if n > 1 {
+            // What bounds the whole is shared out.
+            config.max_connections = config.max_connections.div_ceil(n);
+            config.max_receive_memory = config.max_receive_memory.div_ceil(n);
+            config.max_send_memory = config.max_send_memory.div_ceil(n);
+            config.tcp_aside = true;
+        }
+        let mut interface = Interface {
+            shards: Vec::with_capacity(n),
+            ids: Vec::with_capacity(n),
+            queues: None,
+            ephemeral_ports: config.ephemeral_ports,
+        };
+        for at in 0..n as u64 {
+            interface.shards.push(match &self.secrets {
+                Some((secrets, seed)) => {
+                    Shard::with_secrets(config.clone(), secrets.clone(), seed.wrapping_add(at))?
+                }
+                None => Shard::new(config.clone())?,
+            });
+        }
+        if n > 1 {
+            let mut key = [0; 16];
+            getrandom::fill(&mut key).map_err(Error::other)?;
+            interface.queues = Some(Queues::new(Steering::new(n, key), n));
+        }
+        for (at, mut device) in devices.into_iter().enumerate() {
+            let config = interface_config(&device.info(), self.addresses.clone());
             let what = describe(&config);
-            let id = interface.shard.add_device(device, config);
-            interface.id = Some(id.map_err(|e| error::interface(e, &what))?);
+            if let Some(queues) = &interface.queues {
+                device = Box::new(Queue::new(device, at, queues.clone()));
+            }
+            let id = interface.shards[at].add_device(device, config);
+            interface.ids.push(id.map_err(|e| error::interface(e, &what))?);
         }
         for (to, via) in self.routes {
             interface.add_route(&to, via)?;

@@ -321,7 +321,7 @@ impl Shard {
         // What it would do on being dropped is done.
         guard.inner = None;
         for waiter in told.waiters {
-            waiter.condvar.notify_all();
+            waiter.notify_all();
         }
         if sends_left {
             shared.parker.wake();
@@ -477,7 +477,7 @@ impl Shared {
     /// Tells whom it concerns; the lock is not held.
     fn deliver(&self, told: Told) {
         for waiter in told.waiters {
-            waiter.condvar.notify_all();
+            waiter.notify_all();
         }
         if told.ring
             && let Some(doorbell) = &*self.doorbell.read().unwrap_or_else(PoisonError::into_inner)
@@ -697,7 +697,7 @@ impl ShardGuard<'_> {
     fn finish(&mut self) {
         let told = self.settle();
         for waiter in &told.waiters {
-            waiter.condvar.notify_all();
+            waiter.notify_all();
         }
         debug_assert!(!told.ring || self.inner().doorbell);
         if told.ring {

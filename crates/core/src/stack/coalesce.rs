@@ -36,6 +36,9 @@ const CE: u8 = 0b11;
 /// `NOP, NOP, timestamps` of RFC 7323 Appendix A: the only options that a segment of a run may have.
 const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
 
+/// A segment has other options than timestamps.
+struct OtherOptions;
+
 /// Where things are in a frame that carries TCP over IPv4 without options, or over IPv6 without extension headers.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
@@ -100,12 +103,12 @@ impl Layout {
         if self.v6 { first << 4 | second >> 4 } else { second }
     }
 
-    /// TSval, if timestamps are the only option; `None` in the outer where there are others.
-    fn timestamp(&self, frame: &[u8]) -> Option<Option<u32>> {
+    /// TSval where there are timestamps, which are the only option that there may be.
+    fn timestamp(&self, frame: &[u8]) -> Result<Option<u32>, OtherOptions> {
         match self.payload - self.tcp {
-            20 => Some(None),
-            32 if frame[self.tcp + 20..][..4] == TIMESTAMPS => Some(Some(self.u32(frame, 24))),
-            _ => None,
+            20 => Ok(None),
+            32 if frame[self.tcp + 20..][..4] == TIMESTAMPS => Ok(Some(self.u32(frame, 24))),
+            _ => Err(OtherOptions),
         }
     }
 
@@ -189,7 +192,7 @@ impl Stack {
         {
             return None;
         }
-        let timestamp = layout.timestamp(frame)?;
+        let timestamp = layout.timestamp(frame).ok()?;
         let (src, dst) = layout.addresses(frame);
         let tuple = Tuple {
             local: dst,

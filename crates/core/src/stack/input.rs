@@ -13,6 +13,7 @@ use crate::config::SocketOptions;
 use crate::event::{ListenerId, SocketId};
 use crate::frame::{RxChecksum, RxFrame};
 use crate::interface::InterfaceId;
+use crate::payload::Payload;
 use crate::tcp::{Connection, Grant, Owner, Segment, Tuple, Verdict};
 use crate::time::Instant;
 
@@ -32,7 +33,16 @@ fn is_ndp(packet: &Packet, frame: &RxFrame) -> bool {
         && frame.data.get(packet.payload_offset).is_some_and(|kind| ndp::KINDS.contains(kind))
 }
 
+/// Reassembled segments that wait for the driver to take them; further ones are lost.
+const MAX_ASIDE: usize = 64;
+
 impl Stack {
+    /// A TCP segment that was put together from fragments which that interface received, as one IP packet; with
+    /// [`Config::tcp_aside`](crate::Config::tcp_aside) alone. A driver asks after it handed frames over.
+    pub fn take_aside(&mut self) -> Option<(InterfaceId, Payload)> {
+        self.aside.pop_front()
+    }
+
     /// Takes a frame that `interface` received. What is malformed, or not for us, is counted and dropped.
     pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) {
         let merged = u64::from(frame.merged);
@@ -93,6 +103,11 @@ impl Stack {
                     Ok(packet) if packet.fragment.is_some() => self.stats.ip_frag_drops += 1,
                     // RFC 6980 §5: neighbour discovery in fragments is an attempt to get past a guard.
                     Ok(packet) if is_ndp(&packet, &frame) => self.stats.nd_in_errors += 1,
+                    Ok(packet) if packet.protocol == Protocol::TCP && self.config.tcp_aside => {
+                        if self.aside.len() < MAX_ASIDE {
+                            self.aside.push_back((interface, frame.data));
+                        }
+                    }
                     Ok(packet) => self.upper_input(now, interface, &packet, frame, delivery),
                     Err(error) => self.malformed(now, interface, &frame.data, error),
                 }
@@ -238,7 +253,7 @@ impl Stack {
             Some(Verdict::Reopen) => {
                 self.with(now, id, Connection::finish_abort);
                 // If the application still holds the old one, its id stays, but the ends are free.
-                let payload = crate::Payload::from(Vec::new());
+                let payload = Payload::from(Vec::new());
                 let syn = Segment { header, payload, gso_size: 0, ecn: 0 };
                 self.tcp_unknown(now, interface, tuple, &syn, Some(numbers));
             }

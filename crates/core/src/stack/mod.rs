@@ -175,6 +175,8 @@ pub struct Stack {
     /// Bound sockets by port, those of flows aside.
     udp_ports: HashMap<u16, SmallVec<[UdpId; 2]>>,
     udp_connected: HashMap<Tuple, UdpId, KeyedHash>,
+    /// Reassembled segments for the driver.
+    aside: VecDeque<(InterfaceId, crate::payload::Payload)>,
     raws: SlotMap<RawId, RawSocket>,
     pings: SlotMap<PingId, Ping>,
     ping_table: HashMap<PingKey, PingId, KeyedHash>,
@@ -238,6 +240,7 @@ impl Stack {
             udp: SlotMap::with_key(),
             udp_ports: HashMap::new(),
             udp_connected: HashMap::with_hasher(KeyedHash(secrets.hash)),
+            aside: VecDeque::new(),
             raws: SlotMap::with_key(),
             pings: SlotMap::with_key(),
             ping_table: HashMap::with_hasher(KeyedHash(secrets.hash)),

@@ -366,7 +366,7 @@ impl Stack {
     }
 
     /// Whether `addr` is ours: an interface has it, or it is in loopback's network.
-    pub(super) fn is_local(&self, addr: IpAddr) -> bool {
+    pub fn is_local(&self, addr: IpAddr) -> bool {
         (self.loopback.is_some() && addr.is_loopback())
             || self.interfaces.values().any(|i| i.has(addr))
     }

@@ -29,6 +29,11 @@ macro_rules! stats {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
 
+            /// Adds those of another stack.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+
             /// The counters that Linux has too, under the names that `nstat` prints (those of `/proc/net/snmp` and
             /// `/proc/net/netstat`).
             pub fn nstat(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {

@@ -265,3 +265,57 @@ fn pings_of_60000_bytes_are_answered() {
         assert_eq!(a.stack.stats().ip_reasm_oks, 1);
     }
 }
+
+/// A fragment of a TCP segment.
+fn tcp_fragment(pair: (std::net::IpAddr, std::net::IpAddr), body: &[u8], first: bool) -> Vec<u8> {
+    let range = if first { 0..40 } else { 40..body.len() };
+    let mut bytes = fragment(pair, 7, body, range, first);
+    if pair.0.is_ipv4() {
+        bytes[9] = Protocol::TCP.0;
+        bytes[10..12].fill(0);
+        let sum = usernet_wire::checksum::checksum(&bytes[..20]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        bytes[40] = Protocol::TCP.0;
+    }
+    bytes
+}
+
+#[test]
+fn reassembled_segments_are_the_drivers_where_it_knows_whose_they_are() {
+    for pair in families() {
+        for aside in [false, true] {
+            let config = Config { tcp_aside: aside, ..Config::default() };
+            let addresses = ["198.18.0.2/24", "fd00::2/64"];
+            let mut b = Host::new(2, config, interface(&addresses));
+            let repr = usernet_wire::tcp::Repr {
+                src_port: 9,
+                dst_port: 7,
+                flags: usernet_wire::tcp::Flags::ACK,
+                ..Default::default()
+            };
+            let data = pattern(100);
+            let mut body = vec![0; repr.header_len()];
+            repr.emit(&mut body);
+            usernet_wire::tcp::Repr::fill_checksum(&mut body, &[&data], pair.0, pair.1);
+            body.extend(data);
+            for n in 0..70 {
+                b.give(tcp_fragment(pair, &body, true));
+                b.give(tcp_fragment(pair, &body, false));
+                assert_eq!(
+                    b.frames().len(),
+                    usize::from(!aside),
+                    "refused, unless it is aside: {n}"
+                );
+            }
+            let mut taken = 0;
+            while let Some((interface, packet)) = b.stack.take_aside() {
+                let whole = Packet::parse(&packet).unwrap();
+                assert_eq!((interface, whole.fragment), (b.interface, None));
+                assert!(packet[whole.payload_offset..] == body);
+                taken += 1;
+            }
+            assert_eq!(taken, if aside { 64 } else { 0 }, "bounded");
+        }
+    }
+}

@@ -45,6 +45,8 @@ pub struct Tun {
     /// Bytes of the offload header, 0 without it.
     vnet_len: usize,
     counters: TunCounters,
+    /// How it was opened, to open further queues.
+    options: Option<TunOptions>,
     /// A routing socket of the namespace that the interface is in; inherited descriptors have none.
     netlink: Option<Netlink>,
     /// Hears of its link state, of an interface that was opened here.
@@ -69,18 +71,7 @@ impl Tun {
         mac: Option<[u8; 6]>,
     ) -> Result<Self, OpenError> {
         check(options)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open(PATH)
-            .map_err(|e| open_failed(&e))?;
-        let fd = OwnedFd::from(file);
-
-        let vnet = options.offload && features(fd.as_fd()) & libc::IFF_VNET_HDR != 0;
-        let wanted = options.name.as_deref().unwrap_or("");
-        let flags = kind_flag(kind) | libc::IFF_NO_PI | if vnet { libc::IFF_VNET_HDR } else { 0 };
-        let name = attach(fd.as_fd(), wanted, kind, flags)?;
+        let (fd, name, vnet) = open_queue(options, options.name.as_deref().unwrap_or(""), kind)?;
         let failed = |syscall, what: &str| {
             let name = name.clone();
             let what = what.to_owned();
@@ -88,9 +79,6 @@ impl Tun {
                 OpenError::from_io(&e, syscall, format!("cannot {what} of '{name}': {e}"))
             }
         };
-        if vnet {
-            set_vnet_header(fd.as_fd()).map_err(failed("ioctl", "set the offload header"))?;
-        }
         let offload = set_offload(fd.as_fd(), vnet, options.udp_offload);
         if options.persist {
             ioctl_value(fd.as_fd(), libc::TUNSETPERSIST, 1)
@@ -111,6 +99,7 @@ impl Tun {
             packet_info: false,
             vnet_len: if vnet { VNET_LEN } else { 0 },
             counters: TunCounters::default(),
+            options: Some(options.clone()),
             netlink: Some(netlink),
             link,
         })
@@ -174,6 +163,7 @@ impl Tun {
             fd,
             kind,
             counters: TunCounters::default(),
+            options: None,
             netlink: None,
             link: None,
         })
@@ -363,6 +353,28 @@ impl Device for Tun {
         self.link.as_mut()?.change()
     }
 
+    fn open_queues(&mut self) -> Result<Vec<Box<dyn Device>>, OpenError> {
+        let Some(options) = self.options.clone() else { return Ok(Vec::new()) };
+        let open = |_| {
+            let (fd, _, vnet) = open_queue(&options, &self.info.name, self.kind)?;
+            set_offload(fd.as_fd(), vnet, options.udp_offload);
+            let queue = Self {
+                fd,
+                kind: self.kind,
+                info: self.info.clone(),
+                index: self.index,
+                packet_info: false,
+                vnet_len: if vnet { VNET_LEN } else { 0 },
+                counters: self.counters.clone(),
+                options: None,
+                netlink: None,
+                link: None,
+            };
+            Ok(Box::new(queue) as Box<dyn Device>)
+        };
+        (1..options.queues).map(open).collect()
+    }
+
     fn set_waker(&mut self, _waker: Arc<dyn Wake>) {}
 
     fn set_mtu(&mut self, mtu: u16) -> Result<(), OpenError> {
@@ -511,6 +523,35 @@ fn config_remedy(error: &io::Error) -> &'static str {
         Some(libc::ENETDOWN) => "; take the interface up first",
         _ => "",
     }
+}
+
+/// Opens a queue of the interface of that name, which is made if there is none: the descriptor, the interface's name, and
+/// whether an offload header comes first.
+fn open_queue(
+    options: &TunOptions,
+    name: &str,
+    kind: Kind,
+) -> Result<(OwnedFd, String, bool), OpenError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(PATH)
+        .map_err(|e| open_failed(&e))?;
+    let fd = OwnedFd::from(file);
+    let vnet = options.offload && features(fd.as_fd()) & libc::IFF_VNET_HDR != 0;
+    let flags = kind_flag(kind)
+        | libc::IFF_NO_PI
+        | if vnet { libc::IFF_VNET_HDR } else { 0 }
+        | if options.queues > 1 { libc::IFF_MULTI_QUEUE } else { 0 };
+    let name = attach(fd.as_fd(), name, kind, flags)?;
+    if vnet {
+        set_vnet_header(fd.as_fd()).map_err(|e| {
+            let text = format!("cannot set the offload header of '{name}': {e}");
+            OpenError::from_io(&e, "ioctl", text)
+        })?;
+    }
+    Ok((fd, name, vnet))
 }
 
 /// Creates or attaches to the interface; gives its name.

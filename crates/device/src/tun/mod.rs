@@ -25,6 +25,9 @@ pub use unsupported::Tun;
 /// Longest interface name, bytes.
 const MAX_NAME: usize = 15;
 
+/// Most queues of an interface (Linux `MAX_TAP_QUEUES`).
+const MAX_QUEUES: usize = 256;
+
 /// Smallest MTU an IPv4 host may be given: every host has to take datagrams of this size (RFC 791, 3.1; RFC 1122,
 /// 3.3.2).
 const MIN_MTU: u16 = 576;
@@ -98,6 +101,10 @@ pub struct TunOptions {
     pub mtu: Option<u16>,
     /// Packets that wait in the kernel for us to read them; beyond it drops them.
     pub queue_len: u32,
+    /// Queues, 1 to 256: more than one for as many drivers that share the work (`IFF_MULTI_QUEUE`). The first is what is
+    /// opened, [`Device::open_queues`](crate::Device::open_queues) opens the others. A persistent interface that is used has
+    /// to have been made with several (`ip tuntap add .. multi_queue`), or with one.
+    pub queues: usize,
     /// Whether to take the interface up.
     pub up: bool,
     /// Whether the interface stays when it is closed.
@@ -105,7 +112,7 @@ pub struct TunOptions {
 }
 
 impl Default for TunOptions {
-    /// The kernel's name, offload without UDP's, the kernel's MTU, a queue of 5,000, up, not persistent.
+    /// The kernel's name, offload without UDP's, the kernel's MTU, a queue of 5,000, one of them, up, not persistent.
     fn default() -> Self {
         Self {
             name: None,
@@ -113,6 +120,7 @@ impl Default for TunOptions {
             udp_offload: false,
             mtu: None,
             queue_len: 5000,
+            queues: 1,
             up: true,
             persist: false,
         }
@@ -160,6 +168,10 @@ impl TunCounters {
 fn check(options: &TunOptions) -> Result<(), OpenError> {
     if let Some(name) = &options.name {
         check_name(name)?;
+    }
+    if !(1..=MAX_QUEUES).contains(&options.queues) {
+        let message = format!("{} queues: there can be 1 to {MAX_QUEUES}", options.queues);
+        return Err(OpenError::new(libc::EINVAL, "ioctl", message));
     }
     options.mtu.map_or(Ok(()), check_mtu)
 }
