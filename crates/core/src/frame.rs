@@ -62,7 +62,13 @@ pub struct TxChecksum {
     pub offset: u16,
 }
 
-/// A frame to transmit: `header` then the two pieces of `payload`, back to back. It borrows the stack: the bytes are
+/// Most pieces that a segment's data comes in.
+pub const PAYLOAD_PIECES: usize = 4;
+
+/// The payload of what has none.
+pub(crate) const NO_PAYLOAD: [&[u8]; PAYLOAD_PIECES] = [&[]; PAYLOAD_PIECES];
+
+/// A frame to transmit: `header` then the pieces of `payload`, back to back. It borrows the stack: the bytes are
 /// still in the connection's send queue. The device writes it (or its driver copies it) before the next call.
 #[derive(Clone, Copy, Debug)]
 pub struct Transmit<'a> {
@@ -70,8 +76,8 @@ pub struct Transmit<'a> {
     pub interface: InterfaceId,
     /// Link, network and transport headers, or a whole small packet.
     pub header: &'a [u8],
-    /// The data, in up to two pieces.
-    pub payload: [&'a [u8]; 2],
+    /// The data; any piece may be empty.
+    pub payload: [&'a [u8]; PAYLOAD_PIECES],
     /// Set when the device completes the checksum.
     pub checksum: Option<TxChecksum>,
     /// Set when the device cuts the segment.
@@ -82,11 +88,16 @@ impl Transmit<'_> {
     /// Length of the whole frame, bytes.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.header.len() + self.payload[0].len() + self.payload[1].len()
+        self.header.len() + self.payload.iter().map(|piece| piece.len()).sum::<usize>()
     }
 
     /// The frame as one piece of memory.
     pub fn to_vec(&self) -> Vec<u8> {
-        [self.header, self.payload[0], self.payload[1]].concat()
+        let mut bytes = Vec::with_capacity(self.len());
+        bytes.extend_from_slice(self.header);
+        for piece in self.payload {
+            bytes.extend_from_slice(piece);
+        }
+        bytes
     }
 }

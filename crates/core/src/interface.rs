@@ -120,6 +120,9 @@ pub struct Offload {
     pub tso4: bool,
     /// It cuts large TCP segments over IPv6.
     pub tso6: bool,
+    /// With `tso4`, it takes segments over IPv4 that are longer than a packet can be, 65,535 bytes, with 0 for the packet's
+    /// length (what Linux calls BIG TCP).
+    pub big_tcp4: bool,
 }
 
 /// An address with the length of its subnet's prefix, bits.

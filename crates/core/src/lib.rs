@@ -37,7 +37,7 @@ pub use event::{
     AddressChange, ErrorReport, Event, FlowId, LinkChange, ListenerId, PathError, PingId,
     PingOutcome, RawId, Ready, SocketId, Trace, TraceEvent, UdpId,
 };
-pub use frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
+pub use frame::{Gso, GsoKind, PAYLOAD_PIECES, RxChecksum, RxFrame, Transmit, TxChecksum};
 pub use interface::{
     AddressInfo, AddressOrigin, AddressState, Detection, InterfaceConfig, InterfaceId, IpCidr,
     Medium, NeighborInfo, NeighborState, Offload, Route, is_unicast,

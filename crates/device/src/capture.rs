@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use usernet_pcapng::{Direction, LinkType};
 
-use crate::device::{Device, DeviceInfo, Medium, Received, RxData, TxFrame, Wake};
+use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::open_error::OpenError;
 
 /// What a capture keeps.
@@ -187,8 +187,10 @@ impl<D> Captured<D> {
 }
 
 impl<D: Device> Device for Captured<D> {
+    /// What is written down is packets: whose length their headers say.
     fn info(&self) -> DeviceInfo {
-        self.device.info()
+        let info = self.device.info();
+        DeviceInfo { offload: Offload { big_tcp4: false, ..info.offload }, ..info }
     }
 
     fn medium(&self) -> Medium {
@@ -309,8 +311,32 @@ mod tests {
         (interfaces, packets)
     }
 
+    #[test]
+    fn what_is_captured_is_no_longer_than_a_packet() {
+        struct Big;
+        impl Device for Big {
+            fn info(&self) -> DeviceInfo {
+                let offload = Offload { big_tcp4: true, tso4: true, ..Offload::default() };
+                DeviceInfo { name: "big".into(), mtu: 1500, max_frame: 1500, offload }
+            }
+
+            fn recv(&mut self, _: &mut [u8]) -> io::Result<Received> {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+
+            fn send(&mut self, _: &TxFrame<'_>) -> io::Result<()> {
+                Ok(())
+            }
+
+            fn set_waker(&mut self, _: Arc<dyn Wake>) {}
+        }
+        let capture = Capture::new(io::sink(), CaptureOptions::default()).unwrap();
+        let offload = capture.layer(Big).info().offload;
+        assert!(offload.tso4 && !offload.big_tcp4);
+    }
+
     fn frame(pieces: [&[u8]; 3]) -> TxFrame<'_> {
-        TxFrame { pieces, checksum: None, gso: None }
+        TxFrame::of(&pieces)
     }
 
     #[test]

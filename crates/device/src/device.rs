@@ -17,6 +17,9 @@ pub struct Offload {
     pub tso4: bool,
     /// It cuts large TCP segments over IPv6.
     pub tso6: bool,
+    /// With `tso4`, it takes segments over IPv4 that are longer than a packet can be, 65,535 bytes, with 0 for the packet's
+    /// length (what Linux calls BIG TCP).
+    pub big_tcp4: bool,
 }
 
 /// What a device's frames begin with.
@@ -69,18 +72,28 @@ pub struct TxChecksum {
     pub offset: u16,
 }
 
-/// A frame to send: three pieces back to back (headers, and data in up to two pieces).
+/// Most pieces of a frame to send: its headers, and data in up to four.
+pub const TX_PIECES: usize = 5;
+
+/// A frame to send: pieces back to back, the headers in the first.
 #[derive(Clone, Copy, Debug)]
 pub struct TxFrame<'a> {
     /// The pieces; any may be empty.
-    pub pieces: [&'a [u8]; 3],
+    pub pieces: [&'a [u8]; TX_PIECES],
     /// Set when the device completes the checksum; never set on a device without `tx_checksum`.
     pub checksum: Option<TxChecksum>,
     /// Set when the device cuts the segment; never set on a device without `tso4`/`tso6`.
     pub gso: Option<Gso>,
 }
 
-impl TxFrame<'_> {
+impl<'a> TxFrame<'a> {
+    /// A frame that goes out as it is, of at most [`TX_PIECES`] pieces.
+    pub fn of(pieces: &[&'a [u8]]) -> Self {
+        let mut all: [&'a [u8]; TX_PIECES] = [&[]; TX_PIECES];
+        all[..pieces.len()].copy_from_slice(pieces);
+        Self { pieces: all, checksum: None, gso: None }
+    }
+
     /// Length of the whole frame, bytes.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {

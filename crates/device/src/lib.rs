@@ -20,7 +20,8 @@ mod vnet;
 
 pub use capture::{Capture, CaptureOptions, CaptureStats, Captured};
 pub use device::{
-    Device, DeviceInfo, Gso, GsoKind, Medium, Offload, Received, RxData, TxChecksum, TxFrame, Wake,
+    Device, DeviceInfo, Gso, GsoKind, Medium, Offload, Received, RxData, TX_PIECES, TxChecksum,
+    TxFrame, Wake,
 };
 pub use impairment::{
     Direction, Impaired, Impairment, ImpairmentHandle, ImpairmentStats, InvalidImpairment,

@@ -118,7 +118,12 @@ pub fn pair(options: LinkOptions) -> (Link, Link) {
             name,
             mtu,
             max_frame: if offload { MAX_SUPER_FRAME.max(longest) } else { longest },
-            offload: Offload { tx_checksum: offload, tso4: offload, tso6: offload },
+            offload: Offload {
+                tx_checksum: offload,
+                tso4: offload,
+                tso6: offload,
+                big_tcp4: false,
+            },
         },
         medium,
         capacity: capacity.max(1),
@@ -304,7 +309,7 @@ mod tests {
     }
 
     fn plain(pieces: [&[u8]; 3]) -> TxFrame<'_> {
-        TxFrame { pieces, checksum: None, gso: None }
+        TxFrame::of(&pieces)
     }
 
     fn receive(link: &mut Link) -> Option<(Vec<u8>, Received)> {
@@ -346,9 +351,9 @@ mod tests {
         let (mut a, mut b) = pair(LinkOptions::default());
         let payload: Vec<u8> = (0..64_240u32).map(|i| i as u8).collect();
         let frame = TxFrame {
-            pieces: [&[7; 40], &payload[..1000], &payload[1000..]],
             checksum: Some(TxChecksum { start: 20, offset: 16 }),
             gso: Some(Gso { kind: GsoKind::Tcp4, size: 1460 }),
+            ..TxFrame::of(&[&[7; 40], &payload[..1000], &payload[1000..]])
         };
         a.send(&frame).unwrap();
         let (data, received) = receive(&mut b).unwrap();
@@ -487,9 +492,9 @@ mod tests {
         assert_eq!(b.rx.lock().pool.len(), POOL);
         let big = vec![1; 60_000];
         a.send(&TxFrame {
-            pieces: [&big, b"", b""],
             checksum: Some(TxChecksum { start: 20, offset: 16 }),
             gso: Some(Gso { kind: GsoKind::Tcp4, size: 1460 }),
+            ..TxFrame::of(&[&big])
         })
         .unwrap();
         assert_eq!(b.rx.lock().pool.len(), POOL - 1);

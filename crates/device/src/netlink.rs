@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const NLM_F_REQUEST: u16 = 0x01;
@@ -15,11 +16,14 @@ const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 const HEADER_LEN: usize = 16;
+/// `struct ifinfomsg`.
+const IFINFO_LEN: usize = 16;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_MTU: u16 = 4;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_AF_SPEC: u16 = 26;
+const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 const IFA_ADDRESS: u16 = 1;
@@ -135,8 +139,26 @@ impl Netlink {
         self.request(message)
     }
 
-    /// Sends a request and waits for the kernel's verdict (which it gives before `send` returns).
+    /// Whether the kernel knows of IPv4 packets that are longer than their headers can say (BIG TCP, Linux 6.3): it tells
+    /// of any interface, `index` is one, how long it makes them.
+    pub(crate) fn has_big_tcp4(&mut self, index: u32) -> bool {
+        let mut body = [0; IFINFO_LEN];
+        body[4..8].copy_from_slice(&index.to_ne_bytes());
+        let mut told = false;
+        let asked = self.ask(Message::new(RTM_GETLINK, 0, &body), |reply| {
+            told |= has_link_attribute(reply, IFLA_GSO_IPV4_MAX_SIZE);
+        });
+        asked.is_ok() && told
+    }
+
+    /// Sends a request and waits for the kernel's verdict.
     fn request(&mut self, message: Message) -> io::Result<()> {
+        self.ask(message, |_| {})
+    }
+
+    /// Sends a request and waits for the kernel's verdict (which it gives before `send` returns); `hear` gets the answers
+    /// that come before it.
+    fn ask(&mut self, message: Message, mut hear: impl FnMut(&[u8])) -> io::Result<()> {
         self.seq = self.seq.wrapping_add(1);
         let bytes = message.finish(self.seq);
         // SAFETY: the pointer and length are those of a live slice.
@@ -146,7 +168,8 @@ impl Netlink {
         if sent < 0 {
             return Err(io::Error::last_os_error());
         }
-        let mut reply = [0u8; 4096];
+        // An interface with all its attributes takes about two kilobytes.
+        let mut reply = [0u8; 16_384];
         // Answers to earlier requests that were given up are passed over; there are never many.
         for _ in 0..16 {
             // SAFETY: the pointer and length are those of a live, exclusively borrowed array.
@@ -166,8 +189,9 @@ impl Netlink {
                 }
                 return Err(error);
             }
-            if let Some(verdict) = verdict(&reply[..n as usize], self.seq) {
-                return verdict;
+            match verdict(&reply[..n as usize], self.seq) {
+                Some(verdict) => return verdict,
+                None => hear(&reply[..n as usize]),
             }
         }
         Err(io::Error::new(io::ErrorKind::InvalidData, "no answer from rtnetlink"))
@@ -265,6 +289,23 @@ fn link_state(mut messages: &[u8], index: u32) -> Option<bool> {
     state
 }
 
+/// Whether a message tells of a link and of that attribute of it.
+fn has_link_attribute(message: &[u8], kind: u16) -> bool {
+    let number = |at: &[u8]| Some(u16::from_ne_bytes(at.get(..2)?.try_into().ok()?));
+    if message.get(4..).and_then(number) != Some(RTM_NEWLINK) {
+        return false;
+    }
+    let mut left = message.get(HEADER_LEN + IFINFO_LEN..).unwrap_or_default();
+    while let (Some(len), Some(of)) = (number(left), left.get(2..).and_then(number)) {
+        if of == kind {
+            return true;
+        }
+        // One that is shorter than its own header is none.
+        left = left.get(usize::from(len).max(4).next_multiple_of(4)..).unwrap_or_default();
+    }
+    false
+}
+
 /// The outcome in a reply to request `seq`; `None` when it is about something else.
 fn verdict(reply: &[u8], seq: u32) -> Option<io::Result<()>> {
     let kind = u16::from_ne_bytes(reply.get(4..6)?.try_into().ok()?);
@@ -294,7 +335,7 @@ impl Message {
 
     /// A change to a link: `struct ifinfomsg`.
     fn link(index: u32, flags: u32, change: u32) -> Self {
-        let mut body = [0; 16];
+        let mut body = [0; IFINFO_LEN];
         body[4..8].copy_from_slice(&index.to_ne_bytes());
         body[8..12].copy_from_slice(&flags.to_ne_bytes());
         body[12..16].copy_from_slice(&change.to_ne_bytes());
@@ -368,6 +409,24 @@ mod tests {
             assert_eq!(link_state(&whole[..cut], 7), None);
         }
         assert_eq!(link_state(&[0; 64], 7), None);
+    }
+
+    #[test]
+    fn finds_attributes_of_links() {
+        let mut message = Message::link(7, 1, 1);
+        message.attribute(IFLA_MTU, &1500u32.to_ne_bytes());
+        message.attribute(IFLA_GSO_IPV4_MAX_SIZE, &65_536u32.to_ne_bytes());
+        let bytes = message.finish(1);
+        assert!(has_link_attribute(&bytes, IFLA_GSO_IPV4_MAX_SIZE));
+        assert!(has_link_attribute(&bytes, IFLA_MTU) && !has_link_attribute(&bytes, IFLA_TXQLEN));
+        let header = bytes.len() - 4;
+        for cut in 0..header {
+            assert!(!has_link_attribute(&bytes[..cut], IFLA_GSO_IPV4_MAX_SIZE));
+        }
+        // An attribute that says it has no length does not make it go on for ever.
+        assert!(!has_link_attribute(&[&bytes[..32], &[0; 8]].concat(), 9));
+        let other = Message::new(RTM_NEWADDR, 0, &bytes[16..]).finish(1);
+        assert!(!has_link_attribute(&other, IFLA_GSO_IPV4_MAX_SIZE));
     }
 
     #[test]

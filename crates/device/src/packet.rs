@@ -89,7 +89,7 @@ impl PacketSocket {
         if bound < 0 {
             return Err(failed("bind", "bind to")(io::Error::last_os_error()));
         }
-        let offload = Offload { tx_checksum: true, tso4: true, tso6: true };
+        let offload = Offload { tx_checksum: true, tso4: true, tso6: true, ..Offload::default() };
         let info = DeviceInfo { name: name.to_owned(), mtu, max_frame: MAX_SUPER_FRAME, offload };
         Ok(Self { fd, info })
     }
@@ -136,8 +136,7 @@ impl Device for PacketSocket {
     fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
         // What cannot be expressed is lost, as with a TUN.
         let Some(header) = vnet::build(frame) else { return Ok(()) };
-        let [first, second, third] = frame.pieces;
-        write_frame(&self.fd, [&header, first, second, third]).map(|_| ())
+        write_frame(&self.fd, &header, &frame.pieces).map(|_| ())
     }
 
     fn fd(&self) -> Option<RawFd> {

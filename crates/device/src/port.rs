@@ -80,8 +80,7 @@ impl FramePort {
             self.stats.dropped += 1;
             return Err(ErrorKind::BrokenPipe.into());
         }
-        let pieces: [&[u8]; 3] = [frame, &[], &[]];
-        let sent = self.link.send(&TxFrame { pieces, checksum: None, gso: None });
+        let sent = self.link.send(&TxFrame::of(&[frame]));
         if sent.is_ok() {
             self.stats.frames_in += 1;
             self.stats.bytes_in += frame.len() as u64;
@@ -198,7 +197,7 @@ mod tests {
     }
 
     fn send(device: &mut PortDevice, data: &[u8]) -> io::Result<()> {
-        device.send(&TxFrame { pieces: [data, &[], &[]], checksum: None, gso: None })
+        device.send(&TxFrame::of(&[data]))
     }
 
     #[test]

@@ -300,7 +300,7 @@ mod tests {
     }
 
     fn plain(data: &[u8]) -> TxFrame<'_> {
-        TxFrame { pieces: [data, &[], &[]], checksum: None, gso: None }
+        TxFrame::of(&[data])
     }
 
     fn receive(link: &mut VmLink) -> Option<Vec<u8>> {
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(receive(&mut link).unwrap(), b"hello");
         assert_eq!(receive(&mut link).unwrap(), b"hi");
         let pieces: [&[u8]; 3] = [b"a", b"nsw", b"er"];
-        link.send(&TxFrame { pieces, checksum: None, gso: None }).unwrap();
+        link.send(&TxFrame::of(&pieces)).unwrap();
         let mut got = [0; 10];
         peer.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"\0\0\0\x06answer");

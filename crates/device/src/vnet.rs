@@ -139,8 +139,7 @@ mod tests {
         let mut packet = [0u8; 60];
         packet[32] = 8 << 4; // 32 bytes of TCP header
         let data = [0u8; 4000];
-        let mut frame =
-            TxFrame { pieces: [&packet[..52], &data, &data], checksum: None, gso: None };
+        let mut frame = TxFrame::of(&[&packet[..52], &data, &data]);
         assert_eq!(build(&frame), Some([0; VNET_LEN]));
         frame.checksum = Some(TxChecksum { start: 20, offset: 16 });
         assert_eq!(build(&frame), Some(header(F_NEEDS_CSUM, GSO_NONE, [0, 0, 20, 16])));
@@ -154,11 +153,15 @@ mod tests {
         let gso = Some(Gso { kind: GsoKind::Tcp4, size: 1460 });
         let pieces = [&packet[..], &[], &[]];
         let checksum = Some(TxChecksum { start: 20, offset: 16 });
-        assert_eq!(build(&TxFrame { pieces, checksum: None, gso }), None);
-        assert_eq!(build(&TxFrame { pieces, checksum, gso }), None, "header beyond the frame");
+        assert_eq!(build(&TxFrame { checksum: None, gso, ..TxFrame::of(&pieces) }), None);
+        assert_eq!(
+            build(&TxFrame { checksum, gso, ..TxFrame::of(&pieces) }),
+            None,
+            "header beyond the frame"
+        );
         let outside = Some(TxChecksum { start: 30, offset: 9 });
-        assert_eq!(build(&TxFrame { pieces, checksum: outside, gso: None }), None);
+        assert_eq!(build(&TxFrame { checksum: outside, gso: None, ..TxFrame::of(&pieces) }), None);
         let zero = Some(Gso { kind: GsoKind::Tcp4, size: 0 });
-        assert_eq!(build(&TxFrame { pieces, checksum, gso: zero }), None);
+        assert_eq!(build(&TxFrame { checksum, gso: zero, ..TxFrame::of(&pieces) }), None);
     }
 }

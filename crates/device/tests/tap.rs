@@ -34,7 +34,7 @@ fn open(offload: bool) -> Tap {
 }
 
 fn send(tap: &mut impl Device, frame: &[u8], checksum: Option<TxChecksum>) {
-    tap.send(&TxFrame { pieces: [frame, &[], &[]], checksum, gso: None }).unwrap();
+    tap.send(&TxFrame { checksum, ..TxFrame::of(&[frame]) }).unwrap();
 }
 
 /// Answers the kernel's question who has our address (RFC 826).
@@ -69,8 +69,9 @@ fn ethernet_frames_pass_both_ways_with_and_without_offload() {
     in_namespace(|| {
         for offload in [true, false] {
             let mut tap = open(offload);
-            let all = Offload { tx_checksum: offload, tso4: offload, tso6: offload };
-            assert_eq!((tap.info().offload, tap.medium()), (all, Medium::Ethernet));
+            let Offload { tx_checksum, tso4, tso6, .. } = tap.info().offload;
+            assert_eq!([tx_checksum, tso4, tso6], [offload; 3]);
+            assert_eq!(tap.medium(), Medium::Ethernet);
             assert_eq!((tap.name(), tap.info().mtu), ("tap0", 1500));
             assert!(tap.info().max_frame >= 1514);
             assert_eq!(tap.kernel_mac().unwrap(), KERNEL_MAC);

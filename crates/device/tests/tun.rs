@@ -60,8 +60,9 @@ fn datagrams_pass_both_ways_with_and_without_offload() {
     in_namespace(|| {
         for offload in [true, false] {
             let mut tun = with_addresses(&TunOptions { offload, ..named("un0") });
-            let all = Offload { tx_checksum: offload, tso4: offload, tso6: offload };
-            assert_eq!(tun.info().offload, all);
+            let Offload { tx_checksum, tso4, tso6, big_tcp4 } = tun.info().offload;
+            assert_eq!([tx_checksum, tso4, tso6], [offload; 3]);
+            assert!(offload || !big_tcp4);
             for (kernel, ours, header) in PAIRS {
                 let socket = UdpSocket::bind((kernel, 0)).unwrap();
                 socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -84,7 +85,7 @@ fn datagrams_pass_both_ways_with_and_without_offload() {
                 socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
                 let mut offered = 0;
                 let (n, from) = loop {
-                    tun.send(&TxFrame { pieces, checksum: None, gso: None }).unwrap();
+                    tun.send(&TxFrame::of(&pieces)).unwrap();
                     offered += 1;
                     match socket.recv_from(&mut buf) {
                         Ok(received) => break received,
@@ -99,8 +100,8 @@ fn datagrams_pass_both_ways_with_and_without_offload() {
 
                 let packet = udp(peer, local, b"unfinished sum", true);
                 let sum = TxChecksum { start: header as u16, offset: 6 };
-                let pieces = [&packet[..], &[], &[]];
-                tun.send(&TxFrame { pieces, checksum: Some(sum), gso: None }).unwrap();
+                let frame = TxFrame { checksum: Some(sum), ..TxFrame::of(&[&packet]) };
+                tun.send(&frame).unwrap();
                 if offload {
                     let (n, _) = socket.recv_from(&mut buf).unwrap();
                     assert_eq!(&buf[..n], b"unfinished sum");
@@ -119,7 +120,7 @@ fn bad_frames_and_a_down_interface_do_not_end_the_device() {
         let socket = UdpSocket::bind("198.18.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let plain = |data: &[u8], tun: &mut Tun| {
-            tun.send(&TxFrame { pieces: [data, &[], &[]], checksum: None, gso: None }).unwrap();
+            tun.send(&TxFrame::of(&[data])).unwrap();
         };
         plain(&[], &mut tun);
         plain(&[0xff; 60], &mut tun);
@@ -155,7 +156,7 @@ fn a_deleted_interface_ends_the_device() {
         assert!(status.success());
         let error = tun.recv(&mut vec![0; 65_550]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EBADFD));
-        let frame = TxFrame { pieces: [&[0x45; 40], &[], &[]], checksum: None, gso: None };
+        let frame = TxFrame::of(&[&[0x45; 40]]);
         assert_eq!(tun.send(&frame).unwrap_err().raw_os_error(), Some(libc::EBADFD));
     });
 }
@@ -246,7 +247,7 @@ fn the_kernel_hands_over_super_segments() {
         let pseudo = !checksum(&[&answer[12..20], &[0, 6, 0, 24]]);
         answer[36..38].copy_from_slice(&pseudo.to_be_bytes());
         let sum = TxChecksum { start: 20, offset: 16 };
-        tun.send(&TxFrame { pieces: [&answer, &[], &[]], checksum: Some(sum), gso: None }).unwrap();
+        tun.send(&TxFrame { checksum: Some(sum), ..TxFrame::of(&[&answer]) }).unwrap();
 
         let (frame, trusted, gso) = next(&mut tun, |f| f[0] == 0x45 && f[9] == 6 && f.len() > 1500);
         assert!(frame.len() > 40 + 1460 && trusted);

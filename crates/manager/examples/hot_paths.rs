@@ -94,7 +94,7 @@ impl End {
         change(&mut config);
         let mut stack = Stack::new(config, Secrets::from_bytes(&[seed; 64]), seed.into());
         let interface = InterfaceConfig {
-            offload: Offload { tx_checksum: true, tso4: true, tso6: true },
+            offload: Offload { tx_checksum: true, tso4: true, tso6: true, ..Offload::default() },
             addresses: vec![IpCidr { addr: address.into(), prefix_len: 24 }],
             ..InterfaceConfig::default()
         };

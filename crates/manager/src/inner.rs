@@ -176,7 +176,8 @@ impl Port {
     /// Offers what is pending; whether the device takes frames now.
     fn flush(&mut self) -> Sent {
         while let Some(p) = self.pending.front() {
-            let frame = TxFrame { pieces: [&p.bytes, &[], &[]], checksum: p.checksum, gso: p.gso };
+            let whole = TxFrame::of(&[&p.bytes]);
+            let frame = TxFrame { checksum: p.checksum, gso: p.gso, ..whole };
             match send(&mut *self.device, &frame) {
                 Sent::Yes => self.pending.pop_front(),
                 other => return other,
@@ -704,8 +705,9 @@ fn rx_frame(received: Received, pool: &mut Pool) -> RxFrame {
 }
 
 fn tx_frame<'a>(transmit: &Transmit<'a>) -> TxFrame<'a> {
+    let [first, second, third, fourth] = transmit.payload;
     TxFrame {
-        pieces: [transmit.header, transmit.payload[0], transmit.payload[1]],
+        pieces: [transmit.header, first, second, third, fourth],
         checksum: transmit.checksum.map(|c| TxChecksum { start: c.start, offset: c.offset }),
         gso: transmit.gso.map(|g| Gso {
             kind: match g.kind {

@@ -101,6 +101,7 @@ pub fn interface_config(info: &DeviceInfo, addresses: Vec<IpCidr>) -> InterfaceC
             tx_checksum: info.offload.tx_checksum,
             tso4: info.offload.tso4,
             tso6: info.offload.tso6,
+            big_tcp4: info.offload.big_tcp4,
         },
         addresses,
         ..InterfaceConfig::default()

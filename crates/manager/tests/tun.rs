@@ -37,7 +37,11 @@ fn tun(offload: bool) -> Interface {
 }
 
 fn open(offload: bool) -> Tun {
-    let mut tun = Tun::open(&TunOptions { offload, ..TunOptions::default() }).unwrap();
+    open_with(&TunOptions { offload, ..TunOptions::default() })
+}
+
+fn open_with(options: &TunOptions) -> Tun {
+    let mut tun = Tun::open(options).unwrap();
     tun.add_kernel_address(KERNEL[0], 24).unwrap();
     tun.add_kernel_address(KERNEL[1], 64).unwrap();
     tun
@@ -53,6 +57,8 @@ struct Seen {
     /// Frames that the kernel was to cut, and their segments.
     cut: AtomicU64,
     segments: AtomicU64,
+    /// Bytes of the longest of them.
+    longest: AtomicU64,
     /// Frames that the kernel had merged.
     merged: AtomicU64,
 }
@@ -77,7 +83,8 @@ impl Device for Watched {
     fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
         self.tun.send(frame)?;
         if let Some(gso) = frame.gso {
-            let data = frame.pieces[1].len() + frame.pieces[2].len();
+            let data = frame.len() - frame.pieces[0].len();
+            self.seen.longest.fetch_max(frame.len() as u64, Ordering::Relaxed);
             self.seen.cut.fetch_add(1, Ordering::Relaxed);
             let segments = data.div_ceil(usize::from(gso.size)) as u64;
             self.seen.segments.fetch_add(segments, Ordering::Relaxed);
@@ -170,6 +177,33 @@ fn segments_are_merged_here_where_the_device_does_not() {
             }
             assert_eq!(stats.tcp_in_csum_errors + stats.tcp_in_errs, 0);
         }
+    }
+}
+
+#[test]
+fn the_kernel_takes_segments_that_are_longer_than_packets() {
+    if !inside_namespace("the_kernel_takes_segments_that_are_longer_than_packets") {
+        return;
+    }
+    let data = pattern(8 << 20);
+    for big_tcp in [true, false] {
+        let seen = Arc::new(Seen::default());
+        let tun = open_with(&TunOptions { big_tcp, ..TunOptions::default() });
+        // Kernels before 6.3 do not know of them.
+        let expected = tun.info().offload.big_tcp4;
+        assert!(big_tcp || !expected);
+        let counters = tun.counters();
+        let interface = start(Watched { tun, seen: Arc::clone(&seen) });
+        let longest = || seen.longest.load(Ordering::Relaxed);
+        // They are for peers that answer within a millisecond, which a busy machine does not always let them do.
+        for _ in 0..30 {
+            exchange(&interface, OURS[0], &data);
+            if longest() > 65_535 || !expected {
+                break;
+            }
+        }
+        assert_eq!(longest() > 65_535, expected, "{} bytes", longest());
+        assert_eq!((counters.get().tx_refused, counters.get().tx_invalid), (0, 0));
     }
 }
 

@@ -193,10 +193,15 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
             let snap_len = js.to_f64(snap_len, "snapLength")?.clamp(0.0, 1e6) as usize;
             let interfaces = stack.interfaces.borrow();
             let found = interfaces.iter().find(|i| f64::from(i.number) == number);
-            let Some(watched) = found.and_then(|i| i.watched.as_ref()) else {
+            let Some((id, watched)) = found.and_then(|i| Some((i.id, i.watched.as_ref()?))) else {
                 return Ok(Errno::ENODEV.number());
             };
-            watched.set(frames, bytes, snap_len);
+            stack.with_core(|core| {
+                let now = core.now();
+                // Unknown to the core only if it was lost, when there is nothing to see.
+                let _ = core.set_big_tcp(now, id, watched.big_tcp4 && frames == 0);
+                watched.set(frames, bytes, snap_len);
+            });
             Ok(0)
         }),
         method!("takeFrames", |js, stack, [number]| {

@@ -116,7 +116,7 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
         );
         return Err(invalid("addPort", message));
     }
-    let watched = Watched::new(Arc::clone(&stack.bell));
+    let watched = Watched::new(Arc::clone(&stack.bell), info.offload.big_tcp4);
     let device = Box::new(WatchedDevice { inner: device, watched: Arc::clone(&watched) });
     let added = stack.with_shard(|shard| shard.add_device(device, config));
     stack.update_polls();

@@ -39,15 +39,18 @@ pub(crate) struct Watched {
     /// There are frames that JavaScript was not told of.
     news: AtomicBool,
     queue: Mutex<Queue>,
+    /// The device takes segments that are longer than a packet. Not while it is watched: what is seen is packets.
+    pub(crate) big_tcp4: bool,
     bell: Arc<Bell>,
 }
 
 impl Watched {
-    pub(crate) fn new(bell: Arc<Bell>) -> Arc<Self> {
+    pub(crate) fn new(bell: Arc<Bell>, big_tcp4: bool) -> Arc<Self> {
         Arc::new(Self {
             on: AtomicBool::new(false),
             news: AtomicBool::new(false),
             queue: Mutex::default(),
+            big_tcp4,
             bell,
         })
     }

@@ -231,7 +231,11 @@ fn make_stack(settings: &Settings) -> (Stack, InterfaceId) {
                 name: "tun0".into(),
                 medium: Medium::Ip,
                 mtu: settings.mtu(),
-                offload: Offload { tx_checksum: false, tso4: settings.tso(), tso6: settings.tso() },
+                offload: Offload {
+                    tso4: settings.tso(),
+                    tso6: settings.tso(),
+                    ..Offload::default()
+                },
                 addresses: addresses
                     .iter()
                     .filter_map(|a| IpCidr::new(*a, if a.is_ipv4() { 16 } else { 48 }))

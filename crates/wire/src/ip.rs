@@ -263,7 +263,8 @@ pub struct Repr {
     pub dont_fragment: bool,
     /// Flow label of IPv6, 20 bits (RFC 6437).
     pub flow_label: u32,
-    /// Length of the upper-layer data, bytes.
+    /// Length of the upper-layer data, bytes. Over IPv4 it may be more than a packet has room for when the device cuts the
+    /// packet: the header then says 0.
     pub payload_len: usize,
 }
 
@@ -365,7 +366,8 @@ impl Repr {
                 let buf = &mut buf[..IPV4_HEADER_LEN];
                 buf[0] = 0x45;
                 buf[1] = self.traffic_class;
-                let total_len = (IPV4_HEADER_LEN + self.payload_len) as u16;
+                // 0 where it does not fit: for a device that counts for itself, which cuts it (Linux's BIG TCP).
+                let total_len = u16::try_from(IPV4_HEADER_LEN + self.payload_len).unwrap_or(0);
                 buf[2..4].copy_from_slice(&total_len.to_be_bytes());
                 buf[4..6].copy_from_slice(&self.ident.to_be_bytes());
                 let flags: u16 = if self.dont_fragment { 0x4000 } else { 0 };

@@ -11,7 +11,7 @@ use super::input::Arrival;
 use super::link::{Framing, addresses_of, behind_ethernet};
 use super::{Stack, ctx};
 use crate::event::{RawId, SocketId, UdpId};
-use crate::frame::{Gso, GsoKind, RxChecksum, RxFrame, Transmit, TxChecksum};
+use crate::frame::{Gso, GsoKind, NO_PAYLOAD, RxChecksum, RxFrame, Transmit, TxChecksum};
 use crate::interface::InterfaceId;
 use crate::payload::Payload;
 use crate::tcp::Tuple;
@@ -176,7 +176,7 @@ impl Stack {
                 return Some(Transmit {
                     interface: frame.interface,
                     header: &self.current,
-                    payload: [&[], &[]],
+                    payload: NO_PAYLOAD,
                     checksum: frame.checksum,
                     gso: frame.gso,
                 });
@@ -207,7 +207,7 @@ impl Stack {
                 return Some(Transmit {
                     interface: packet.outgoing.interface,
                     header,
-                    payload: [payload, &[]],
+                    payload: [payload, &[], &[], &[]],
                     checksum: packet.outgoing.checksum,
                     gso: packet.outgoing.gso,
                 });
@@ -507,7 +507,7 @@ impl Stack {
             payload: self
                 .connections
                 .get(frame.id)
-                .map_or([&[], &[]], |conn| conn.payload(frame.payload)),
+                .map_or(NO_PAYLOAD, |conn| conn.payload(frame.payload)),
             checksum: frame.checksum,
             gso: frame.gso,
         }

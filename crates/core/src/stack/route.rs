@@ -77,7 +77,7 @@ impl Stack {
             name: "lo".into(),
             medium: Medium::Ip,
             mtu: u16::MAX,
-            offload: Offload { tx_checksum: true, tso4: false, tso6: false },
+            offload: Offload { tx_checksum: true, ..Offload::default() },
             addresses: vec![
                 IpCidr { addr: IpAddr::V4(Ipv4Addr::LOCALHOST), prefix_len: 8 },
                 IpCidr { addr: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix_len: 128 },
@@ -197,6 +197,12 @@ impl Stack {
             // What a router says holds within what the link carries (RFC 4861 §6.3.4).
             link.mtu_v6 = link.mtu_v6.filter(|told| *told <= mtu);
         }
+        self.path_changed(now, id);
+        Ok(())
+    }
+
+    /// Tells the connections through an interface what it takes now.
+    fn path_changed(&mut self, now: Instant, id: InterfaceId) {
         let ids: Vec<SocketId> = self.connections.keys().collect();
         for socket in ids {
             let (tuple, path) = (self.connections[socket].tuple, self.connections[socket].path);
@@ -204,6 +210,23 @@ impl Stack {
                 let path = self.path_to(now, id, tuple.remote);
                 self.with(now, socket, |conn, ctx| conn.set_path(ctx.now, path));
             }
+        }
+    }
+
+    /// Whether the interface's device may be handed segments that are longer than a packet can be
+    /// ([`Offload::big_tcp4`](crate::Offload::big_tcp4)), from now on.
+    ///
+    /// # Errors
+    /// [`InterfaceError::NoSuchInterface`].
+    pub fn set_big_tcp(
+        &mut self,
+        now: Instant,
+        id: InterfaceId,
+        on: bool,
+    ) -> Result<(), InterfaceError> {
+        let interface = self.interfaces.get_mut(id).ok_or(InterfaceError::NoSuchInterface)?;
+        if std::mem::replace(&mut interface.config.offload.big_tcp4, on) != on {
+            self.path_changed(now, id);
         }
         Ok(())
     }
@@ -500,7 +523,16 @@ impl Stack {
     pub(super) fn path_to(&self, now: Instant, id: InterfaceId, remote: IpAddr) -> Path {
         let path = self.path(id, remote.is_ipv6());
         let mtu = self.path_mtus.get(now, remote).map_or(path.mtu, |mtu| mtu.min(path.mtu));
-        Path { mtu, ..path }
+        // At the other end of a TUN is its kernel. What that passes on to another device, it mostly has to cut for it.
+        let big = self.interfaces.get(id).is_some_and(|i| {
+            let (config, offload) = (&i.config, i.config.offload);
+            offload.big_tcp4
+                && offload.tso4
+                && remote.is_ipv4()
+                && i.link.is_none()
+                && config.addresses.iter().any(|cidr| cidr.contains(remote))
+        });
+        Path { mtu, big, ..path }
     }
 
     /// Connections follow the routes when these change.
@@ -529,10 +561,14 @@ impl Stack {
                 interface: id,
                 mtu: i.link.as_ref().and_then(|l| l.mtu_v6).filter(|_| v6).unwrap_or(i.config.mtu),
                 tso: if v6 { i.config.offload.tso6 } else { i.config.offload.tso4 },
+                big: false,
             },
-            None => {
-                Path { interface: id, mtu: if v6 { MIN_MTU_V6 } else { MIN_MTU_V4 }, tso: false }
-            }
+            None => Path {
+                interface: id,
+                mtu: if v6 { MIN_MTU_V6 } else { MIN_MTU_V4 },
+                tso: false,
+                big: false,
+            },
         }
     }
 }

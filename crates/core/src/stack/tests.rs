@@ -251,12 +251,117 @@ fn on_an_offloading_device(seed: u64, address: &str) -> (Stack, InterfaceId) {
     config.socket.send_buffer = (4usize << 20).into();
     let mut stack = Stack::new(config, Secrets::from_bytes(&[seed as u8; 64]), seed);
     let interface = InterfaceConfig {
-        offload: Offload { tx_checksum: true, tso4: true, tso6: true },
+        offload: Offload { tx_checksum: true, tso4: true, tso6: true, big_tcp4: false },
         addresses: vec![address.parse().unwrap()],
         ..InterfaceConfig::default()
     };
     let id = stack.add_interface(Instant::ZERO, interface).unwrap();
     (stack, id)
+}
+
+/// A segment as packets whose lengths their headers can say, with the size of segments where the device is to cut those.
+fn as_packets(bytes: Vec<u8>, gso_size: u16) -> Vec<(Vec<u8>, u16)> {
+    if bytes[0] >> 4 != 4 || bytes[2..4] != [0, 0] {
+        return vec![(bytes, gso_size)];
+    }
+    assert!(bytes.len() > 65_535 && bytes.len() <= 192_720 + 80);
+    let header_len = 20 + usize::from(bytes[32] >> 4) * 4;
+    let (header, data) = bytes.split_at(header_len);
+    let pieces = data.chunks(usize::from(gso_size) * 44).enumerate();
+    pieces
+        .map(|(i, piece)| {
+            let mut packet = [header, piece].concat();
+            let total_len = packet.len() as u16;
+            packet[2..4].copy_from_slice(&total_len.to_be_bytes());
+            packet[10..12].fill(0);
+            let sum = usernet_wire::checksum::checksum(&packet[..20]);
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            let seq = u32::from_be_bytes(packet[24..28].try_into().unwrap());
+            let seq = seq.wrapping_add(i as u32 * u32::from(gso_size) * 44);
+            packet[24..28].copy_from_slice(&seq.to_be_bytes());
+            (packet, gso_size)
+        })
+        .collect()
+}
+
+#[test]
+fn segments_are_longer_than_packets_where_the_device_takes_them_and_the_peer_is_near() {
+    const NEAR: Duration = Duration::from_micros(200);
+    const FAR: Duration = Duration::from_millis(20);
+    const V4: [&str; 2] = ["198.18.0.1/24", "198.18.0.2/24"];
+    const V6: [&str; 2] = ["fd00::1/64", "fd00::2/64"];
+    const BEHIND: [&str; 2] = ["198.18.0.1/32", "198.18.0.2/24"];
+    // What the device takes, how far the peer is, whether something is lost, and whether long ones are seen at last.
+    let cases = [
+        (true, NEAR, false, V4, true),
+        (true, NEAR, true, V4, false),
+        (true, FAR, false, V4, false),
+        (false, NEAR, false, V4, false),
+        (true, NEAR, false, V6, false),
+        (true, NEAR, false, BEHIND, false),
+    ];
+    for (big, rtt, loss, [our_address, peer_address], expected) in cases {
+        let (mut us, ours) = on_an_offloading_device(1, our_address);
+        let (mut peer, theirs) = on_an_offloading_device(2, peer_address);
+        us.set_big_tcp(Instant::ZERO, ours, big).unwrap();
+        let anywhere = ["0.0.0.0/0", "::/0"].map(|to| to.parse().unwrap());
+        for to in anywhere {
+            us.add_route(Route { to, via: None, interface: ours }).unwrap();
+        }
+        let mut now = Instant::from_millis(1);
+        let listener = listen(&mut peer, 7);
+        let peer_ip = peer_address.parse::<IpCidr>().unwrap().addr;
+        let socket = connect(&mut us, now, SocketAddr::new(peer_ip, 7));
+        let data: Vec<u8> = (0..1u32 << 20).map(|i| ((i * 31) >> 3) as u8).collect();
+        let (mut accepted, mut sent, mut got, mut longest, mut lost) = (None, 0, 0, 0, false);
+        let mut buf = vec![0; 1 << 20];
+        for turn in 0..600 {
+            if turn > 2 {
+                let from = sent % data.len();
+                sent += us.tcp_send(now, socket, &data[from..], false).unwrap();
+            }
+            let mut flying = outgoing(now, &mut us);
+            if turn > 500 {
+                longest = flying.iter().map(|(bytes, _)| bytes.len()).fold(longest, usize::max);
+            }
+            let long = flying.iter().position(|(bytes, _)| bytes.len() > 65_535);
+            if let Some(at) = long.filter(|_| loss && !lost) {
+                flying.remove(at);
+                lost = true;
+            }
+            for (bytes, gso_size) in flying {
+                deliver(now, as_packets(bytes, gso_size), &mut peer, theirs);
+            }
+            accepted = accepted.or_else(|| peer.tcp_accept(listener).unwrap());
+            if let Some(id) = accepted {
+                while let Ok(n) = peer.tcp_recv(now, id, &mut buf) {
+                    for piece in buf[..n].chunks(4096) {
+                        let from = got % data.len();
+                        let whole = piece.len().min(data.len() - from);
+                        assert!(piece[..whole] == data[from..from + whole], "at byte {got}");
+                        assert!(piece[whole..] == data[..piece.len() - whole], "at byte {got}");
+                        got += piece.len();
+                    }
+                }
+            }
+            now += rtt;
+            let answers = outgoing(now, &mut peer);
+            deliver(now, answers, &mut us, ours);
+            us.handle_timeout(now);
+            peer.handle_timeout(now);
+        }
+        assert_eq!(lost, loss);
+        assert!(got > 100 << 20, "{got} bytes arrived");
+        assert_eq!(
+            longest > 65_535,
+            expected,
+            "big {big}, {rtt:?}, loss {loss}, {our_address}: {longest}"
+        );
+        // Who may not any more stops at once.
+        us.set_big_tcp(now, ours, false).unwrap();
+        let _ = us.tcp_send(now, socket, &data, false);
+        assert!(outgoing(now, &mut us).iter().all(|(bytes, _)| bytes.len() <= 65_535));
+    }
 }
 
 /// What `from` has to send, with the size of segments where the device is to cut it.

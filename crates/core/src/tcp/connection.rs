@@ -70,6 +70,8 @@ pub(crate) struct Path {
     pub(crate) mtu: u16,
     /// Whether larger segments than one packet may be handed to the device.
     pub(crate) tso: bool,
+    /// Whether these may be larger than a packet can be.
+    pub(crate) big: bool,
 }
 
 impl Path {

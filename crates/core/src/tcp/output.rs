@@ -11,10 +11,8 @@ use super::state::{PeerSyn, Rcv, Snd, State, SynReceived};
 use crate::config::SocketOptions;
 use crate::error::ConnectionError;
 use crate::event::Trace;
+use crate::frame::{NO_PAYLOAD, PAYLOAD_PIECES};
 use crate::time::Instant;
-
-/// Payload bytes of the largest segment handed to a device that cuts segments: 44 x 1460, what fits an IP packet.
-const MAX_GSO_PAYLOAD: u32 = 64_240;
 
 /// A segment to transmit.
 #[derive(Debug)]
@@ -48,10 +46,10 @@ impl Connection {
     }
 
     /// The payload of a built segment.
-    pub(crate) fn payload(&self, (offset, len): (usize, usize)) -> [&[u8]; 2] {
+    pub(crate) fn payload(&self, (offset, len): (usize, usize)) -> [&[u8]; PAYLOAD_PIECES] {
         let queue = self.state.sender().map(|snd| &snd.buf);
         let queue = queue.or_else(|| self.state.handshake().map(|hs| &hs.buf));
-        queue.map_or([&[], &[]], |buf| buf.slices(offset, len))
+        queue.map_or(NO_PAYLOAD, |buf| buf.slices(offset, len))
     }
 
     fn header(&self, seq: SeqNumber, flags: Flags) -> Repr {
@@ -164,7 +162,7 @@ impl Connection {
         let (mut snd, mut rcv) = self.state.sides()?;
         let mut sent = None;
         if let Snd::Active(snd, fin) = &mut snd {
-            let max = if tso { MAX_GSO_PAYLOAD } else { snd.mss };
+            let max = if tso { snd.longest(self.path.big) } else { snd.mss };
             if let Some(out) = snd.next(ctx.now, *fin, nagle, (max, reserve)) {
                 let mss = if snd.is_path_probe(out) { out.len } else { snd.mss };
                 sent = Some((out, out.seq.since(snd.una) as usize, mss));

@@ -11,18 +11,30 @@ use super::pmtud::PathSearch;
 use super::recovery::{LossRecovery, Recovery};
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
-use super::send_buffer::SendBuffer;
+use super::send_buffer::{MAX_SLICES, SendBuffer};
 use super::spurious::Frto;
 use super::tally::Tally;
 use crate::config::{Congestion, SocketOptions};
 use crate::lazy::Lazy;
 use crate::time::{Duration, Instant};
 
+/// Payload bytes of the largest segment handed to a device that cuts segments: 44 x 1460, what fits an IP packet.
+const MAX_GSO_PAYLOAD: u32 = 64_240;
+
+/// The same where the device takes longer ones ([`Offload::big_tcp4`](crate::Offload::big_tcp4)): three times as many. Each
+/// costs a system call, a wake-up of the receiver and an acknowledgement; with more at a time caches are too small.
+const MAX_BIG_PAYLOAD: u32 = 3 * MAX_GSO_PAYLOAD;
+
+const _: () = assert!(MAX_BIG_PAYLOAD as usize <= MAX_SLICES);
+
+/// A segment that is longer than a packet can be is this part of the window at most, so that several are on their way.
+const BIG_PART: u32 = 4;
+
 /// Super-segments that are on their way at least where the rest of a write waits for more.
 const DEFER_IN_FLIGHT: u32 = 4;
 
-/// Where an acknowledgement takes longer than this, the rest of a write goes at once.
-const DEFER_RTT: Duration = Duration::from_millis(1);
+/// Where an acknowledgement takes longer than this, the rest of a write goes at once, and no segment is longer than a packet.
+const NEAR: Duration = Duration::from_millis(1);
 
 /// Whether the application is done sending: the FIN stands behind the queue. The connection's state says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +217,8 @@ pub(super) struct Sender {
     pub(super) search: Option<Box<PathSearch>>,
     /// More follows at once: hold partial segments back.
     pub(super) corked: bool,
+    /// Something was lost, perhaps because it was longer than a packet and whoever passes it on does not know of that.
+    had_loss: bool,
     /// For the stack's counters.
     pub(super) tally: Lazy<Tally>,
 }
@@ -253,6 +267,7 @@ impl Sender {
             paced: options.pacing,
             search: None,
             corked: false,
+            had_loss: false,
             tally: Lazy::default(),
         };
         sender.congestion_changed();
@@ -366,6 +381,18 @@ impl Sender {
     /// The lowest acknowledgement number that is not too old (RFC 5961 §5.2): `SND.UNA - MAX.SND.WND`.
     pub(super) fn oldest_ack(&self) -> SeqNumber {
         self.una - self.max_wnd
+    }
+
+    /// The most payload bytes of a segment for a device that cuts segments; `big`: that takes what is longer than a packet.
+    /// Such are for where they save the most, peers on this machine and in its neighbourhood, and only as long as nothing
+    /// is lost.
+    pub(super) fn longest(&mut self, big: bool) -> u32 {
+        self.had_loss |= self.board.lost() > 0;
+        if !big || self.had_loss || self.rtt.srtt() >= NEAR {
+            return MAX_GSO_PAYLOAD;
+        }
+        let window = self.cwnd().min(self.wnd);
+        (window / BIG_PART).clamp(MAX_GSO_PAYLOAD, MAX_BIG_PAYLOAD)
     }
 
     /// The next segment to send, at most `max` payload bytes (one MSS, or more where the device or the path's end cuts
@@ -538,7 +565,7 @@ impl Sender {
             && !self.force_partial
             && self.loss.recovery == Recovery::Open
             && self.in_flight() >= DEFER_IN_FLIGHT * max
-            && self.rtt.srtt() < DEFER_RTT
+            && self.rtt.srtt() < NEAR
     }
 
     /// Whether a segment below an MSS may go (RFC 9293 §3.7.4 Nagle, SHLD-7; §3.8.6.2.1 sender SWS avoidance, MUST-38).

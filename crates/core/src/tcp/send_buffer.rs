@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::frame::{NO_PAYLOAD, PAYLOAD_PIECES};
 use crate::lazy::{Lazy, blank};
 
-/// Bytes per block. A segment (below 64 KiB) never spans more than two blocks.
+/// Bytes per block.
 const BLOCK: usize = 64 * 1024;
+
+/// The longest stretch that is always within as many blocks as a frame has pieces.
+pub(crate) const MAX_SLICES: usize = (PAYLOAD_PIECES - 1) * BLOCK;
 
 /// A block this small is kept with a queue that drained, so that small messages allocate nothing.
 const KEEP: usize = 4 * 1024;
@@ -220,19 +224,22 @@ impl SendBuffer {
         }
     }
 
-    /// The `len` bytes at `offset`, in up to two pieces. `len` is at most 64 KiB.
-    pub(crate) fn slices(&self, offset: usize, len: usize) -> [&[u8]; 2] {
-        debug_assert!(offset + len <= self.len && len <= BLOCK);
-        if len == 0 {
-            return [&[], &[]];
+    /// The `len` bytes at `offset`, at most [`MAX_SLICES`].
+    pub(crate) fn slices(&self, offset: usize, len: usize) -> [&[u8]; PAYLOAD_PIECES] {
+        debug_assert!(offset + len <= self.len && len <= MAX_SLICES);
+        let mut pieces = NO_PAYLOAD;
+        let (mut at, mut left) = (self.head + offset, len);
+        for piece in &mut pieces {
+            if left == 0 {
+                break;
+            }
+            let block = &self.blocks[at / BLOCK][at % BLOCK..];
+            *piece = &block[..left.min(block.len())];
+            at += piece.len();
+            left -= piece.len();
         }
-        let at = self.head + offset;
-        let (block, start) = (at / BLOCK, at % BLOCK);
-        let first = &self.blocks[block][start..];
-        if first.len() >= len {
-            return [&first[..len], &[]];
-        }
-        [first, &self.blocks[block + 1][..len - first.len()]]
+        debug_assert_eq!(left, 0);
+        pieces
     }
 
     /// Memory held, bytes.

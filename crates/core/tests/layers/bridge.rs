@@ -171,7 +171,7 @@ fn ports_come_and_go() {
 fn merged_segments_are_cut_and_unfinished_checksums_finished() {
     for (from, to) in [("198.18.0.1", "198.18.0.2"), ("fd00::1", "fd00::2")] {
         let mut bridge = Bridge::of(1);
-        let cutting = Offload { tx_checksum: true, tso4: true, tso6: true };
+        let cutting = Offload { tx_checksum: true, tso4: true, tso6: true, big_tcp4: false };
         let able = InterfaceConfig { offload: cutting, ..port() };
         bridge.ports.push(bridge.stack.add_interface(NOW, able).unwrap());
         bridge.ports.push(bridge.stack.add_interface(NOW, port()).unwrap());

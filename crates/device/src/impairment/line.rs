@@ -90,7 +90,7 @@ impl Line {
     }
 
     /// Takes a frame in, or loses it.
-    pub(super) fn enter(&mut self, now: Instant, pieces: [&[u8]; 3], trusted: bool, gso_size: u16) {
+    pub(super) fn enter(&mut self, now: Instant, pieces: &[&[u8]], trusted: bool, gso_size: u16) {
         self.stats.frames += 1;
         let len: usize = pieces.iter().map(|p| p.len()).sum();
         let Some(sent) = self.transmit(now, len) else {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn enter(line: &mut Line, now: Instant, data: &[u8]) {
-        line.enter(now, [data, &[], &[]], false, 0);
+        line.enter(now, &[data], false, 0);
     }
 
     /// Numbers of all frames in the order in which they come out, and when, ms after `start`.
@@ -356,7 +356,7 @@ mod tests {
             Instant::now(),
         );
         for _ in 0..100 {
-            line.enter(now, [&[0; 20], &[0; 10], &[0; 10]], true, 7);
+            line.enter(now, &[&[0; 20], &[0; 10], &[0; 10]], true, 7);
             let mut seen = Vec::new();
             while let Some(held) = line.pop(now) {
                 assert_eq!(held.data.len(), 40);
@@ -369,7 +369,7 @@ mod tests {
             assert_eq!(seen[0], seen[1], "the same frame twice");
         }
         // There is nothing to spoil in an empty frame.
-        line.enter(now, [&[], &[], &[]], true, 0);
+        line.enter(now, &[], true, 0);
         assert!(line.pop(now).unwrap().trusted);
     }
 

@@ -273,8 +273,7 @@ impl<D: Device> Impaired<D> {
         self.tx_retry = None;
         for _ in 0..BATCH {
             let Some(held) = self.tx.peek(now) else { break };
-            let pieces = [&held.data[..], &[], &[]];
-            match self.device.send(&TxFrame { pieces, checksum: None, gso: None }) {
+            match self.device.send(&TxFrame::of(&[&held.data])) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.tx_retry = Some(now + RETRY);
@@ -300,7 +299,7 @@ impl<D: Device> Impaired<D> {
                         RxData::Buffer(len) => &buf[..*len],
                         RxData::Owned(data) => &data[..],
                     };
-                    self.rx.enter(now, [data, &[], &[]], checksum_trusted, gso_size);
+                    self.rx.enter(now, &[data], checksum_trusted, gso_size);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -348,7 +347,7 @@ impl<D: Device> Impaired<D> {
             return self.device.send(frame);
         }
         debug_assert!(frame.checksum.is_none() && frame.gso.is_none(), "no offload was offered");
-        self.tx.enter(now, frame.pieces, false, 0);
+        self.tx.enter(now, &frame.pieces, false, 0);
         let pumped = self.pump_tx(now);
         self.tell_stats();
         pumped
@@ -437,9 +436,7 @@ mod tests {
     }
 
     fn send<D: Device>(device: &mut Impaired<D>, now: Instant, data: &[u8]) {
-        device
-            .send_at(now, &TxFrame { pieces: [data, &[], &[]], checksum: None, gso: None })
-            .unwrap();
+        device.send_at(now, &TxFrame::of(&[data])).unwrap();
     }
 
     fn recv<D: Device>(device: &mut Impaired<D>, now: Instant) -> Option<Vec<u8>> {
@@ -509,7 +506,7 @@ mod tests {
         let _ = recv(&mut device, now + ms(20));
         assert_eq!(device.poll_timeout(), None);
         // The direction without impairment is as fast as the device.
-        peer.send(&TxFrame { pieces: [b"x", b"", b""], checksum: None, gso: None }).unwrap();
+        peer.send(&TxFrame::of(&[b"x"])).unwrap();
         assert_eq!(recv(&mut device, now + ms(20)).unwrap(), b"x");
     }
 

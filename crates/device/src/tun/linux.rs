@@ -11,12 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check, check_mtu};
-use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
+use crate::device::{
+    Device, DeviceInfo, Medium, Offload, Received, RxData, TX_PIECES, TxFrame, Wake,
+};
 use crate::netlink::{LinkMonitor, Netlink};
 use crate::open_error::OpenError;
 use crate::vnet::{self, VNET_LEN};
 
 const PATH: &str = "/dev/net/tun";
+
+/// `LOOPBACK_IFINDEX`: every namespace's loopback interface has this number.
+const LOOPBACK_INDEX: u32 = 1;
 
 /// Bytes before a packet when `IFF_NO_PI` is not set: flags and EtherType.
 const PI_LEN: usize = 4;
@@ -79,7 +84,7 @@ impl Tun {
                 OpenError::from_io(&e, syscall, format!("cannot {what} of '{name}': {e}"))
             }
         };
-        let offload = set_offload(fd.as_fd(), vnet, options.udp_offload);
+        let mut offload = set_offload(fd.as_fd(), vnet, options.udp_offload);
         if options.persist {
             ioctl_value(fd.as_fd(), libc::TUNSETPERSIST, 1)
                 .map_err(failed("ioctl", "make persistent the interface"))?;
@@ -88,6 +93,7 @@ impl Tun {
         let mut netlink =
             Netlink::open().map_err(failed("netlink", "open a routing socket for the settings"))?;
         let index = interface_index(&name).map_err(failed("ioctl", "get the index"))?;
+        offload.big_tcp4 = options.big_tcp && offload.tso4 && netlink.has_big_tcp4(index);
         let mtu = configure(&mut netlink, &name, kind, index, options, mac)?;
         // Without it, the stack does not hear when somebody takes the interface down.
         let link = LinkMonitor::open(index, interface_is_up(&name).unwrap_or(true)).ok();
@@ -153,7 +159,10 @@ impl Tun {
         if vnet {
             set_vnet_header(fd.as_fd()).map_err(|e| failed("set the offload header", &e))?;
         }
-        let offload = set_offload(fd.as_fd(), vnet && offload, false);
+        let mut offload = set_offload(fd.as_fd(), vnet && offload, false);
+        // The interface may be in another namespace; any says what the kernel knows, and each has this one.
+        offload.big_tcp4 =
+            offload.tso4 && Netlink::open().is_ok_and(|mut n| n.has_big_tcp4(LOOPBACK_INDEX));
         let mtu = mtu.or_else(|| interface_mtu(&name).ok()).unwrap_or(1500);
         Ok(Self {
             index: 0,
@@ -334,8 +343,7 @@ impl Device for Tun {
         }
         prefix[prefix_len - self.vnet_len..prefix_len].copy_from_slice(&header[..self.vnet_len]);
 
-        let [first, second, third] = frame.pieces;
-        if !write_frame(&self.fd, [&prefix[..prefix_len], first, second, third])? {
+        if !write_frame(&self.fd, &prefix[..prefix_len], &frame.pieces)? {
             self.counters.0.tx_refused.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -424,11 +432,16 @@ pub(crate) fn read_frame(
     }
 }
 
-/// Writes a frame from its pieces, with one system call; whether the kernel took it rather than found fault with it.
-pub(crate) fn write_frame(fd: &OwnedFd, pieces: [&[u8]; 4]) -> io::Result<bool> {
-    let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 4];
+/// Writes a frame from what goes before it and its pieces, with one system call; whether the kernel took it rather than
+/// found fault with it.
+pub(crate) fn write_frame(
+    fd: &OwnedFd,
+    prefix: &[u8],
+    pieces: &[&[u8]; TX_PIECES],
+) -> io::Result<bool> {
+    let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; TX_PIECES + 1];
     let mut count = 0;
-    for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+    for piece in [prefix].iter().chain(pieces).filter(|piece| !piece.is_empty()) {
         parts[count] =
             libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
         count += 1;
@@ -647,7 +660,7 @@ fn set_offload(fd: BorrowedFd<'_>, wanted: bool, udp: bool) -> Offload {
         [(udp, tcp | TUN_F_USO4 | TUN_F_USO6, true), (true, tcp, true), (true, TUN_F_CSUM, false)];
     for (worth, flags, tso) in attempts {
         if wanted && worth && ioctl_value(fd, libc::TUNSETOFFLOAD, flags as usize).is_ok() {
-            return Offload { tx_checksum: true, tso4: tso, tso6: tso };
+            return Offload { tx_checksum: true, tso4: tso, tso6: tso, big_tcp4: false };
         }
     }
     let _ = ioctl_value(fd, libc::TUNSETOFFLOAD, 0);

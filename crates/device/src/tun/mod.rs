@@ -97,6 +97,9 @@ pub struct TunOptions {
     /// Whether the kernel may also hand over UDP datagrams merged into one (`gso_size` says where they join). Only for a
     /// receiver that takes them apart again: they are separate datagrams.
     pub udp_offload: bool,
+    /// With `offload`, whether to hand over segments that are longer than a packet can be, where the kernel takes them (Linux
+    /// 6.3, BIG TCP over IPv4).
+    pub big_tcp: bool,
     /// MTU, bytes, 576 to 65,535, and at least 1,280 for IPv6. `None`: 1,500, or what an existing interface has.
     pub mtu: Option<u16>,
     /// Packets that wait in the kernel for us to read them; beyond it drops them.
@@ -112,12 +115,13 @@ pub struct TunOptions {
 }
 
 impl Default for TunOptions {
-    /// The kernel's name, offload without UDP's, the kernel's MTU, a queue of 5,000, one of them, up, not persistent.
+    /// The kernel's name, offload without UDP's, BIG TCP, the kernel's MTU, a queue of 5,000, one of them, up, not persistent.
     fn default() -> Self {
         Self {
             name: None,
             offload: true,
             udp_offload: false,
+            big_tcp: true,
             mtu: None,
             queue_len: 5000,
             queues: 1,

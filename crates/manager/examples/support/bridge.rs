@@ -53,7 +53,7 @@ fn carry(from: &mut dyn Device, to: &mut dyn Device, buffer: &mut [u8]) -> bool 
 }
 
 fn forward(to: &mut dyn Device, data: &[u8]) -> bool {
-    let frame = TxFrame { pieces: [data, &[], &[]], checksum: None, gso: None };
+    let frame = TxFrame::of(&[data]);
     // What does not fit is lost, as on a wire.
     let _ = to.send(&frame);
     true

@@ -137,7 +137,12 @@ impl Pair {
             name: "link".into(),
             medium: Medium::Ip,
             mtu: 1500,
-            offload: Offload { tx_checksum: pair.offload, tso4: pair.offload, tso6: pair.offload },
+            offload: Offload {
+                tx_checksum: pair.offload,
+                tso4: pair.offload,
+                tso6: pair.offload,
+                big_tcp4: false,
+            },
             addresses,
             ..InterfaceConfig::default()
         };
