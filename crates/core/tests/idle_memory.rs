@@ -72,7 +72,11 @@ impl Net {
             ConnectOptions { remote: to, local_addr: None, local_port: None, options: None };
         let client = self.stack.tcp_connect(self.now, options).unwrap();
         self.spin();
-        (client, self.stack.tcp_accept(self.listener).unwrap().unwrap())
+        let server = self.stack.tcp_accept(self.listener).unwrap().unwrap();
+        // As servers do, to each.
+        let set = self.stack.tcp_set_options(self.now, server, |options| options.nagle = false);
+        assert_eq!(set, Ok(()));
+        (client, server)
     }
 
     /// Time passes until nothing waits for it.

@@ -24,6 +24,7 @@ mod pmtu;
 mod raw;
 mod route;
 mod router;
+mod shared_options;
 mod sockets;
 mod stats;
 mod syn_cookies;
@@ -42,6 +43,7 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use self::demux::{Connections, Demux};
+use self::shared_options::SharedOptions;
 use self::timers::Timers;
 use crate::config::{Config, Secrets, SocketOptions};
 use crate::event::{
@@ -146,6 +148,7 @@ pub struct Stack {
     config: Config,
     /// The options of sockets that bring none.
     default_options: Arc<SocketOptions>,
+    shared_options: SharedOptions,
     isn_key: KeyedHash,
     port_key: KeyedHash,
     syn_cookie_key: SynCookieKey,
@@ -217,6 +220,7 @@ impl Stack {
     pub fn new(config: Config, secrets: Secrets, seed: u64) -> Self {
         let mut stack = Self {
             default_options: Arc::new(config.socket.clone()),
+            shared_options: SharedOptions::default(),
             isn_key: KeyedHash(secrets.isn),
             port_key: KeyedHash(secrets.port),
             syn_cookie_key: SynCookieKey::new(secrets.cookie),

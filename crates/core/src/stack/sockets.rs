@@ -131,8 +131,11 @@ impl Listener {
 }
 
 impl Stack {
-    pub(super) fn options(&self, options: Option<SocketOptions>) -> Arc<SocketOptions> {
-        options.map_or_else(|| Arc::clone(&self.default_options), Arc::new)
+    pub(super) fn options(&mut self, options: Option<SocketOptions>) -> Arc<SocketOptions> {
+        match options {
+            Some(options) => self.shared_options.share(Arc::new(options)),
+            None => Arc::clone(&self.default_options),
+        }
     }
 
     /// The options of sockets that bring none.
@@ -674,6 +677,10 @@ impl Stack {
         self.with_held(now, id, |conn, ctx| {
             change(Arc::make_mut(&mut conn.options));
             conn.options_changed(ctx);
-        })
+        })?;
+        if let Some(conn) = self.connections.get_mut(id) {
+            conn.options = self.shared_options.share(Arc::clone(&conn.options));
+        }
+        Ok(())
     }
 }
