@@ -461,8 +461,10 @@ impl Stack {
         self.settle_fast_open(now, id);
         let Some(conn) = self.connections.get_mut(id) else { return };
 
-        let (receive, send) = (conn.receive_memory(), conn.send_memory());
-        let sum = |sum: u64, new: usize, old: usize| (sum + new as u64).saturating_sub(old as u64);
+        let counted = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let (receive, send) = (counted(conn.receive_memory()), counted(conn.send_memory()));
+        let sum =
+            |sum: u64, new: u32, old: u32| (sum + u64::from(new)).saturating_sub(u64::from(old));
         self.stats.receive_memory = sum(self.stats.receive_memory, receive, conn.accounted.0);
         self.stats.send_memory = sum(self.stats.send_memory, send, conn.accounted.1);
         conn.accounted = (receive, send);

@@ -3,6 +3,7 @@
 //! segments, however slow it is, and never waits longer than a round trip; after an idle time the sender restarts from a
 //! small window, so nothing waits.
 
+use crate::lazy::blank;
 use crate::time::{Duration, Instant, Nanos};
 
 /// What an acknowledgement waits at most, in times of the configured delay: 200 ms of 40 ms (Linux `TCP_DELACK_MAX`; RFC
@@ -30,6 +31,8 @@ pub(super) struct AckTimeout {
     /// When data came last.
     last: Option<Instant>,
 }
+
+blank!(AckTimeout);
 
 impl AckTimeout {
     /// Data came. Answers whether it is the first after an idle time, so that the sender is in slow start again

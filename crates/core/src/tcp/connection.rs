@@ -249,7 +249,7 @@ pub(crate) struct Connection {
     /// The timer that is set.
     pub(crate) armed: Option<TimerKey>,
     /// Memory of its queues that the stack's sums contain for it: receive, send.
-    pub(crate) accounted: (usize, usize),
+    pub(crate) accounted: (u32, u32),
 }
 
 impl Connection {

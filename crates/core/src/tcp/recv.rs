@@ -248,7 +248,7 @@ pub(super) struct Receiver {
     quick: u8,
     quick_acks: u8,
     /// How long they wait otherwise.
-    pub(super) timeout: AckTimeout,
+    pub(super) timeout: Lazy<AckTimeout>,
     /// When data came last, or the handshake was over.
     last_data: Instant,
     /// The application answers what it gets: an acknowledgement can ride on the answer.
@@ -278,7 +278,7 @@ impl Receiver {
             unacked: 0,
             quick: params.quick_acks,
             quick_acks: params.quick_acks,
-            timeout: AckTimeout::default(),
+            timeout: Lazy::default(),
             last_data: now,
             interactive: false,
         }
