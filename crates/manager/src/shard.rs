@@ -536,13 +536,12 @@ impl Shared {
                 lively_until = now + LIVELY;
             }
             inner.tell(&mut told);
-            let mut wake_at = inner.deadline(self.epoch);
-            if now < lively_until {
-                wake_at = Some(wake_at.map_or(now + NAP, |at| at.min(now + NAP)));
-            }
-            if inner.trim(now, TRIM_EVERY) {
-                wake_at = Some(wake_at.map_or(now + TRIM_EVERY, |at| at.min(now + TRIM_EVERY)));
-            }
+            let deadline = inner.deadline(self.epoch);
+            self.standby.set_deadline(deadline);
+            let nap = (now < lively_until).then_some(now + NAP);
+            let trim = inner.trim(now, TRIM_EVERY).then_some(now + TRIM_EVERY);
+            let chores = nap.into_iter().chain(trim).min();
+            let wake_at = deadline.into_iter().chain(chores).min();
             if !more {
                 inner.asleep_until = wake_at.unwrap_or(Instant::FAR_FUTURE);
                 inner.devices_changed = false;
@@ -555,7 +554,7 @@ impl Shared {
                 continue;
             }
             if stands_by {
-                if self.stand_by(&mut sleep, wake_at) == Next::TakeOver {
+                if self.stand_by(&mut sleep, chores) == Next::TakeOver {
                     (took_over, takes_over) = (self.now(), true);
                 }
             } else {
@@ -578,10 +577,12 @@ impl Shared {
         self.parker.park(timeout);
     }
 
-    /// Sleeps until woken or `wake_at`, while an event loop drives; looks whether it does.
-    fn stand_by(&self, sleep: &mut Sleep, wake_at: Option<Instant>) -> Next {
+    /// Sleeps until woken, the deadline or `chores`, while an event loop drives; looks whether it does.
+    fn stand_by(&self, sleep: &mut Sleep, chores: Option<Instant>) -> Next {
         loop {
             let now = self.now();
+            // Each segment that the loop sends moves the deadline: to look at it takes no lock.
+            let wake_at = self.standby.deadline().into_iter().chain(chores).min();
             let left = wake_at.map(|at| at.since(now));
             if left == Some(Duration::ZERO) {
                 return Next::Turn;
@@ -682,9 +683,10 @@ impl ShardGuard<'_> {
         }
         inner.tell(&mut told);
         inner.called = true;
-        let wake = more
-            || inner.devices_changed
-            || inner.deadline(shared.epoch).is_some_and(|at| at < inner.asleep_until);
+        let deadline = inner.deadline(shared.epoch);
+        shared.standby.set_deadline(deadline);
+        let late = |at| at < inner.asleep_until && !shared.standby.sees_in_time(now, at);
+        let wake = more || inner.devices_changed || deadline.is_some_and(late);
         if wake {
             // Once is enough until it has looked.
             inner.asleep_until = Instant::ZERO;

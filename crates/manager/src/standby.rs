@@ -39,6 +39,9 @@ pub(crate) struct Standby {
     called: AtomicBool,
     /// What calls on the loop's thread want sent is held back until its turn is over.
     holds_back: AtomicBool,
+    /// When something is to be done even if nothing comes, nanoseconds of the shard's clock; 0: never. Written under the
+    /// shard's lock; what the packet thread knew when it went to sleep is long out of date while there is traffic.
+    deadline: AtomicU64,
     /// Set once, by a loop that means to drive.
     ring: RwLock<Option<Ring>>,
 }
@@ -100,6 +103,24 @@ impl Standby {
         // SeqCst with the load in `wake`: a waker that finds it standing by has made its frame visible before, and one
         // that comes later wakes the thread.
         self.stands_by.store(stands_by, Ordering::SeqCst);
+    }
+
+    /// Something is to be done at `deadline`, or nothing. Called with the shard's lock held.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        let nanos = deadline.map_or(0, |at| at.since(Instant::ZERO).as_nanos());
+        self.deadline.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// When something is to be done.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let nanos = self.deadline.load(Ordering::Acquire);
+        (nanos > 0).then(|| Instant::ZERO + Duration::from_nanos(nanos))
+    }
+
+    /// Whether the packet thread finds out about a deadline by itself: it stands by, and looks before that. Called with the
+    /// shard's lock held, which it takes before it stops standing by.
+    pub(crate) fn sees_in_time(&self, now: Instant, deadline: Instant) -> bool {
+        self.stands_by.load(Ordering::Relaxed) && deadline >= now + PATIENCE
     }
 
     /// Holds back what the loop's calls want sent, if the packet thread is there to send it should the loop not come to it;
@@ -219,6 +240,20 @@ mod tests {
         assert!(!standby.wanted(at(2100), at(2100)));
         standby.drove(at(3000));
         assert!(standby.wanted(at(3001), at(2100)));
+    }
+
+    #[test]
+    fn deadlines_that_are_a_look_away_wake_nobody_who_stands_by() {
+        let standby = Standby::default();
+        let (now, soon) = (at(1000), at(1000) + PATIENCE / 2);
+        assert_eq!(standby.deadline(), None);
+        standby.set_deadline(Some(at(2500)));
+        assert_eq!(standby.deadline(), Some(at(2500)));
+        assert!(!standby.sees_in_time(now, at(2500)), "it sleeps until what it was told");
+        standby.set(true);
+        assert!(standby.sees_in_time(now, at(2500)) && !standby.sees_in_time(now, soon));
+        standby.set_deadline(None);
+        assert_eq!(standby.deadline(), None);
     }
 
     #[test]
