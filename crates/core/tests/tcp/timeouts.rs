@@ -190,6 +190,50 @@ script!(
 );
 
 script!(
+    user_timeout_counts_from_the_write_where_the_window_is_closed,
+    "
+    @server
+    set user_timeout 2s
+    < . 1:1(0) ack 1 win 0
+    # Hours in which there is nothing to send are none in which nothing gets through.
+    +3h write 100
+    +200ms > . 0:0(0) ack 1
+    < . 1:1(0) ack 1 win 0
+    +400ms > . 0:0(0) ack 1
+    < . 1:1(0) ack 1 win 0
+    +800ms > . 0:0(0) ack 1
+    < . 1:1(0) ack 1 win 0
+    +500ms
+    state ESTABLISHED
+    +110ms
+    state CLOSED
+    error timed-out
+"
+);
+
+script!(
+    soft_errors_do_not_abort_a_close,
+    "
+    @server
+    write 100
+    > P. 1:101(100) ack 1
+    close
+    > F. 101:101(0) ack 1
+    < icmp host-unreachable 1
+    < icmp net-unreachable 101
+    state FIN-WAIT-1
+    +200ms > . 1:101(100) ack 1
+    < . 1:1(0) ack 102
+    state FIN-WAIT-2
+    < F. 1:1(0) ack 102
+    > . 102:102(0) ack 2
+    # Nothing of ours is in flight any more: nothing can be undelivered.
+    < icmp host-unreachable 101
+    state TIME-WAIT
+"
+);
+
+script!(
     user_timeout_bounds_connecting,
     "
     option user_timeout 2s
