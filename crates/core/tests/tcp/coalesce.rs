@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use usernet_core::{
     Coalescing, Config, EcnPolicy, Instant, InterfaceConfig, InterfaceId, ListenAddress,
-    ListenOptions, ListenerId, MacAddr, Medium, RxChecksum, RxFrame, Secrets, Shutdown, SocketId,
-    Stack, Stats,
+    ListenOptions, ListenerId, MacAddr, Medium, RawOptions, RxChecksum, RxFrame, Secrets, Shutdown,
+    SocketId, Stack, Stats,
 };
 use usernet_wire::ip::{self, Protocol};
 use usernet_wire::tcp::{self, Flags, Options, Timestamps};
@@ -531,6 +531,8 @@ fn what_differs_is_not_merged() {
         Piece { flags: ack | Flags::AE, ..data() },
         Piece { ecn: 2, ..data() },
         Piece { ecn: 3, ..data() },
+        // Another DSCP.
+        Piece { ecn: 4, ..data() },
         Piece { hop_limit: 63, ..data() },
         Piece { stamp: 1, ..data() },
         Piece { window: 501, ..data() },
@@ -564,4 +566,21 @@ fn what_is_not_a_connections_is_not_merged() {
         resets += host.output(twins.now).0.len();
     }
     assert_eq!((twins.merged(), resets), (0, 8), "each is refused");
+}
+
+#[test]
+fn raw_sockets_see_what_came() {
+    let mut twins = Twins::new(plain());
+    let raws = twins.hosts.each_mut().map(|host| {
+        host.stack.raw_open(RawOptions::new(Protocol::TCP.0, false)).expect("there is room")
+    });
+    twins.step(&Step::Batch(vec![data(); 8]));
+    assert_eq!(twins.merged(), 0);
+    for (host, raw) in twins.hosts.iter_mut().zip(raws) {
+        let seen = std::iter::from_fn(|| host.stack.raw_recv(raw).ok());
+        assert!(seen.map(|packet| packet.payload.len()).eq([MSS as usize + 32; 8]));
+        host.stack.raw_close(raw).unwrap();
+    }
+    twins.step(&Step::Batch(vec![data(); 8]));
+    assert_eq!(twins.merged(), 7, "nobody looks any more");
 }
