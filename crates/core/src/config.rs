@@ -61,8 +61,8 @@ pub struct Config {
     /// Bytes that all send queues together may hold (the sending half). The same steps; what a connection may always have
     /// queued is its buffer's least, so that none starves.
     pub max_send_memory: usize,
-    /// Whether segments that came one after the other may be merged before TCP looks at them (see
-    /// [`Coalescing`](crate::Coalescing)).
+    /// Whether, for devices that do not do so themselves, segments that came one after the other may be merged before TCP looks
+    /// at them (see [`Coalescing`](crate::Coalescing)), and large ones be cut behind it (see [`cut`](crate::cut())).
     pub coalesce: bool,
     /// Whether TCP segments that were put together from fragments are given to the driver
     /// ([`Stack::take_aside`](crate::Stack::take_aside)), which knows whose they are, instead of being taken.

@@ -80,7 +80,7 @@ pub struct Transmit<'a> {
     pub payload: [&'a [u8]; PAYLOAD_PIECES],
     /// Set when the device completes the checksum.
     pub checksum: Option<TxChecksum>,
-    /// Set when the device cuts the segment.
+    /// Set when the device, or its driver by [`cut`](crate::cut()), cuts the segment. The driver also sets its checksums.
     pub gso: Option<Gso>,
 }
 

@@ -198,6 +198,8 @@ pub struct InterfaceConfig {
     pub mtu: u16,
     /// What its device can do.
     pub offload: Offload,
+    /// Whether the driver cuts large segments (by [`cut`](crate::cut())) that the device does not cut.
+    pub cut_by_driver: bool,
     /// Its addresses.
     pub addresses: Vec<IpCidr>,
     /// Whether every unicast destination that comes in here is ours; what was meant is the local address of the
@@ -229,6 +231,7 @@ impl Default for InterfaceConfig {
             medium: Medium::default(),
             mtu: 1500,
             offload: Offload::default(),
+            cut_by_driver: false,
             addresses: Vec::new(),
             accept_any: false,
             hold: false,

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod cut;
 mod error;
 mod event;
 mod frame;
@@ -29,6 +30,7 @@ pub use config::{
     BridgeConfig, BufferSize, Config, Congestion, EcnPolicy, FastOpen, FastOpenKeys, KeepAlive,
     MtuProbing, ReassemblyLimits, Secrets, SocketOptions, SynCookies, UnknownCongestion,
 };
+pub use cut::cut;
 pub use error::{
     BindError, ConnectError, ConnectionError, DatagramError, FlowError, InterfaceError,
     ListenError, MembershipError, NoSuchSocket, RecvError, SendError,

@@ -12,7 +12,7 @@ use usernet_core::{
     Coalescing, Config, Event, GsoKind, Instant, InterfaceId, ListenerId, RxChecksum, RxFrame,
     Secrets, SocketId, Stack, Transmit,
 };
-use usernet_device::{Device, Gso, Received, RxData, TxChecksum, TxFrame};
+use usernet_device::{Device, Gso, Medium, Offload, Received, RxData, TxChecksum, TxFrame};
 
 #[cfg(unix)]
 use crate::park::Interest;
@@ -37,6 +37,9 @@ const MAX_LINK_HEADER: usize = 18;
 
 /// Longest frames that are merged with others: of longer ones too few fit one packet.
 const MAX_COALESCED: usize = 16_384;
+
+/// Ethernet's header, as the stack writes it: without tags.
+const ETHERNET_HEADER: usize = 14;
 
 /// Most frames that wait for a device without room, while others (it is not the only one) go on. Further ones are
 /// dropped, as at the end of any interface's queue.
@@ -147,6 +150,9 @@ struct Port {
     id: InterfaceId,
     device: Box<dyn Device>,
     max_frame: usize,
+    offload: Offload,
+    /// Bytes before the IP header.
+    link_header: usize,
     /// Whether what comes one after the other may be merged: it does not do so itself.
     coalesces: bool,
     /// It was taken down: frames to it are lost.
@@ -166,6 +172,7 @@ enum End {
     Gone,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     Yes,
     Blocked,
@@ -173,6 +180,37 @@ enum Sent {
 }
 
 impl Port {
+    /// Whether a segment is to be cut here.
+    fn cuts(&self, transmit: &Transmit<'_>) -> bool {
+        transmit.gso.is_some_and(|gso| match gso.kind {
+            GsoKind::Tcp4 => !self.offload.tso4,
+            GsoKind::Tcp6 => !self.offload.tso6,
+        })
+    }
+
+    /// Sends a frame, or keeps it where the device has no room; `blocked` counts devices that have none any more.
+    fn offer(&mut self, frame: &TxFrame<'_>, stats: &mut ShardStats, blocked: &mut usize) -> Sent {
+        let sent =
+            if self.pending.is_empty() { send(&mut *self.device, frame) } else { Sent::Blocked };
+        match sent {
+            Sent::Yes => stats.frames_out += 1,
+            Sent::Blocked => {
+                if self.pending.is_empty() {
+                    *blocked += 1;
+                    stats.tx_blocked += 1;
+                }
+                if self.pending.len() < MAX_PENDING {
+                    let (checksum, gso) = (frame.checksum, frame.gso);
+                    self.pending.push_back(Pending { bytes: frame.pieces.concat(), checksum, gso });
+                } else {
+                    stats.tx_dropped += 1;
+                }
+            }
+            Sent::Gone => stats.tx_dropped += 1,
+        }
+        sent
+    }
+
     /// Offers what is pending; whether the device takes frames now.
     fn flush(&mut self) -> Sent {
         while let Some(p) = self.pending.front() {
@@ -208,6 +246,8 @@ pub(crate) struct Inner {
     rung: bool,
     ports: Vec<Port>,
     pool: Pool,
+    /// Where segments are cut.
+    cut: Vec<u8>,
     /// Bytes of frames received.
     bytes_in: u64,
     trimmed: Instant,
@@ -249,6 +289,7 @@ impl Inner {
             rung: false,
             ports: Vec::new(),
             pool: Pool::new(),
+            cut: Vec::new(),
             bytes_in: 0,
             trimmed: Instant::ZERO,
             sockets: SecondaryMap::new(),
@@ -268,8 +309,20 @@ impl Inner {
     pub(crate) fn add_port(&mut self, id: InterfaceId, device: Box<dyn Device>) {
         let (max_frame, coalesces) = lengths(&*device);
         self.devices_generation += 1;
+        let offload = device.info().offload;
+        let link_header = if device.medium() == Medium::Ethernet { ETHERNET_HEADER } else { 0 };
         let pending = VecDeque::new();
-        self.ports.push(Port { id, device, max_frame, coalesces, down: false, pending });
+        let down = false;
+        self.ports.push(Port {
+            id,
+            device,
+            max_frame,
+            offload,
+            link_header,
+            coalesces,
+            down,
+            pending,
+        });
     }
 
     pub(crate) fn remove_port(&mut self, id: InterfaceId) -> Option<Box<dyn Device>> {
@@ -496,7 +549,8 @@ impl Inner {
                 Sent::Gone => self.lose(now, at),
             }
         }
-        for _ in 0..budget {
+        let mut left = budget;
+        while left > 0 {
             // No device has room: what the stack would send stays in its queues, in order, uncopied. To ourselves there
             // is always a way.
             if blocked > 0 && blocked == self.ports.len() {
@@ -504,6 +558,7 @@ impl Inner {
                 return false;
             }
             let Some(transmit) = self.stack.poll_transmit(now) else { return false };
+            left -= 1;
             let Some(at) = self.ports.iter().position(|p| p.id == transmit.interface) else {
                 self.stats.tx_dropped += 1;
                 continue;
@@ -513,34 +568,24 @@ impl Inner {
                 self.stats.tx_dropped += 1;
                 continue;
             }
-            let frame = tx_frame(&transmit);
-            let sent = if port.pending.is_empty() {
-                send(&mut *port.device, &frame)
+            let stats = &mut self.stats;
+            let blocked_before = stats.tx_blocked;
+            let sent = if port.cuts(&transmit) {
+                let mut sent = Sent::Yes;
+                let count =
+                    usernet_core::cut(&transmit, port.link_header, &mut self.cut, |bytes| {
+                        let frame = TxFrame::of(&[bytes]);
+                        sent = port.offer(&frame, stats, &mut blocked);
+                        sent != Sent::Gone
+                    });
+                left = left.saturating_sub(count.saturating_sub(1));
+                sent
             } else {
-                Sent::Blocked
+                port.offer(&tx_frame(&transmit), stats, &mut blocked)
             };
-            match sent {
-                Sent::Yes => self.stats.frames_out += 1,
-                Sent::Blocked => {
-                    if port.pending.is_empty() {
-                        blocked += 1;
-                        self.stats.tx_blocked += 1;
-                        self.devices_changed = true;
-                    }
-                    if port.pending.len() < MAX_PENDING {
-                        port.pending.push_back(Pending {
-                            bytes: transmit.to_vec(),
-                            checksum: frame.checksum,
-                            gso: frame.gso,
-                        });
-                    } else {
-                        self.stats.tx_dropped += 1;
-                    }
-                }
-                Sent::Gone => {
-                    self.stats.tx_dropped += 1;
-                    self.lose(now, at);
-                }
+            self.devices_changed |= self.stats.tx_blocked != blocked_before;
+            if sent == Sent::Gone {
+                self.lose(now, at);
             }
         }
         true
@@ -733,7 +778,7 @@ mod tests {
 
     impl Device for Endless {
         fn info(&self) -> DeviceInfo {
-            let offload = usernet_device::Offload::default();
+            let offload = Offload::default();
             DeviceInfo { name: "endless".into(), mtu: 1500, max_frame: self.0, offload }
         }
 

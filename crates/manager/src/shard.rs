@@ -103,6 +103,7 @@ pub fn interface_config(info: &DeviceInfo, addresses: Vec<IpCidr>) -> InterfaceC
             tso6: info.offload.tso6,
             big_tcp4: info.offload.big_tcp4,
         },
+        cut_by_driver: true,
         addresses,
         ..InterfaceConfig::default()
     }

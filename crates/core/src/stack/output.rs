@@ -477,7 +477,7 @@ impl Stack {
                     tuple.local,
                     tuple.remote,
                 );
-            } else {
+            } else if !gso {
                 let payload = conn.payload(built.payload);
                 Repr::fill_checksum(tcp_header, &payload, tuple.local, tuple.remote);
             }

@@ -560,7 +560,8 @@ impl Stack {
             Some(i) => Path {
                 interface: id,
                 mtu: i.link.as_ref().and_then(|l| l.mtu_v6).filter(|_| v6).unwrap_or(i.config.mtu),
-                tso: if v6 { i.config.offload.tso6 } else { i.config.offload.tso4 },
+                tso: if v6 { i.config.offload.tso6 } else { i.config.offload.tso4 }
+                    || i.config.cut_by_driver && self.config.coalesce,
                 big: false,
             },
             None => Path {

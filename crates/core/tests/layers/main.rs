@@ -4,6 +4,7 @@ mod addresses;
 mod advertise;
 mod autoconf;
 mod bridge;
+mod cut;
 mod ethernet;
 mod flow;
 mod forward;

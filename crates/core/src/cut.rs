@@ -1,0 +1,91 @@
+//! Segmentation on send, for devices that do not cut large segments themselves: the stack makes one segment of up to 64 KiB,
+//! with one pass through everything that TCP does, and it is cut just before the device has it.
+
+use std::net::IpAddr;
+
+use usernet_wire::checksum::{Sum, checksum};
+use usernet_wire::ip::Protocol;
+
+use crate::frame::{GsoKind, Transmit};
+
+/// Flags in the low byte of TCP's (RFC 9293 §3.1): FIN and PSH belong to the last segment, CWR (RFC 3168 §6.1.2) to the
+/// first.
+const OF_THE_LAST: u8 = 0x09;
+const OF_THE_FIRST: u8 = 0x80;
+
+/// Calls `send` with each packet that a large segment is cut into, complete with its checksums, in order, until it says
+/// false; how many that were. `link` is how many bytes come before the IP header, `packet` memory to use again. A frame that
+/// is not to be cut (see [`Transmit::gso`]), or is not TCP over IP without extension headers, is not sent.
+pub fn cut(
+    transmit: &Transmit<'_>,
+    link: usize,
+    packet: &mut Vec<u8>,
+    mut send: impl FnMut(&[u8]) -> bool,
+) -> usize {
+    let Some(gso) = transmit.gso.filter(|gso| gso.size > 0) else { return 0 };
+    let v6 = gso.kind == GsoKind::Tcp6;
+    let tcp = link + if v6 { 40 } else { 20 };
+    // A frame that had to wait for its neighbour is all in one piece.
+    let words = transmit.header.get(tcp + 12).map_or(0, |byte| usize::from(byte >> 4));
+    if words < 5 {
+        return 0;
+    }
+    let headers_len = tcp + words * 4;
+    let Some((headers, rest)) = transmit.header.split_at_checked(headers_len) else { return 0 };
+    let mut pieces = std::iter::once(rest).chain(transmit.payload.iter().copied());
+    let mut piece = pieces.next().unwrap_or_default();
+    let mut left = transmit.len() - headers_len;
+    let seq = u32::from_be_bytes([
+        headers[tcp + 4],
+        headers[tcp + 5],
+        headers[tcp + 6],
+        headers[tcp + 7],
+    ]);
+    let (mut offset, mut count) = (0u32, 0);
+    while left > 0 {
+        let len = left.min(usize::from(gso.size));
+        packet.clear();
+        packet.extend_from_slice(headers);
+        while packet.len() < headers_len + len {
+            if piece.is_empty() {
+                piece = pieces.next().unwrap_or_default();
+                continue;
+            }
+            let (now, later) = piece.split_at(piece.len().min(headers_len + len - packet.len()));
+            packet.extend_from_slice(now);
+            piece = later;
+        }
+        left -= len;
+        packet[tcp + 4..tcp + 8].copy_from_slice(&seq.wrapping_add(offset).to_be_bytes());
+        packet[tcp + 13] &= !(if left > 0 { OF_THE_LAST } else { 0 });
+        packet[tcp + 13] &= !(if offset > 0 { OF_THE_FIRST } else { 0 });
+        finish(packet, link, tcp, v6);
+        offset = offset.wrapping_add(len as u32);
+        count += 1;
+        if !send(packet) {
+            break;
+        }
+    }
+    count
+}
+
+/// Sets lengths and checksums.
+fn finish(packet: &mut [u8], link: usize, tcp: usize, v6: bool) {
+    let len = packet.len();
+    let (src, dst): (IpAddr, IpAddr) = if v6 {
+        packet[link + 4..link + 6].copy_from_slice(&((len - tcp) as u16).to_be_bytes());
+        let at = |at: usize| <[u8; 16]>::try_from(&packet[link + at..][..16]).unwrap_or_default();
+        (at(8).into(), at(24).into())
+    } else {
+        packet[link + 2..link + 4].copy_from_slice(&((len - link) as u16).to_be_bytes());
+        packet[link + 10..link + 12].fill(0);
+        let sum = checksum(&packet[link..tcp]);
+        packet[link + 10..link + 12].copy_from_slice(&sum.to_be_bytes());
+        let at = |at: usize| <[u8; 4]>::try_from(&packet[link + at..][..4]).unwrap_or_default();
+        (at(12).into(), at(16).into())
+    };
+    packet[tcp + 16..tcp + 18].fill(0);
+    let mut sum = Sum::pseudo_header(src, dst, Protocol::TCP, (len - tcp) as u32);
+    sum.add(&packet[tcp..]);
+    packet[tcp + 16..tcp + 18].copy_from_slice(&sum.finish().to_be_bytes());
+}
