@@ -221,13 +221,13 @@ fn closing_under_load_ends_everything() {
                 let stream = TcpStream::connect(SocketAddr::new(OURS[n % 2], 80)).unwrap();
                 stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
                 let (mut ours, _) = listener.accept().unwrap();
-                s.spawn(move || while matches!(ours.read(&mut [0; 65_536]), Ok(1..)) {});
+                s.spawn(move || while matches!(ours.read(&mut [0; 8192]), Ok(1..)) {});
                 peers.push(stream);
             }
             // Somebody waits for a connection that does not come.
             s.spawn(|| assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::NotConnected));
             for mut peer in peers {
-                s.spawn(move || while peer.write(&[1; 65_536]).is_ok() {});
+                s.spawn(move || while peer.write(&[1; 8192]).is_ok() {});
             }
             while interface.stats().frames_in < 2000 {
                 thread::yield_now();
