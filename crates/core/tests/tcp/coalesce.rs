@@ -31,6 +31,8 @@ struct Setting {
     ecn: Flags,
     recv_buffer: usize,
     delayed_ack: bool,
+    /// Bytes that all receive queues may hold.
+    memory: usize,
 }
 
 /// A segment of the peer's.
@@ -57,7 +59,10 @@ enum Step {
     Batch(Vec<Piece>),
     Read(usize, usize),
     Write(usize, usize),
-    Shut(usize),
+    /// Of a socket: both directions, or one.
+    Shut(usize, Shutdown),
+    /// The application lets go of a socket.
+    Close(usize),
     Wait(u64),
 }
 
@@ -87,6 +92,7 @@ impl Host {
         let mut config = Config { loopback: false, coalesce: merges, ..Config::default() };
         config.socket.recv_buffer = setting.recv_buffer.into();
         config.socket.timestamps = setting.timestamps;
+        config.max_receive_memory = setting.memory;
         config.socket.ecn = EcnPolicy::Accurate;
         if !setting.delayed_ack {
             config.socket.delayed_ack = Duration::ZERO;
@@ -360,10 +366,18 @@ impl Twins {
                 });
                 assert_eq!(plain, merging);
             }
-            Step::Shut(socket) => {
-                let [plain, merging] = self.hosts.each_mut().map(|host| {
-                    host.stack.tcp_shutdown(now, host.sockets[*socket], Shutdown::Write)
-                });
+            Step::Shut(socket, how) => {
+                let [plain, merging] = self
+                    .hosts
+                    .each_mut()
+                    .map(|host| host.stack.tcp_shutdown(now, host.sockets[*socket], *how));
+                assert_eq!(plain, merging);
+            }
+            Step::Close(socket) => {
+                let [plain, merging] = self
+                    .hosts
+                    .each_mut()
+                    .map(|host| host.stack.tcp_close(now, host.sockets[*socket]));
                 assert_eq!(plain, merging);
             }
             Step::Wait(ms) => self.now += Duration::from_millis(*ms),
@@ -384,7 +398,7 @@ fn settings() -> impl Strategy<Value = Setting> {
     let ecn = prop_oneof![Just(Flags::empty()), Just(classic), Just(classic | Flags::AE)];
     (family, any::<[bool; 3]>(), ecn, buffer).prop_map(|(family, switches, ecn, recv_buffer)| {
         let [ethernet, timestamps, delayed_ack] = switches;
-        Setting { family, ethernet, timestamps, ecn, recv_buffer, delayed_ack }
+        Setting { family, ethernet, timestamps, ecn, recv_buffer, delayed_ack, ..plain() }
     })
 }
 
@@ -430,7 +444,12 @@ fn steps() -> impl Strategy<Value = Step> {
         6 => vec(pieces(), 1..50).prop_map(Step::Batch),
         3 => (0usize..2, 1usize..100_000).prop_map(|(socket, len)| Step::Read(socket, len)),
         1 => (0usize..2, 1usize..5000).prop_map(|(socket, len)| Step::Write(socket, len)),
-        1 => (0usize..8).prop_map(|n| if n < 2 { Step::Shut(n) } else { Step::Wait(n as u64) }),
+        1 => (0usize..16).prop_map(|n| match n {
+            0 | 1 => Step::Shut(n, Shutdown::Write),
+            2 | 3 => Step::Shut(n % 2, Shutdown::Read),
+            4..8 => Step::Close(n % 2),
+            _ => Step::Wait(n as u64),
+        }),
         3 => (0u64..100).prop_map(Step::Wait),
     ]
 }
@@ -457,6 +476,7 @@ fn plain() -> Setting {
         ecn: Flags::empty(),
         recv_buffer: 1 << 20,
         delayed_ack: true,
+        memory: 256 << 20,
     }
 }
 
@@ -583,4 +603,28 @@ fn raw_sockets_see_what_came() {
     }
     twins.step(&Step::Batch(vec![data(); 8]));
     assert_eq!(twins.merged(), 7, "nobody looks any more");
+}
+
+#[test]
+fn where_memory_is_used_up_each_segment_is_looked_at() {
+    // What exceeds the least of a connection is dropped, segment by segment.
+    let mut twins = Twins::new(Setting { memory: 10 * MSS as usize, ..plain() });
+    for _ in 0..16 {
+        twins.step(&Step::Batch(vec![data()]));
+    }
+    let dropped = twins.hosts[1].stack.stats().tcp_rcvq_drop as u32;
+    assert!(dropped > 0);
+    // They come again.
+    twins.flows[0].next -= dropped * MSS;
+    twins.step(&Step::Batch(vec![data(); 16]));
+    assert_eq!(twins.merged(), 0);
+}
+
+#[test]
+fn data_that_nobody_will_read_is_refused_segment_by_segment() {
+    let mut twins = Twins::new(plain());
+    twins.step(&Step::Close(0));
+    let before = twins.hosts[1].stack.stats().tcp_out_rsts;
+    twins.step(&Step::Batch(vec![data(); 4]));
+    assert_eq!((twins.merged(), twins.hosts[1].stack.stats().tcp_out_rsts - before), (0, 4));
 }

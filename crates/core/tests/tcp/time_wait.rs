@@ -150,6 +150,23 @@ script!(
 );
 
 script!(
+    new_syn_has_to_be_above_what_was_expected,
+    "
+    # RFC 6191; as in Linux, the number that would have come next is none.
+    @server
+    close
+    > F. 1:1(0) ack 1
+    < F. 1:1(0) ack 2
+    > . 2:2(0) ack 2
+    < S 2:2(0) win 65535 <mss 1460>
+    > . 2:2(0) ack 2
+    state TIME-WAIT
+    +1s < S 3:3(0) win 65535 <mss 1460>
+    > S. 0:0(0) ack 4
+"
+);
+
+script!(
     new_syn_without_a_listener_is_not_taken,
     "
     @server

@@ -434,6 +434,26 @@ script!(
 );
 
 script!(
+    prohibition_of_a_network_ends_connecting,
+    "
+    connect
+    > S 0:0(0)
+    < icmp net-prohibited 0
+    error {network|host}-unreachable
+"
+);
+
+script!(
+    prohibition_of_a_host_ends_connecting,
+    "
+    connect
+    > S 0:0(0)
+    < icmp host-prohibited 0
+    error host-unreachable
+"
+);
+
+script!(
     soft_errors_in_a_simultaneous_open_are_told,
     "
     connect

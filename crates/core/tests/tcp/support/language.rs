@@ -102,6 +102,7 @@ pub(crate) enum Twist {
 #[derive(Clone, Debug)]
 pub(crate) struct Icmp {
     /// `net-unreachable`, `host-unreachable`, `port-unreachable`, `protocol-unreachable`, `admin-prohibited`,
+    /// `net-prohibited`, `host-prohibited`,
     /// `source-route-failed`, `time-exceeded`, `parameter-problem`, `too-big N`, `source-quench`.
     pub(crate) kind: String,
     /// Next-hop MTU of `too-big`.

@@ -179,6 +179,8 @@ pub(crate) fn build_icmp(
         ("protocol-unreachable", Family::V4) => (3, 2),
         ("port-unreachable", Family::V4) => (3, 3),
         ("too-big", Family::V4) => (3, 4),
+        ("net-prohibited", Family::V4) => (3, 9),
+        ("host-prohibited", Family::V4) => (3, 10),
         ("admin-prohibited", Family::V4) => (3, 13),
         ("time-exceeded", Family::V4) => (11, 0),
         ("source-route-failed", Family::V4) => (3, 5),
@@ -188,6 +190,9 @@ pub(crate) fn build_icmp(
         ("admin-prohibited", Family::V6) => (1, 1),
         ("host-unreachable", Family::V6) => (1, 3),
         ("port-unreachable", Family::V6) => (1, 4),
+        // Source address failed policy, and reject route.
+        ("net-prohibited", Family::V6) => (1, 6),
+        ("host-prohibited", Family::V6) => (1, 5),
         ("too-big", Family::V6) => (2, 0),
         ("time-exceeded", Family::V6) => (3, 0),
         ("parameter-problem", Family::V6) => (4, 0),
