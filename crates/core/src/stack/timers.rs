@@ -486,7 +486,7 @@ mod tests {
                         prop_assert!(deadline <= now);
                     }
                     // A call may come between.
-                    if number % 3 == 0
+                    if number.is_multiple_of(3)
                         && let Some((_, key)) = model.pop_first()
                     {
                         timers.cancel(key);

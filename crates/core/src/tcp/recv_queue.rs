@@ -32,6 +32,10 @@ impl Chunk {
 struct Chunks {
     first: Option<Chunk>,
     /// Those behind the first.
+    #[expect(
+        clippy::box_collection,
+        reason = "an idle connection has a pointer in place of 32 bytes"
+    )]
     others: Option<Box<VecDeque<Chunk>>>,
 }
 

@@ -34,6 +34,8 @@ struct Free {
     blocks: Vec<Vec<u8>>,
     /// A block was taken since the last [`BlockPool::trim`].
     used: bool,
+    /// Empty ones of connections that had no use for theirs; in the box in which the next one gets it.
+    #[expect(clippy::vec_box, reason = "a queue goes back and forth in its box")]
     queues: Vec<Box<SendBuffer>>,
 }
 
