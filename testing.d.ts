@@ -1434,6 +1434,8 @@ interface NativeStackOptions {
   busyPoll?: number;
   /** Whether received bytes may be shown where they lie, in external buffers. Default: where the runtime allows them. */
   externalBuffers?: boolean;
+  /** Whether segments are merged on receive, where the device does not do so. Default: yes. */
+  coalesce?: boolean;
   bridgeAgeing?: number | undefined;
   bridgeEntries?: number | undefined;
 }
