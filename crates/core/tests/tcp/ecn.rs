@@ -663,6 +663,10 @@ script!(
     write 1460
     > EA. 21877:23325(1448) ack 5841 <raw ac0b00111d000000000001,nop>
     > EPA. 23325:23337(12) ack 5841 <>
+    # Nothing came since: full segments stay full.
+    +60ms < EA. 5841:5841(0) ack 23337
+    write 1460
+    > EPA. 23337:24797(1460) ack 5841 <>
     "
 );
 

@@ -216,6 +216,28 @@ mod tests {
     }
 
     #[test]
+    fn each_round_has_its_own_train() {
+        let mut h = HyStart::default();
+        let mut now = Instant::from_millis(100);
+        // Rounds of 40 acknowledgements, 8 of 20 ms each: the path was never busy for half of its time at a stretch.
+        for i in 0..200 {
+            now += Duration::from_micros(200);
+            let growth = h.on_ack(&AckSample {
+                now,
+                acked: MSS,
+                in_flight: 40 * MSS,
+                mss: MSS,
+                rtt: Some(Duration::from_millis(20)),
+                srtt: Duration::from_millis(20),
+                paced: false,
+                una: SeqNumber(MSS * i),
+                nxt: SeqNumber(MSS * (i + 40)),
+            });
+            assert_eq!(growth, Growth::Grow(MSS), "acknowledgement {i}");
+        }
+    }
+
+    #[test]
     fn a_fluctuation_goes_back_to_slow_start() {
         let mut h = HyStart::default();
         round(&mut h, 0, 20);
