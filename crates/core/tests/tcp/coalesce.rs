@@ -568,6 +568,7 @@ fn what_differs_is_not_merged() {
     assert_eq!(merged(plain(), vec![data(), data(), fin]), 1);
     assert_eq!(merged(plain(), vec![Piece { shift: 5000, ..data() }; 4]), 0, "ahead of a gap");
     assert_eq!(merged(plain(), vec![Piece { ecn: 3, ..data() }; 4]), 0, "marked");
+    assert_eq!(merged(plain(), vec![Piece { stamp: -500, ..data() }; 4]), 0, "old timestamps");
 }
 
 #[test]
@@ -627,4 +628,15 @@ fn data_that_nobody_will_read_is_refused_segment_by_segment() {
     let before = twins.hosts[1].stack.stats().tcp_out_rsts;
     twins.step(&Step::Batch(vec![data(); 4]));
     assert_eq!((twins.merged(), twins.hosts[1].stack.stats().tcp_out_rsts - before), (0, 4));
+}
+
+#[test]
+fn the_delay_of_acknowledgements_adapts_to_each_segment() {
+    let mut twins = Twins::new(plain());
+    for _ in 0..4 {
+        twins.step(&Step::Batch(vec![data()]));
+        twins.step(&Step::Wait(30));
+    }
+    twins.step(&Step::Batch(vec![data(); 8]));
+    assert_eq!(twins.merged(), 7);
 }
