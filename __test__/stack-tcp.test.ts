@@ -75,7 +75,7 @@ test('userTimeout may be an option, of a socket and of a stack', async () => {
   }
 });
 
-test('keep-alive has a time, an interval and a count', async () => {
+test.each([10_000, 1_500, 300])('keep-alive has a time (%i ms), an interval and a count', async (initialDelay) => {
   const { network, client, server } = pair();
   server.net.createServer(() => {}).listen(7);
   const socket = client.net.connect({ host: 'server', port: 7 });
@@ -83,13 +83,27 @@ test('keep-alive has a time, an interval and a count', async () => {
   socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code));
   await network.until(() => !socket.connecting);
   const start = network.now;
-  socket.setKeepAlive({ enable: true, initialDelay: 10_000, interval: 2_000, count: 3 });
+  socket.setKeepAlive({ enable: true, initialDelay, interval: 2_000, count: 3 });
   network.partition([client], [server]);
   await network.until(() => errors.length > 0);
   expect(errors).toEqual(['ETIMEDOUT']);
-  // Ten seconds, and three probes two seconds apart.
-  expect(network.now - start).toBeGreaterThanOrEqual(15_900);
-  expect(network.now - start).toBeLessThan(17_000);
+  // That time, and three probes two seconds apart.
+  expect(network.now - start).toBeGreaterThanOrEqual(initialDelay + 5_900);
+  expect(network.now - start).toBeLessThan(initialDelay + 7_000);
+});
+
+test('keep-alive refuses what is no time or count', () => {
+  const { client } = pair();
+  const socket = new client.net.Socket();
+  for (const name of ['initialDelay', 'interval', 'count'] as const) {
+    for (const value of [Number.NaN, -1, 1.5, 2 ** 31, Number.POSITIVE_INFINITY, '5', null, {}]) {
+      const wrong = { enable: true, [name]: value } as never;
+      const code = typeof value === 'number' ? 'ERR_OUT_OF_RANGE' : 'ERR_INVALID_ARG_TYPE';
+      expect(() => socket.setKeepAlive(wrong)).toThrow(
+        expect.objectContaining({ code, message: expect.stringContaining(`options.${name}`) }),
+      );
+    }
+  }
 });
 
 test('a fixed buffer bounds what is written ahead', async () => {

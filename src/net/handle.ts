@@ -251,7 +251,9 @@ export class SocketHandle extends AsyncResource implements SocketSink {
 
   /** `initialDelay` in seconds, as Node's handles have it, `interval` in ms; 0 keeps the stack's default. */
   setKeepAlive(enable: boolean, initialDelay: number, interval = 0, count = 0): number {
-    return this.#option((native, id) => native.setKeepAlive(id, enable, initialDelay * 1000, interval, count));
+    return this.#option((native, id) =>
+      native.setKeepAlive(id, enable, Math.round(initialDelay * 1000), interval, count),
+    );
   }
 
   /** 0 turns it off. */

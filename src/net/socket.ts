@@ -203,15 +203,18 @@ export class SocketImpl extends Duplex implements HandleOwner {
   /** `setKeepAlive(enable, initialDelay)`, the delay in ms, or one object, which can say interval and count too. */
   setKeepAlive(enable?: boolean | KeepAliveOptions, initialDelay?: number): this {
     let probes: KeepAliveOptions = {};
+    // As in Node, of whatever it is given.
+    let seconds = ~~((initialDelay as number) / 1000);
     if (typeof enable === 'object' && enable !== null) {
       probes = enable;
-      ({ enable, initialDelay } = enable);
+      if (probes.initialDelay !== undefined) validateInt32(probes.initialDelay, 'options.initialDelay', 0);
       if (probes.interval !== undefined) validateInt32(probes.interval, 'options.interval', 1);
       if (probes.count !== undefined) validateInt32(probes.count, 'options.count', 1, 255);
+      enable = probes.enable;
+      seconds = (probes.initialDelay ?? 0) / 1000;
     }
     const { interval, count } = probes;
     const on = Boolean(enable);
-    const seconds = ~~((initialDelay as number) / 1000);
     if (!this._handle) {
       this[kKeepAlive] = on;
       this[kKeepAliveInitialDelay] = seconds;
