@@ -288,7 +288,7 @@ export interface SocketOptions extends Omit<realNet.SocketConstructorOpts, "fd">
 export interface KeepAliveOptions {
   /** Whether an idle connection is probed. Default false. */
   enable?: boolean;
-  /** Idle time before the first probe, ms. Default 2 hours. */
+  /** Idle time before the first probe, ms. 0, the default: 2 hours, or what was set before. */
   initialDelay?: number;
   /** Time between probes, ms. Default 75 seconds. */
   interval?: number;
