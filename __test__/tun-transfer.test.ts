@@ -108,6 +108,16 @@ describeTun('a stack on a TUN and the kernel', () => {
     }
   });
 
+  test('what is seen of an interface is packets, though the kernel takes longer segments', async () => {
+    await ns.call('watch');
+    const got = await ns.exec('bash', ['-c', `curl -sS http://198.18.0.2/bytes/${64 * MIB}/8 | sha256sum`]);
+    expect(got.stdout.split(' ')[0]).toBe(digestOf(64 * MIB, 8));
+    const { frames, longest } = await ns.call<{ frames: number; longest: number }>('watched');
+    expect(frames).toBeGreaterThan(0);
+    expect(longest).toBeGreaterThan(1500);
+    expect(longest).toBeLessThanOrEqual(65_535);
+  });
+
   describe('half-close', () => {
     const data = bytes(3 * MIB, 11);
     const answer = `${data.length} ${createHash('sha256').update(data).digest('hex')}\n`;

@@ -9,7 +9,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { pipeline } from 'node:stream';
 import { Worker } from 'node:worker_threads';
-import { createStack, type Socket, type Stack, tun } from '../../src/index';
+import { createStack, type Socket, type Stack, type Tap, tun } from '../../src/index';
 import { byteStream, digestStream } from './bytes';
 import { holdings } from './process';
 import { serveCalls } from './rpc';
@@ -220,6 +220,27 @@ function connectError(host: string, port: number): Promise<string> {
   });
 }
 
+/** Watches what goes through the interface, from here on. */
+let watching: { tap: Tap; frames: number; longest: number } | null = null;
+
+function watch(): void {
+  const tap = stack!.interfaces.find(({ name }) => name === 'un0')!.tap({ snapLength: 1 });
+  const seen = { tap, frames: 0, longest: 0 };
+  tap.on('frame', ({ direction, length }) => {
+    if (direction !== 'out') return;
+    seen.frames++;
+    seen.longest = Math.max(seen.longest, length);
+  });
+  watching = seen;
+}
+
+/** Ends that: how many frames went out that it saw, and the length of the longest, bytes. */
+function watched(): { frames: number; longest: number } {
+  const { tap, frames, longest } = watching!;
+  tap.close();
+  return { frames, longest };
+}
+
 async function stop(): Promise<void> {
   barrier = [];
   await stack?.close();
@@ -237,6 +258,8 @@ serveCalls(
     terminateWorkers,
     fetchFrom,
     connectError,
+    watch,
+    watched,
     holdings,
     seen: () => ({ ...seen }),
     forget: () => {

@@ -107,7 +107,7 @@ impl Standby {
 
     /// Something is to be done at `deadline`, or nothing. Called with the shard's lock held.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
-        let nanos = deadline.map_or(0, |at| at.since(Instant::ZERO).as_nanos());
+        let nanos = deadline.map_or(0, |at| at.since(Instant::ZERO).as_nanos().max(1));
         self.deadline.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Release);
     }
 
@@ -204,6 +204,15 @@ mod tests {
         assert_eq!(standby.look(at(2000)), Look::Now);
         assert!(!standby.wanted(at(2000 + 100_000), Instant::ZERO));
         assert_eq!(standby.look(at(2000 + 100_000)), Look::Over);
+    }
+
+    #[test]
+    fn a_deadline_at_the_clocks_beginning_is_one() {
+        let standby = Standby::default();
+        standby.set_deadline(Some(Instant::ZERO));
+        assert!(standby.deadline().is_some_and(|deadline| deadline < at(1)));
+        standby.set_deadline(None);
+        assert_eq!(standby.deadline(), None);
     }
 
     #[test]

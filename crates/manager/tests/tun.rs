@@ -153,8 +153,8 @@ fn super_segments_cross_the_border_both_ways() {
 }
 
 #[test]
-fn segments_are_merged_here_where_the_device_does_not() {
-    if !inside_namespace("segments_are_merged_here_where_the_device_does_not") {
+fn segments_are_merged_and_cut_here_where_the_device_does_not() {
+    if !inside_namespace("segments_are_merged_and_cut_here_where_the_device_does_not") {
         return;
     }
     let data = pattern(8 << 20);
@@ -174,6 +174,14 @@ fn segments_are_merged_here_where_the_device_does_not() {
                 // 8 MiB are 5,900 segments: most come in the kernel's bursts.
                 assert!(merged > 2000, "{merged} of {segments}");
                 assert!(segments >= data.len() as u64 / 1460, "each counts: {segments}");
+            }
+            // What is cut, here or by the kernel, leaves the stack many segments at a time.
+            let frames = stats.frames_out - before.frames_out;
+            let sent = stats.tcp_out_segs - before.tcp_out_segs;
+            if offload || coalesce {
+                assert!(sent > 2 * frames, "{sent} segments in {frames} frames");
+            } else {
+                assert!(sent <= frames, "{sent} segments in {frames} frames");
             }
             assert_eq!(stats.tcp_in_csum_errors + stats.tcp_in_errs, 0);
         }
