@@ -177,7 +177,7 @@ const begin = {
     ip('link', 'set', 'tap0', 'up');
     return { child, host: '198.18.4.2' };
   },
-  plain: () => withoutOffload('plain', 'un2', '198.18.16', {}),
+  plain: () => withoutOffload('plain', 'un2', '198.18.20', {}),
   alone: () => withoutOffload('alone', 'un3', '198.18.18', { USERNET_COALESCE: 'never' }),
   // Behind a slow link: in ours the device is impaired, the kernel's is between two TUNs.
   late: async () => {
@@ -460,6 +460,8 @@ async function compare(measure) {
   } = known;
   const results = Object.fromEntries(pair.map((side) => [side, []]));
   for (const side of pair) sides[side] ??= await begin[side]();
+  const hosts = Object.values(sides).map(({ host }) => host);
+  if (new Set(hosts).size < hosts.length) throw new Error(`sides share an address: ${hosts.join(' ')}`);
   const beside = {};
   const alone = [];
   const rounds = Math.min(Number(options.rounds), known.most ?? Infinity);

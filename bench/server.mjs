@@ -35,7 +35,7 @@ if (kind !== 'kernel') {
   const one = {
     tap: () => ({ device: tap({ name: 'tap0' }), addresses: ['198.18.4.2/24'], duplicateAddressDetection: 'off' }),
     usernet: () => ({ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] }),
-    plain: () => ({ device: tun({ name: 'un2', offload: false }), addresses: ['198.18.16.2/24'] }),
+    plain: () => ({ device: tun({ name: 'un2', offload: false }), addresses: ['198.18.20.2/24'] }),
     alone: () => ({ device: tun({ name: 'un3', offload: false }), addresses: ['198.18.18.2/24'] }),
     late: () => ({
       device: tun({ name: 'un1', offload: false, impairment: JSON.parse(process.env.BENCH_IMPAIRMENT) }),
