@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use usernet_wire::checksum::{Sum, checksum};
-use usernet_wire::ip::Protocol;
+use usernet_wire::checksum::Sum;
+use usernet_wire::ip::{IPV6_HEADER_LEN, Protocol, fill_checksum_v4};
 
 use crate::frame::{GsoKind, Transmit};
 
@@ -35,12 +35,6 @@ pub fn cut(
     let mut pieces = std::iter::once(rest).chain(transmit.payload.iter().copied());
     let mut piece = pieces.next().unwrap_or_default();
     let mut left = transmit.len() - headers_len;
-    let seq = u32::from_be_bytes([
-        headers[tcp + 4],
-        headers[tcp + 5],
-        headers[tcp + 6],
-        headers[tcp + 7],
-    ]);
     let (mut offset, mut count) = (0u32, 0);
     while left > 0 {
         let len = left.min(usize::from(gso.size));
@@ -56,10 +50,9 @@ pub fn cut(
             piece = later;
         }
         left -= len;
-        packet[tcp + 4..tcp + 8].copy_from_slice(&seq.wrapping_add(offset).to_be_bytes());
-        packet[tcp + 13] &= !(if left > 0 { OF_THE_LAST } else { 0 });
-        packet[tcp + 13] &= !(if offset > 0 { OF_THE_FIRST } else { 0 });
-        finish(packet, link, tcp, v6);
+        let part = &mut packet[link..];
+        make_part(part, tcp - link, offset, left == 0, v6);
+        fill_checksum(part, tcp - link, v6);
         offset = offset.wrapping_add(len as u32);
         count += 1;
         if !send(packet) {
@@ -69,19 +62,36 @@ pub fn cut(
     count
 }
 
-/// Sets lengths and checksums.
-fn finish(packet: &mut [u8], link: usize, tcp: usize, v6: bool) {
+/// Makes of a large segment's headers, with a piece of its data behind them, the packet of that piece, which begins `offset`
+/// bytes into the data: sequence number, flags, lengths and IPv4's checksum, but not TCP's. The TCP header, complete, is at
+/// `tcp`.
+pub(crate) fn make_part(packet: &mut [u8], tcp: usize, offset: u32, last: bool, v6: bool) {
+    let len = packet.len();
+    let seq =
+        u32::from_be_bytes([packet[tcp + 4], packet[tcp + 5], packet[tcp + 6], packet[tcp + 7]]);
+    packet[tcp + 4..tcp + 8].copy_from_slice(&seq.wrapping_add(offset).to_be_bytes());
+    if !last {
+        packet[tcp + 13] &= !OF_THE_LAST;
+    }
+    if offset > 0 {
+        packet[tcp + 13] &= !OF_THE_FIRST;
+    }
+    if v6 {
+        packet[4..6].copy_from_slice(&((len - IPV6_HEADER_LEN) as u16).to_be_bytes());
+    } else {
+        packet[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+        fill_checksum_v4(&mut packet[..tcp]);
+    }
+}
+
+/// Sets TCP's checksum.
+fn fill_checksum(packet: &mut [u8], tcp: usize, v6: bool) {
     let len = packet.len();
     let (src, dst): (IpAddr, IpAddr) = if v6 {
-        packet[link + 4..link + 6].copy_from_slice(&((len - tcp) as u16).to_be_bytes());
-        let at = |at: usize| <[u8; 16]>::try_from(&packet[link + at..][..16]).unwrap_or_default();
+        let at = |at: usize| <[u8; 16]>::try_from(&packet[at..][..16]).unwrap_or_default();
         (at(8).into(), at(24).into())
     } else {
-        packet[link + 2..link + 4].copy_from_slice(&((len - link) as u16).to_be_bytes());
-        packet[link + 10..link + 12].fill(0);
-        let sum = checksum(&packet[link..tcp]);
-        packet[link + 10..link + 12].copy_from_slice(&sum.to_be_bytes());
-        let at = |at: usize| <[u8; 4]>::try_from(&packet[link + at..][..4]).unwrap_or_default();
+        let at = |at: usize| <[u8; 4]>::try_from(&packet[at..][..4]).unwrap_or_default();
         (at(12).into(), at(16).into())
     };
     packet[tcp + 16..tcp + 18].fill(0);

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use usernet_wire::checksum::{self, Sum};
-use usernet_wire::ip::{Packet, Protocol};
+use usernet_wire::checksum::Sum;
+use usernet_wire::ip::{Packet, Protocol, fill_checksum_v4};
 
 /// Makes the checksums of an IP packet right again after its bytes were changed: the IPv4 header's, and TCP's, UDP's or
 /// ICMP's where the packet is whole (not a fragment). Whether the packet was one.
@@ -49,9 +49,7 @@ fn fix_ipv4_header(bytes: &mut [u8]) {
     if first >> 4 != 4 || len < 20 || bytes.len() < len {
         return;
     }
-    bytes[10..12].fill(0);
-    let sum = checksum::checksum(&bytes[..len]);
-    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    fill_checksum_v4(&mut bytes[..len]);
 }
 
 /// Marks a packet as having met congestion (RFC 3168 §5); false when it is not ECN-capable, or is marked already.

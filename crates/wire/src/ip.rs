@@ -393,7 +393,11 @@ impl Repr {
     }
 }
 
-fn fill_checksum_v4(header: &mut [u8]) {
+/// Fills in an IPv4 header's checksum (RFC 791 §3.1); `header` is the header alone, with its options, 20 to 60 bytes.
+///
+/// # Panics
+/// When it is shorter than 12 bytes.
+pub fn fill_checksum_v4(header: &mut [u8]) {
     header[10..12].fill(0);
     let sum = checksum::checksum(header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());

@@ -12,7 +12,7 @@ use std::ops::Range;
 use usernet_wire::SeqNumber;
 use usernet_wire::checksum::{checksum, verify_transport};
 use usernet_wire::ethernet::{self, EtherType};
-use usernet_wire::ip::Protocol;
+use usernet_wire::ip::{Protocol, fill_checksum_v4};
 use usernet_wire::tcp::Flags;
 
 use super::Stack;
@@ -263,9 +263,7 @@ impl Coalescing {
             held[ip + 4..ip + 6].copy_from_slice(&(len - 40).to_be_bytes());
         } else {
             held[ip + 2..ip + 4].copy_from_slice(&len.to_be_bytes());
-            held[ip + 10..ip + 12].fill(0);
-            let sum = checksum(&held[ip..tcp]);
-            held[ip + 10..ip + 12].copy_from_slice(&sum.to_be_bytes());
+            fill_checksum_v4(&mut held[ip..tcp]);
         }
         if self.push {
             held[tcp + 13] |= Flags::PSH.bits() as u8;

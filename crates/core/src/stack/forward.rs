@@ -1,7 +1,7 @@
 //! A router's work (RFC 1812 §5, RFC 8200): packets for others are passed on, one hop older.
 
 use usernet_wire::checksum;
-use usernet_wire::ip::{Fragment, IPV4_HEADER_LEN, Packet, Protocol};
+use usernet_wire::ip::{Fragment, IPV4_HEADER_LEN, Packet, Protocol, fill_checksum_v4};
 use usernet_wire::{tcp, udp};
 
 use super::Stack;
@@ -9,6 +9,7 @@ use super::address::is_routable;
 use super::bridge::Passed;
 use super::icmp::Complaint;
 use super::output::{Class, Outgoing};
+use crate::cut::make_part;
 use crate::frame::{Gso, GsoKind, RxChecksum, RxFrame, TxChecksum};
 use crate::interface::{InterfaceId, Offload};
 use crate::time::Instant;
@@ -161,9 +162,7 @@ impl Stack {
             let place = (usize::from(whole.offset) + at) / 8;
             bytes[2..4].copy_from_slice(&total_len.to_be_bytes());
             bytes[6..8].copy_from_slice(&(place as u16 | u16::from(more) << 13).to_be_bytes());
-            bytes[10..12].fill(0);
-            let sum = checksum::checksum(&bytes[..header_len]);
-            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            fill_checksum_v4(&mut bytes[..header_len]);
             self.stats.ip_frag_creates += 1;
             let passed = self.pass_on(&Way { interface, header: &[] }, bytes, None, None);
             self.stats.ip_forw_datagrams += passed.frames;
@@ -192,37 +191,16 @@ impl Stack {
             return Passed::default();
         }
         let (headers, data) = bytes.split_at(headers_len);
-        let seq = u32::from_be_bytes([
-            headers[at + 4],
-            headers[at + 5],
-            headers[at + 6],
-            headers[at + 7],
-        ]);
         let ident = u16::from_be_bytes([headers[4], headers[5]]);
         let last = data.len().saturating_sub(1) / usize::from(size);
         let mut passed = Passed::default();
         for (i, piece) in data.chunks(usize::from(size)).enumerate() {
             let mut segment = [headers, piece].concat();
             let offset = (i * usize::from(size)) as u32;
-            segment[at + 4..at + 8].copy_from_slice(&seq.wrapping_add(offset).to_be_bytes());
-            // FIN and PSH belong to the end, CWR (RFC 3168 §6.1.2) to the beginning.
-            if i != last {
-                segment[at + 13] &= !0x09;
-            }
-            if i != 0 {
-                segment[at + 13] &= !0x80;
-            }
-            if v6 {
-                let payload_len = (segment.len() - 40) as u16;
-                segment[4..6].copy_from_slice(&payload_len.to_be_bytes());
-            } else {
-                let total_len = segment.len() as u16;
-                segment[2..4].copy_from_slice(&total_len.to_be_bytes());
+            if !v6 {
                 segment[4..6].copy_from_slice(&ident.wrapping_add(i as u16).to_be_bytes());
-                segment[10..12].fill(0);
-                let sum = checksum::checksum(&segment[..at]);
-                segment[10..12].copy_from_slice(&sum.to_be_bytes());
             }
+            make_part(&mut segment, at, offset, i == last, v6);
             let part = Packet { payload_len: segment.len() - at, ..*packet };
             let checksum = complete(&part, &mut segment, offload.tx_checksum);
             passed += self.pass_on(way, segment, checksum, None);

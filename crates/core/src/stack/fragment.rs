@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use usernet_wire::checksum;
-use usernet_wire::ip::{Packet, Protocol};
+use usernet_wire::ip::{Packet, Protocol, fill_checksum_v4};
 
 use super::{KeyedHash, Stats};
 use crate::config::ReassemblyLimits;
@@ -304,9 +303,7 @@ impl Datagram {
             match packet.src {
                 IpAddr::V4(_) => {
                     whole[1] |= 3;
-                    whole[10..12].fill(0);
-                    let sum = checksum::checksum(&whole);
-                    whole[10..12].copy_from_slice(&sum.to_be_bytes());
+                    fill_checksum_v4(&mut whole);
                 }
                 IpAddr::V6(_) => whole[1] |= 0x30,
             }

@@ -293,13 +293,7 @@ impl Sender {
         let lost = if !self.board.is_live() {
             false
         } else if self.sack {
-            let (found, at) = self.board.detect_losses(
-                now,
-                recovering,
-                self.mss,
-                self.rtt.min_rtt(),
-                self.rtt.srtt(),
-            );
+            let (found, at) = self.detect_losses(now);
             reorder_at = at;
             found
         } else {
@@ -622,17 +616,18 @@ impl Sender {
         }
     }
 
+    /// RFC 8985 §6.2 step 5: whether losses were found, and when to look again.
+    fn detect_losses(&mut self, now: Instant) -> (bool, Option<Instant>) {
+        let recovering = self.is_repairing();
+        let (min_rtt, srtt) = (self.rtt.min_rtt(), self.rtt.srtt());
+        self.board.detect_losses(now, recovering, self.mss, min_rtt, srtt)
+    }
+
     /// RFC 8985 §6.3: the reordering window has passed.
     fn on_reorder(&mut self, now: Instant) -> TimerOutcome {
         let recovering = self.is_repairing();
         let prior_flight = self.in_flight();
-        let (found, later) = self.board.detect_losses(
-            now,
-            recovering,
-            self.mss,
-            self.rtt.min_rtt(),
-            self.rtt.srtt(),
-        );
+        let (found, later) = self.detect_losses(now);
         self.tell_losses(now);
         self.note_news();
         self.timer = match later {
