@@ -1,5 +1,6 @@
 //! What an idle connection costs: every byte that a stack allocates for it, tables included. Counted, not measured, so the
-//! same on every machine; whoever adds to it has to say so here.
+//! same on every machine; whoever adds to it has to say so here. Not beside the core, since an allocator that counts
+//! takes `unsafe`, of which the core has none.
 #![allow(unsafe_code, reason = "a counting allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
