@@ -250,6 +250,10 @@ pub(crate) struct Inner {
     cut: Vec<u8>,
     /// Bytes of frames received.
     bytes_in: u64,
+    /// Bytes of frames offered to devices.
+    bytes_out: u64,
+    /// Frames received and bytes moved when [`Inner::moved`] was last asked.
+    moved: (u64, u64),
     trimmed: Instant,
     pub(crate) sockets: SecondaryMap<SocketId, Arc<Waiter>>,
     pub(crate) listeners: SecondaryMap<ListenerId, Arc<Waiter>>,
@@ -291,6 +295,8 @@ impl Inner {
             pool: Pool::new(),
             cut: Vec::new(),
             bytes_in: 0,
+            bytes_out: 0,
+            moved: (0, 0),
             trimmed: Instant::ZERO,
             sockets: SecondaryMap::new(),
             listeners: SecondaryMap::new(),
@@ -393,6 +399,13 @@ impl Inner {
                 return (transmit_left, more && self.has_devices_without_descriptor());
             }
         }
+    }
+
+    /// Frames received, and bytes received and sent, since this was last asked.
+    pub(crate) fn moved(&mut self) -> (u64, u64) {
+        let now = (self.stats.frames_in, self.bytes_in + self.bytes_out);
+        let before = std::mem::replace(&mut self.moved, now);
+        (now.0 - before.0, now.1 - before.1)
     }
 
     fn has_devices_without_descriptor(&self) -> bool {
@@ -559,6 +572,7 @@ impl Inner {
             }
             let Some(transmit) = self.stack.poll_transmit(now) else { return false };
             left -= 1;
+            self.bytes_out += transmit.len() as u64;
             let Some(at) = self.ports.iter().position(|p| p.id == transmit.interface) else {
                 self.stats.tx_dropped += 1;
                 continue;

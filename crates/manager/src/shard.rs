@@ -76,6 +76,10 @@ pub struct LoopTurn {
     /// Devices were added or removed, so that there are other [descriptors](Shard::loop_descriptors), as often as this
     /// says.
     pub devices_generation: u64,
+    /// Frames received since the last turn on a loop, by whomever.
+    pub frames: u64,
+    /// Bytes of frames received and sent since then.
+    pub bytes: u64,
 }
 
 /// Exclusive use of the stack. Dropping it transmits what the calls made on it produced, there and then, on this thread,
@@ -316,6 +320,7 @@ impl Shard {
             return LoopTurn::default();
         }
         let (sends_left, frames_left) = inner.turn_on_loop(now, BUDGET);
+        let (frames, bytes) = inner.moved();
         let told = guard.settle();
         let inner = guard.inner();
         let events = inner.stack.has_events();
@@ -331,7 +336,7 @@ impl Shard {
         if frames_left && !shared.standby.call() {
             shared.parker.wake();
         }
-        LoopTurn { events, devices_generation }
+        LoopTurn { events, devices_generation, frames, bytes }
     }
 
     /// An event loop that drives takes events now, so it is alive.

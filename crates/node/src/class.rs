@@ -111,6 +111,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
                 &stack.stats(),
                 &stack.shard_stats(),
                 stack.received(),
+                stack.busy_poll.borrow().looks(),
             )?)))
         }),
         method!("drain", |js, stack, []| stack.drain(js)),

@@ -171,6 +171,7 @@ pub(crate) fn stats<'s>(
     stats: &Stats,
     shard: &ShardStats,
     received: Received,
+    busy_polls: u64,
 ) -> Result<Value<'s>> {
     let object = js.object()?;
     for (name, value) in stats.iter().chain(stats.nstat()) {
@@ -186,6 +187,7 @@ pub(crate) fn stats<'s>(
             (c"loop_turns", shard.loop_turns as f64),
             (c"take_overs", shard.take_overs as f64),
             (c"gathered", shard.gathered as f64),
+            (c"busy_polls", busy_polls as f64),
             (c"recv_bytes_copied", received.copied as f64),
             (c"recv_bytes_uncopied", received.uncopied as f64),
         ],

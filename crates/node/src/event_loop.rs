@@ -5,8 +5,8 @@
 //! (or without a loop of libuv's) is found out and the packet thread drives alone.
 
 use std::rc::Weak;
-use std::time::Duration;
 
+use crate::busy_poll::BusyPoll;
 use crate::js::Js;
 use crate::stack::Stack;
 
@@ -23,11 +23,11 @@ pub(crate) enum Drive {
 }
 
 /// How a stack is driven.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Driving {
     pub(crate) drive: Drive,
-    /// For so long after something came a turn of the loop looks for more before it ends; zero: not at all.
-    pub(crate) busy_poll: Duration,
+    /// Whether the loop looks for more before it goes to sleep.
+    pub(crate) busy_poll: BusyPoll,
 }
 
 /// The polls of one stack. Closed when dropped; on the stack's thread.
@@ -39,13 +39,14 @@ pub(crate) struct EventLoop {
 }
 
 impl EventLoop {
-    /// The loop of the environment, if there is one and its functions are found.
-    pub(crate) fn find(js: Js<'_>, stack: Weak<Stack>) -> Option<Self> {
+    /// The loop of the environment, if there is one and its functions are found; it calls before it goes to sleep if it
+    /// `polls_busily`.
+    pub(crate) fn find(js: Js<'_>, stack: Weak<Stack>, polls_busily: bool) -> Option<Self> {
         #[cfg(target_os = "linux")]
-        return linux::Polls::new(js, stack).map(|inner| Self { inner });
+        return linux::Polls::new(js, stack, polls_busily).map(|inner| Self { inner });
         #[cfg(not(target_os = "linux"))]
         {
-            let _ = (js, stack);
+            let _ = (js, stack, polls_busily);
             None
         }
     }
@@ -78,6 +79,7 @@ mod linux {
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::ptr;
     use std::rc::Weak;
+    use std::time::{Duration, Instant};
 
     use napi::sys;
 
@@ -87,11 +89,15 @@ mod linux {
     /// `UV_POLL` of `uv_handle_type`, part of libuv's ABI since 1.0.
     const UV_POLL: c_int = 8;
 
+    /// `UV_PREPARE`, likewise.
+    const UV_PREPARE: c_int = 9;
+
     /// `UV_READABLE` of `uv_poll_event`.
     const UV_READABLE: c_int = 1;
 
     type Handle = *mut c_void;
     type PollCallback = unsafe extern "C" fn(Handle, c_int, c_int);
+    type PrepareCallback = unsafe extern "C" fn(Handle);
     type CloseCallback = unsafe extern "C" fn(Handle);
 
     /// The functions of libuv that are used here (uv.h).
@@ -101,6 +107,10 @@ mod linux {
         poll_init: unsafe extern "C" fn(*mut sys::uv_loop_s, Handle, c_int) -> c_int,
         poll_start: unsafe extern "C" fn(Handle, c_int, PollCallback) -> c_int,
         poll_stop: unsafe extern "C" fn(Handle) -> c_int,
+        prepare_init: unsafe extern "C" fn(*mut sys::uv_loop_s, Handle) -> c_int,
+        prepare_start: unsafe extern "C" fn(Handle, PrepareCallback) -> c_int,
+        backend_fd: unsafe extern "C" fn(*const sys::uv_loop_s) -> c_int,
+        backend_timeout: unsafe extern "C" fn(*const sys::uv_loop_s) -> c_int,
         unref: unsafe extern "C" fn(Handle),
         close: unsafe extern "C" fn(Handle, Option<CloseCallback>),
     }
@@ -121,6 +131,10 @@ mod linux {
                     poll_init: transmute::<Handle, _>(symbol(c"uv_poll_init")?),
                     poll_start: transmute::<Handle, _>(symbol(c"uv_poll_start")?),
                     poll_stop: transmute::<Handle, _>(symbol(c"uv_poll_stop")?),
+                    prepare_init: transmute::<Handle, _>(symbol(c"uv_prepare_init")?),
+                    prepare_start: transmute::<Handle, _>(symbol(c"uv_prepare_start")?),
+                    backend_fd: transmute::<Handle, _>(symbol(c"uv_backend_fd")?),
+                    backend_timeout: transmute::<Handle, _>(symbol(c"uv_backend_timeout")?),
                     unref: transmute::<Handle, _>(symbol(c"uv_unref")?),
                     close: transmute::<Handle, _>(symbol(c"uv_close")?),
                 })
@@ -128,11 +142,13 @@ mod linux {
         }
     }
 
-    /// What a poll's callback gets: the handle's `data`. Freed when libuv is done with the handle.
+    /// What a handle's callback gets: the handle's `data`. Freed when libuv is done with the handle.
     struct Data {
         env: sys::napi_env,
         stack: Weak<Stack>,
-        /// The `uv_poll_t`, of the size that libuv says, in memory aligned for anything.
+        uv: Uv,
+        looped: *mut sys::uv_loop_s,
+        /// The `uv_poll_t` or `uv_prepare_t`, of the size that libuv says, in memory aligned for anything.
         memory: Box<[u128]>,
     }
 
@@ -149,10 +165,13 @@ mod linux {
         env: sys::napi_env,
         stack: Weak<Stack>,
         polls: Vec<Poll>,
+        polls_busily: bool,
+        /// What is called before the loop goes to sleep, while descriptors are polled.
+        prepare: Option<Handle>,
     }
 
     impl Polls {
-        pub(super) fn new(js: Js<'_>, stack: Weak<Stack>) -> Option<Self> {
+        pub(super) fn new(js: Js<'_>, stack: Weak<Stack>, polls_busily: bool) -> Option<Self> {
             let uv = Uv::find()?;
             let mut looped = ptr::null_mut();
             // SAFETY: `js` is valid; the result goes to a local.
@@ -163,6 +182,8 @@ mod linux {
                 env: js.env(),
                 stack,
                 polls: Vec::new(),
+                polls_busily,
+                prepare: None,
             })
         }
 
@@ -174,15 +195,39 @@ mod linux {
                     return false;
                 }
             }
+            if self.polls_busily && !self.polls.is_empty() {
+                self.add_prepare();
+            }
             true
         }
 
-        fn add(&mut self, descriptor: OwnedFd) -> bool {
+        /// Memory for a handle of a type, and what its callbacks get.
+        fn data(&self, kind: c_int) -> Box<Data> {
             // SAFETY: a type of handle that every libuv has.
-            let size = unsafe { (self.uv.handle_size)(UV_POLL) };
+            let size = unsafe { (self.uv.handle_size)(kind) };
             let memory = vec![0u128; size.div_ceil(size_of::<u128>())].into_boxed_slice();
-            let (uv, env, stack) = (self.uv, self.env, self.stack.clone());
-            let mut data = Box::new(Data { env, stack, memory });
+            let (uv, env, stack, looped) = (self.uv, self.env, self.stack.clone(), self.looped);
+            Box::new(Data { env, stack, uv, looped, memory })
+        }
+
+        /// Has the loop call before it goes to sleep.
+        fn add_prepare(&mut self) {
+            let (uv, mut data) = (self.uv, self.data(UV_PREPARE));
+            let handle: Handle = data.memory.as_mut_ptr().cast();
+            // SAFETY: this is the loop's thread; the memory has the size that libuv asked for, does not move, and is freed
+            // in the callback of `uv_close` only. These calls cannot fail on a new handle (libuv's documentation). `data`
+            // is the handle's first field, see `add`.
+            unsafe {
+                (uv.prepare_init)(self.looped, handle);
+                *handle.cast::<*mut Data>() = Box::into_raw(data);
+                (uv.unref)(handle);
+                (uv.prepare_start)(handle, on_prepare);
+            }
+            self.prepare = Some(handle);
+        }
+
+        fn add(&mut self, descriptor: OwnedFd) -> bool {
+            let (uv, mut data) = (self.uv, self.data(UV_POLL));
             let handle: Handle = data.memory.as_mut_ptr().cast();
             // SAFETY: this is the loop's thread (it is the environment's), which runs as long as the environment; the
             // memory has the size that libuv asked for and does not move; the descriptor is open and polled once.
@@ -212,6 +257,10 @@ mod linux {
                 }
                 drop(descriptor);
             }
+            if let Some(handle) = self.prepare.take() {
+                // SAFETY: the handle is open, on its loop's thread.
+                unsafe { (self.uv.close)(handle, Some(on_closed)) };
+            }
         }
     }
 
@@ -230,6 +279,43 @@ mod linux {
             // SAFETY: the environment's thread, as every callback of its loop; the environment lives, or its hook would
             // have closed the stack.
             unsafe { crate::stack::turn_on_loop(data.env, &stack) };
+        }
+    }
+
+    /// libuv calls: the loop is about to wait for something.
+    unsafe extern "C" fn on_prepare(handle: Handle) {
+        // SAFETY: put there by `add_prepare`, freed by `on_closed`.
+        let data = unsafe { &**handle.cast::<*mut Data>() };
+        if let Some(stack) = data.stack.upgrade() {
+            stack.busy_poll.borrow_mut().before_sleep(|window| {
+                // SAFETY: the loop whose callback this is, on its thread.
+                unsafe { look(data.uv, data.looped, window) }
+            });
+        }
+    }
+
+    /// Waits for any of the loop's descriptors without sleeping, for at most `window`; whether one is ready. Nothing if the
+    /// loop is not going to sleep.
+    ///
+    /// # Safety
+    /// On the loop's thread, the loop alive.
+    unsafe fn look(uv: Uv, looped: *mut sys::uv_loop_s, window: Duration) -> Option<bool> {
+        // SAFETY: the caller's contract.
+        let (fd, timeout) = unsafe { ((uv.backend_fd)(looped), (uv.backend_timeout)(looped)) };
+        if timeout == 0 {
+            return None;
+        }
+        let began = Instant::now();
+        let mut backend = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        loop {
+            // SAFETY: one `pollfd`, which lives.
+            if unsafe { libc::poll(&raw mut backend, 1, 0) } != 0 {
+                return Some(true);
+            }
+            // A timer is a millisecond away at least, the longest window.
+            if began.elapsed() >= window {
+                return Some(false);
+            }
         }
     }
 

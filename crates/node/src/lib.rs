@@ -12,6 +12,7 @@
 
 #[cfg(not(test))]
 mod bell;
+mod busy_poll;
 #[cfg(not(test))]
 mod class;
 #[cfg(not(test))]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use napi::sys;
 use usernet_core::{BufferSize, Config, MtuProbing, SynCookies, UnknownCongestion};
 
+use crate::busy_poll::BusyPoll;
 use crate::event_loop::{Drive, Driving};
 use crate::js::{Failure, Js, Result, Value};
 
@@ -218,6 +219,9 @@ pub(crate) fn driving(js: Js<'_>, options: Value<'_>) -> Result<Driving> {
             )));
         }
     };
-    let micros = number(js, options, c"busyPoll", (0.0, 1000.0))?.unwrap_or(0.0);
-    Ok(Driving { drive, busy_poll: Duration::from_micros(micros as u64) })
+    let busy_poll = match number(js, options, c"busyPoll", (0.0, 1000.0))? {
+        Some(micros) => BusyPoll::fixed(Duration::from_micros(micros as u64)),
+        None => BusyPoll::adaptive(),
+    };
+    Ok(Driving { drive, busy_poll })
 }

@@ -19,9 +19,10 @@ use std::time::{Duration, Instant};
 
 use napi::sys;
 use usernet_core::{Config, InterfaceId, Stats};
-use usernet_manager::{Shard, ShardStats};
+use usernet_manager::{LoopTurn, Shard, ShardStats};
 
 use crate::bell::Bell;
+use crate::busy_poll::{BusyPoll, Turn};
 use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::event_loop::{Drive, Driving, EventLoop};
@@ -35,9 +36,6 @@ use crate::watch::Watched;
 
 /// Most bytes that a drain copies; then JavaScript's timers and everything else of its loop have a turn.
 const DRAIN_BYTES: usize = 1 << 20;
-
-/// A turn that polls busily ends after so long whatever comes: timers and other descriptors of the loop wait for it.
-const LONGEST_TURN: Duration = Duration::from_millis(1);
 
 /// Longer writes are sent at once: they are better worked off while JavaScript makes the next.
 const SMALL_WRITE: usize = 16 << 10;
@@ -99,7 +97,7 @@ pub(crate) struct Stack {
     in_a_row: Cell<(u32, usize)>,
     /// `setImmediate` was called and its callback has not come.
     deferred: Cell<bool>,
-    busy_poll: Duration,
+    pub(crate) busy_poll: RefCell<BusyPoll>,
     /// A turn on the loop reports more than one record: small writes until its end are sent together then.
     gathers: Cell<bool>,
     /// In a turn, see `turn`.
@@ -144,7 +142,7 @@ impl Stack {
         backend: impl FnOnce() -> Result<Backend>,
     ) -> Result<()> {
         let slabs = Slabs::new(true);
-        let driving = Driving { drive: Drive::Thread, ..Driving::default() };
+        let driving = Driving { drive: Drive::Thread, busy_poll: BusyPoll::fixed(Duration::ZERO) };
         Self::construct_driven(js, this, driving, slabs, events, doorbell, backend)
     }
 
@@ -183,7 +181,7 @@ impl Stack {
             held: Cell::new(false),
             in_a_row: Cell::new((0, 0)),
             deferred: Cell::new(false),
-            busy_poll: driving.busy_poll,
+            busy_poll: RefCell::new(driving.busy_poll),
             gathers: Cell::new(false),
             in_turn: Cell::new(false),
             resting: Cell::new(false),
@@ -200,7 +198,8 @@ impl Stack {
         if drive == Drive::Thread {
             return Ok(());
         }
-        match EventLoop::find(js, Rc::downgrade(self)) {
+        let polls_busily = !self.busy_poll.borrow().is_never();
+        match EventLoop::find(js, Rc::downgrade(self), polls_busily) {
             Some(found) => {
                 *self.event_loop.borrow_mut() = Some((found, 0));
                 let bell = Arc::clone(&self.bell);
@@ -248,21 +247,21 @@ impl Stack {
         }
     }
 
-    /// A turn on the event loop; whether JavaScript should take events now.
-    fn drive(&self) -> bool {
+    /// A turn on the event loop; what came of it, with events if JavaScript should take some now.
+    fn drive(&self) -> LoopTurn {
         if self.life.get() != Life::Open {
-            return false;
+            return LoopTurn::default();
         }
         let turn = match caught(|| self.with_shard(Shard::drive_from_loop)) {
             Ok(turn) => turn.unwrap_or_default(),
             // The shard has marked itself as failed; a drain finds it so.
-            Err(_) => return true,
+            Err(_) => return LoopTurn { events: true, ..LoopTurn::default() },
         };
         let polled = self.event_loop.borrow().as_ref().map(|(_, generation)| *generation);
         if polled.is_some_and(|polled| polled != turn.devices_generation) {
             self.update_polls();
         }
-        turn.events
+        turn
     }
 
     /// The part of construction that Node-API can refuse.
@@ -694,35 +693,28 @@ impl Stack {
 pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
     stack.in_a_row.set((0, 0));
     // No clock is read where nothing waits for it.
-    let began = (!stack.busy_poll.is_zero()).then(Instant::now);
-    let mut last = began;
-    loop {
-        let came = stack.drive();
-        // While a turn of the loop is waited for, JavaScript has enough to do.
+    let began = (!stack.busy_poll.borrow().is_never()).then(Instant::now);
+    let LoopTurn { events, frames, bytes, .. } = stack.drive();
+    // While a turn of the loop is waited for, JavaScript has enough to do.
+    if events && !stack.is_deferred() {
         // SAFETY: the caller's contract.
-        if came && (stack.is_deferred() || !unsafe { report(env, stack) }) {
-            return;
-        }
-        let Some((began, since)) = began.zip(last) else { return };
-        let now = Instant::now();
-        let since = if came { now } else { since };
-        if now - since >= stack.busy_poll || now - began >= LONGEST_TURN {
-            return;
-        }
-        last = Some(since);
-        std::hint::spin_loop();
+        unsafe { report(env, stack) };
+    }
+    if let Some(began) = began {
+        let turn = Turn { began, ended: Instant::now(), frames, bytes };
+        stack.busy_poll.borrow_mut().turned(turn);
     }
 }
 
-/// Lets JavaScript take the events there are; whether that went well.
+/// Lets JavaScript take the events there are.
 ///
 /// # Safety
 /// As [`turn_on_loop`].
-unsafe fn report(env: sys::napi_env, stack: &Stack) -> bool {
+unsafe fn report(env: sys::napi_env, stack: &Stack) {
     let mut scope = ptr::null_mut();
     // SAFETY: the caller's contract.
     if check(unsafe { sys::napi_open_handle_scope(env, &raw mut scope) }).is_err() {
-        return false;
+        return;
     }
     // SAFETY: this is the environment's thread, and the scope is closed below only.
     let js = unsafe { Js::from_raw(env) };
@@ -736,7 +728,6 @@ unsafe fn report(env: sys::napi_env, stack: &Stack) -> bool {
     }
     // SAFETY: opened above, on this thread; nothing made in it is used any more.
     unsafe { sys::napi_close_handle_scope(env, scope) };
-    matches!(outcome, Some(Ok(())))
 }
 
 /// The environment goes away.
