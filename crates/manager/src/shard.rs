@@ -73,8 +73,7 @@ struct Shared {
 pub struct LoopTurn {
     /// Events wait to be taken. Nobody is rung for them.
     pub events: bool,
-    /// Devices were added or removed, so that there are other [descriptors](Shard::loop_descriptors), as often as this
-    /// says.
+    /// How often devices were added or removed, so that there are other [descriptors](Shard::loop_descriptors).
     pub devices_generation: u64,
     /// Frames received since the last turn on a loop, by whomever.
     pub frames: u64,

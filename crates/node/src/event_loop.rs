@@ -202,17 +202,17 @@ mod linux {
         }
 
         /// Memory for a handle of a type, and what its callbacks get.
-        fn data(&self, kind: c_int) -> Box<Data> {
+        fn data(&self, kind: c_int) -> Data {
             // SAFETY: a type of handle that every libuv has.
             let size = unsafe { (self.uv.handle_size)(kind) };
             let memory = vec![0u128; size.div_ceil(size_of::<u128>())].into_boxed_slice();
             let (uv, env, stack, looped) = (self.uv, self.env, self.stack.clone(), self.looped);
-            Box::new(Data { env, stack, uv, looped, memory })
+            Data { env, stack, uv, looped, memory }
         }
 
         /// Has the loop call before it goes to sleep.
         fn add_prepare(&mut self) {
-            let (uv, mut data) = (self.uv, self.data(UV_PREPARE));
+            let (uv, mut data) = (self.uv, Box::new(self.data(UV_PREPARE)));
             let handle: Handle = data.memory.as_mut_ptr().cast();
             // SAFETY: this is the loop's thread; the memory has the size that libuv asked for, does not move, and is freed
             // in the callback of `uv_close` only. These calls cannot fail on a new handle (libuv's documentation). `data`
@@ -227,7 +227,7 @@ mod linux {
         }
 
         fn add(&mut self, descriptor: OwnedFd) -> bool {
-            let (uv, mut data) = (self.uv, self.data(UV_POLL));
+            let (uv, mut data) = (self.uv, Box::new(self.data(UV_POLL)));
             let handle: Handle = data.memory.as_mut_ptr().cast();
             // SAFETY: this is the loop's thread (it is the environment's), which runs as long as the environment; the
             // memory has the size that libuv asked for and does not move; the descriptor is open and polled once.
