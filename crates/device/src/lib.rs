@@ -4,6 +4,8 @@
 
 mod capture;
 mod device;
+#[cfg(target_os = "linux")]
+mod frame_io;
 mod impairment;
 mod link;
 #[cfg(target_os = "linux")]

@@ -8,8 +8,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
+use crate::frame_io::{FrameReader, write_frame};
 use crate::open_error::OpenError;
-use crate::tun::{interface_index, interface_mtu, read_frame, write_frame};
+use crate::tun::{interface_index, interface_mtu};
 use crate::vnet::{self, VNET_LEN};
 
 /// Largest frame the kernel hands over with offload on.
@@ -26,6 +27,7 @@ const MAX_BAD_READS: usize = 64;
 pub struct PacketSocket {
     fd: OwnedFd,
     info: DeviceInfo,
+    reader: FrameReader,
 }
 
 impl PacketSocket {
@@ -91,7 +93,7 @@ impl PacketSocket {
         }
         let offload = Offload { tx_checksum: true, tso4: true, tso6: true, ..Offload::default() };
         let info = DeviceInfo { name: name.to_owned(), mtu, max_frame: MAX_SUPER_FRAME, offload };
-        Ok(Self { fd, info })
+        Ok(Self { fd, info, reader: FrameReader::new(true) })
     }
 }
 
@@ -121,7 +123,7 @@ impl Device for PacketSocket {
     fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
         for _ in 0..MAX_BAD_READS {
             let mut header = [0u8; VNET_LEN];
-            let Some(len) = read_frame(&self.fd, &mut header, buf)? else { continue };
+            let Some(len) = self.reader.read(&self.fd, &mut header, buf)? else { continue };
             // The kernel writes it in the machine's order here, which is the order `vnet` reads on all that are supported.
             let meta = vnet::parse(header, len);
             return Ok(Received {

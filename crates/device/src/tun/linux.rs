@@ -11,9 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Kind, MIN_MTU_IPV6, TunCounters, TunOptions, check, check_mtu};
-use crate::device::{
-    Device, DeviceInfo, Medium, Offload, Received, RxData, TX_PIECES, TxFrame, Wake,
-};
+use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
+use crate::frame_io::{FrameReader, write_frame};
 use crate::netlink::{LinkMonitor, Netlink};
 use crate::open_error::OpenError;
 use crate::vnet::{self, VNET_LEN};
@@ -26,7 +25,7 @@ const LOOPBACK_INDEX: u32 = 1;
 /// Bytes before a packet when `IFF_NO_PI` is not set: flags and EtherType.
 const PI_LEN: usize = 4;
 
-/// Largest packet the kernel hands over with offload on, with room to see that one was larger.
+/// Largest packet the kernel hands over with offload on, with room for headers, and to see that one was larger.
 const MAX_SUPER_FRAME: usize = 65_550;
 
 /// Bad frames passed over in one `recv`.
@@ -49,6 +48,7 @@ pub struct Tun {
     packet_info: bool,
     /// Bytes of the offload header, 0 without it.
     vnet_len: usize,
+    reader: FrameReader,
     counters: TunCounters,
     /// How it was opened, to open further queues.
     options: Option<TunOptions>,
@@ -104,6 +104,7 @@ impl Tun {
             index,
             packet_info: false,
             vnet_len: if vnet { VNET_LEN } else { 0 },
+            reader: FrameReader::new(vnet),
             counters: TunCounters::default(),
             options: Some(options.clone()),
             netlink: Some(netlink),
@@ -171,6 +172,7 @@ impl Tun {
             info: info(name, kind, mtu, offload, vnet),
             fd,
             kind,
+            reader: FrameReader::new(vnet),
             counters: TunCounters::default(),
             options: None,
             netlink: None,
@@ -301,7 +303,7 @@ impl Device for Tun {
         let prefix_len = self.prefix_len();
         for _ in 0..MAX_BAD_READS {
             let mut prefix = [0u8; PI_LEN + VNET_LEN];
-            let Some(len) = read_frame(&self.fd, &mut prefix[..prefix_len], buf)? else {
+            let Some(len) = self.reader.read(&self.fd, &mut prefix[..prefix_len], buf)? else {
                 self.counters.0.rx_failed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
@@ -373,6 +375,7 @@ impl Device for Tun {
                 index: self.index,
                 packet_info: false,
                 vnet_len: if vnet { VNET_LEN } else { 0 },
+                reader: FrameReader::new(vnet),
                 counters: self.counters.clone(),
                 options: None,
                 netlink: None,
@@ -403,83 +406,6 @@ impl Device for Tun {
     fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
         Self::set_up(self, up)
     }
-}
-
-/// Reads what precedes a frame, and the frame, with one system call; the frame's length, unless the kernel found fault with
-/// it or it is empty.
-pub(crate) fn read_frame(
-    fd: &OwnedFd,
-    prefix: &mut [u8],
-    buf: &mut [u8],
-) -> io::Result<Option<usize>> {
-    let parts = [
-        libc::iovec { iov_base: prefix.as_mut_ptr().cast(), iov_len: prefix.len() },
-        libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() },
-    ];
-    loop {
-        // SAFETY: both parts point to live memory of at least their length, borrowed exclusively by us.
-        let n = unsafe { libc::readv(fd.as_raw_fd(), parts.as_ptr(), 2) };
-        if n >= 0 {
-            return Ok((n as usize).checked_sub(prefix.len()).filter(|len| *len > 0));
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
-            Some(libc::EINTR) => {}
-            code if is_frames_fault(code) => return Ok(None),
-            _ => return Err(error),
-        }
-    }
-}
-
-/// Writes a frame from what goes before it and its pieces, with one system call; whether the kernel took it rather than
-/// found fault with it.
-pub(crate) fn write_frame(
-    fd: &OwnedFd,
-    prefix: &[u8],
-    pieces: &[&[u8]; TX_PIECES],
-) -> io::Result<bool> {
-    let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; TX_PIECES + 1];
-    let mut count = 0;
-    for piece in [prefix].iter().chain(pieces).filter(|piece| !piece.is_empty()) {
-        parts[count] =
-            libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
-        count += 1;
-    }
-    loop {
-        // SAFETY: the first `count` parts point to live slices of their length; `writev` only reads them.
-        let n = unsafe { libc::writev(fd.as_raw_fd(), parts.as_ptr(), count as c_int) };
-        if n >= 0 {
-            return Ok(true);
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EAGAIN) => return Err(io::ErrorKind::WouldBlock.into()),
-            Some(libc::EINTR) => {}
-            code if is_frames_fault(code) => return Ok(false),
-            _ => return Err(error),
-        }
-    }
-}
-
-/// Whether an error of one read or write leaves the device usable: the frame was bad (`EINVAL`, `EMSGSIZE`, `E2BIG`,
-/// `EFAULT` of a frame the kernel cannot copy), there was no memory for it, or the interface is down (`EIO`,
-/// `ENETDOWN`).
-pub(crate) fn is_frames_fault(code: Option<i32>) -> bool {
-    matches!(
-        code,
-        Some(
-            libc::EINVAL
-                | libc::EMSGSIZE
-                | libc::E2BIG
-                | libc::EFAULT
-                | libc::ENOMEM
-                | libc::ENOBUFS
-                | libc::EIO
-                | libc::ENETDOWN
-                | libc::EPERM // a filter of the administrator refused it
-        )
-    )
 }
 
 /// A descriptor of our own for what `fd` (of a parent process, of a helper) stands for: what is done to `fd` from here on

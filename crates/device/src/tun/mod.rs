@@ -17,7 +17,7 @@ mod unsupported;
 #[cfg(target_os = "linux")]
 pub use linux::{Tun, duplicate};
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{interface_index, interface_mtu, read_frame, write_frame};
+pub(crate) use linux::{interface_index, interface_mtu};
 pub use tap::{Tap, TapOptions};
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::Tun;
