@@ -63,14 +63,22 @@ export function errnoException(errno: number, syscall: string, remedy?: string):
  * printing the frames of our own costs more than the rest of a connection that is reset. Its stack is its first line.
  */
 export function errnoEvent(errno: number, syscall: string): SystemError {
-  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
-  // Without the property V8 takes no frames anyway; frozen intrinsics keep theirs.
-  if (!limit?.writable) return errnoException(errno, syscall);
-  Error.stackTraceLimit = 0;
+  const limit: unknown = Error.stackTraceLimit;
+  // Without a number V8 takes no frames anyway.
+  if (typeof limit !== 'number') return errnoException(errno, syscall);
   try {
+    // Not 0: then V8 takes an empty stack, and prints it when a stream looks at it.
+    (Error as { stackTraceLimit: unknown }).stackTraceLimit = undefined;
+  } catch {
+    // Frozen intrinsics keep theirs.
     return errnoException(errno, syscall);
+  }
+  try {
+    const error = errnoException(errno, syscall);
+    error.stack = `Error: ${error.message}`;
+    return error;
   } finally {
-    Error.stackTraceLimit = limit.value;
+    Error.stackTraceLimit = limit;
   }
 }
 

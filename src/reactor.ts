@@ -27,6 +27,8 @@ const LINGER_LOOKS = 20;
 /** The async context of what no socket asked for, such as an accepted connection: that of the program's start. */
 const root = new AsyncResource('USERNET', { requireManualDestroy: true });
 
+const settled = Promise.resolve();
+
 /**
  * Keeps a slab from being transferred to another thread, which would take it from under the views of other sockets.
  * External buffers are marked so by Node; marking one again gives it a key without which Node 24 cannot detach it at
@@ -152,8 +154,9 @@ export class Reactor {
   #count = 0;
   #rung = false;
   #deferred: Deferred[] = [];
-  // How often something was put off.
+  // How often something was put off, and how often when what continues was put into the ticks.
   #deferrals = 0;
+  #deferralsBefore = 0;
   #immediate = false;
   #continuing = false;
   #slabIndex = -1;
@@ -371,16 +374,21 @@ export class Reactor {
   #continue(): void {
     if (this.#continuing) return;
     this.#continuing = true;
-    queueMicrotask(() => {
-      const deferrals = this.#deferrals;
-      process.nextTick(() => {
-        this.#continuing = false;
-        // Put off in a tick between: there may be ticks behind this one that come first, as an 'error' before its 'close'.
-        if (this.#deferrals === deferrals) root.runInAsyncScope(this.#pump, this);
-        else this.#continue();
-      });
-    });
+    // A promise's reaction rather than `queueMicrotask`, which has an async resource of its own: nothing here throws.
+    settled.then(this.#continueInTick);
   }
+
+  readonly #continueInTick = (): void => {
+    this.#deferralsBefore = this.#deferrals;
+    process.nextTick(this.#goOn);
+  };
+
+  readonly #goOn = (): void => {
+    this.#continuing = false;
+    // Put off in a tick between: there may be ticks behind this one that come first, as an 'error' before its 'close'.
+    if (this.#deferrals === this.#deferralsBefore) root.runInAsyncScope(this.#pump, this);
+    else this.#continue();
+  };
 
   #refill(): boolean {
     if (this.closed || (!this.#rung && this.#count < CAPACITY)) {
