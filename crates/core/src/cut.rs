@@ -1,10 +1,10 @@
 //! Segmentation on send, for devices that do not cut large segments themselves: the stack makes one segment of up to 64 KiB,
-//! with one pass through everything that TCP does, and it is cut just before the device has it.
-
-use std::net::IpAddr;
+//! with one pass through everything that TCP does, and it is cut just before the device has it. Datagrams that the stack put
+//! together for a device that takes them apart are taken apart here where it turns out to be another one.
 
 use usernet_wire::checksum::Sum;
-use usernet_wire::ip::{IPV6_HEADER_LEN, Protocol, fill_checksum_v4};
+use usernet_wire::ip::{IPV6_HEADER_LEN, Protocol, addresses_of, fill_checksum_v4};
+use usernet_wire::{merged, udp};
 
 use crate::frame::{GsoKind, Transmit};
 
@@ -15,7 +15,7 @@ const OF_THE_FIRST: u8 = 0x80;
 
 /// Calls `send` with each packet that a large segment is cut into, complete with its checksums, in order, until it says
 /// false; how many that were. `link` is how many bytes come before the IP header, `packet` memory to use again. A frame that
-/// is not to be cut (see [`Transmit::gso`]), or is not TCP over IP without extension headers, is not sent.
+/// is not to be cut (see [`Transmit::gso`]), or is not what that says over IP without extension headers, is not sent.
 pub fn cut(
     transmit: &Transmit<'_>,
     link: usize,
@@ -23,14 +23,19 @@ pub fn cut(
     mut send: impl FnMut(&[u8]) -> bool,
 ) -> usize {
     let Some(gso) = transmit.gso.filter(|gso| gso.size > 0) else { return 0 };
-    let v6 = gso.kind == GsoKind::Tcp6;
-    let tcp = link + if v6 { 40 } else { 20 };
+    let v6 = matches!(gso.kind, GsoKind::Tcp6 | GsoKind::Udp6);
+    let is_udp = matches!(gso.kind, GsoKind::Udp4 | GsoKind::Udp6);
+    let upper = link + if v6 { 40 } else { 20 };
     // A frame that had to wait for its neighbour is all in one piece.
-    let words = transmit.header.get(tcp + 12).map_or(0, |byte| usize::from(byte >> 4));
-    if words < 5 {
-        return 0;
-    }
-    let headers_len = tcp + words * 4;
+    let headers_len = if is_udp {
+        upper + udp::HEADER_LEN
+    } else {
+        let words = transmit.header.get(upper + 12).map_or(0, |byte| usize::from(byte >> 4));
+        if words < 5 {
+            return 0;
+        }
+        upper + words * 4
+    };
     let Some((headers, rest)) = transmit.header.split_at_checked(headers_len) else { return 0 };
     let mut pieces = std::iter::once(rest).chain(transmit.payload.iter().copied());
     let mut piece = pieces.next().unwrap_or_default();
@@ -51,8 +56,12 @@ pub fn cut(
         }
         left -= len;
         let part = &mut packet[link..];
-        make_part(part, tcp - link, offset, left == 0, v6);
-        fill_checksum(part, tcp - link, v6);
+        if is_udp {
+            merged::make_part(part, upper - link, count as u16);
+        } else {
+            make_part(part, upper - link, offset, left == 0, v6);
+            fill_checksum(part, upper - link);
+        }
         offset = offset.wrapping_add(len as u32);
         count += 1;
         if !send(packet) {
@@ -85,15 +94,9 @@ pub(crate) fn make_part(packet: &mut [u8], tcp: usize, offset: u32, last: bool, 
 }
 
 /// Sets TCP's checksum.
-fn fill_checksum(packet: &mut [u8], tcp: usize, v6: bool) {
+fn fill_checksum(packet: &mut [u8], tcp: usize) {
     let len = packet.len();
-    let (src, dst): (IpAddr, IpAddr) = if v6 {
-        let at = |at: usize| <[u8; 16]>::try_from(&packet[at..][..16]).unwrap_or_default();
-        (at(8).into(), at(24).into())
-    } else {
-        let at = |at: usize| <[u8; 4]>::try_from(&packet[at..][..4]).unwrap_or_default();
-        (at(12).into(), at(16).into())
-    };
+    let Some((src, dst)) = addresses_of(packet) else { return };
     packet[tcp + 16..tcp + 18].fill(0);
     let mut sum = Sum::pseudo_header(src, dst, Protocol::TCP, (len - tcp) as u32);
     sum.add(&packet[tcp..]);

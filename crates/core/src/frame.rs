@@ -1,5 +1,9 @@
 //! What crosses the border to a device: received frames with what the device knows of them, and frames to transmit.
 
+use usernet_wire::Error;
+use usernet_wire::ip::Packet;
+use usernet_wire::merged::Merged;
+
 use crate::interface::InterfaceId;
 use crate::payload::Payload;
 
@@ -22,7 +26,8 @@ pub struct RxFrame {
     /// What the device knows of its checksum.
     pub checksum: RxChecksum,
     /// Size of the segments that the device merged into this one, bytes of payload; 0 when it is as it was sent.
-    /// Used to count segments for delayed ACK and for the receive MSS estimate.
+    /// TCP counts segments by it for delayed ACK and the receive MSS estimate. Datagrams that a device merged (all of that size,
+    /// the last may be shorter; 128 at most) are taken apart again.
     pub gso_size: u16,
     /// Frames behind the first that the driver merged into it (see [`Coalescing`](crate::Coalescing)): counters count them.
     pub merged: u16,
@@ -33,6 +38,12 @@ impl RxFrame {
     pub fn new(data: impl Into<Payload>) -> Self {
         Self { data: data.into(), checksum: RxChecksum::Unverified, gso_size: 0, merged: 0 }
     }
+
+    /// The datagrams that it carries, if several: `packet` was parsed from what follows `link` bytes of its data.
+    pub(crate) fn merged(&self, packet: &Packet, link: usize) -> Result<Option<Merged>, Error> {
+        let verified = self.checksum == RxChecksum::Trusted;
+        Merged::of(packet, &self.data[link..], self.gso_size, verified)
+    }
 }
 
 /// Which segmentation a device is asked to do.
@@ -42,6 +53,10 @@ pub enum GsoKind {
     Tcp4,
     /// TCP over IPv6.
     Tcp6,
+    /// UDP over IPv4: datagrams of one socket to one destination.
+    Udp4,
+    /// UDP over IPv6.
+    Udp6,
 }
 
 /// A request to cut one large segment into several.

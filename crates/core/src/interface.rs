@@ -120,6 +120,8 @@ pub struct Offload {
     pub tso4: bool,
     /// It cuts large TCP segments over IPv6.
     pub tso6: bool,
+    /// It cuts merged UDP datagrams, over either family, and completes their checksums.
+    pub uso: bool,
     /// With `tso4`, it takes segments over IPv4 that are longer than a packet can be, 65,535 bytes, with 0 for the packet's
     /// length (what Linux calls BIG TCP).
     pub big_tcp4: bool,

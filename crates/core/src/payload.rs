@@ -27,6 +27,20 @@ impl Storage for Box<[u8]> {
     }
 }
 
+/// Bytes that are there while they are looked at: whoever keeps some copies them, as of a driver's large buffer, so that what
+/// is charged does not depend on whose memory it was.
+struct Passing(Vec<u8>);
+
+impl Storage for Passing {
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.0[range]
+    }
+
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+}
+
 /// A view on received bytes. Cloning and slicing are cheap and copy no bytes.
 #[derive(Clone)]
 pub struct Payload {
@@ -39,6 +53,12 @@ impl Payload {
     /// A view on `range` of `storage`.
     pub fn new(storage: Arc<dyn Storage>, range: Range<usize>) -> Self {
         Self { storage, start: range.start as u32, len: (range.end - range.start) as u32 }
+    }
+
+    /// A view on bytes that were made to be looked at.
+    pub(crate) fn passing(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        Self::new(Arc::new(Passing(bytes)), 0..len)
     }
 
     /// The part of this view that `range` names.

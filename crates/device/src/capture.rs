@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use usernet_pcapng::{Direction, LinkType};
 
+use crate::datagrams::{each_received, each_sent};
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::open_error::OpenError;
 
@@ -124,7 +125,7 @@ impl Capture {
     /// A layer over `device` that captures what goes through it, as an interface of its name.
     ///
     /// It sees frames as the device does: with offload, what is sent has unfinished checksums and can be up to 64 KiB, as
-    /// in captures of the kernel's own interfaces. A frame the device had no room for appears when it was taken.
+    /// in captures of the kernel's own interfaces; but merged UDP datagrams are single ones, as on a wire. A frame the device had no room for appears when it was taken.
     pub fn layer<D: Device>(&self, device: D) -> Captured<D> {
         let mut inner = self.lock();
         let interface = inner.interfaces;
@@ -138,7 +139,7 @@ impl Capture {
         usernet_pcapng::interface(&mut inner.block, &device.info().name, link_type, snap_len);
         inner.write();
         drop(inner);
-        Captured { device, capture: self.clone(), interface }
+        Captured { device, capture: self.clone(), interface, scratch: Vec::new() }
     }
 
     /// What has been written up to now.
@@ -177,6 +178,8 @@ pub struct Captured<D> {
     device: D,
     capture: Capture,
     interface: u32,
+    /// Where merged datagrams are taken apart.
+    scratch: Vec<u8>,
 }
 
 impl<D> Captured<D> {
@@ -203,7 +206,17 @@ impl<D: Device> Device for Captured<D> {
             RxData::Buffer(len) => &buf[..*len],
             RxData::Owned(data) => &data[..],
         };
-        self.capture.lock().frame(self.interface, now(), Direction::Inbound, &[data]);
+        let (nanos, mut inner) = (now(), self.capture.lock());
+        each_received(
+            self.device.medium(),
+            data,
+            received.gso_size,
+            &mut self.scratch,
+            |one, _| {
+                inner.frame(self.interface, nanos, Direction::Inbound, &[one]);
+            },
+        );
+        drop(inner);
         Ok(received)
     }
 
@@ -211,7 +224,10 @@ impl<D: Device> Device for Captured<D> {
         // The time before it is sent: another thread may receive it, and the answer, at once.
         let nanos = now();
         self.device.send(frame)?;
-        self.capture.lock().frame(self.interface, nanos, Direction::Outbound, &frame.pieces);
+        let mut inner = self.capture.lock();
+        each_sent(self.device.medium(), frame, &mut self.scratch, |pieces| {
+            inner.frame(self.interface, nanos, Direction::Outbound, pieces);
+        });
         Ok(())
     }
 

@@ -17,6 +17,8 @@ pub struct Offload {
     pub tso4: bool,
     /// It cuts large TCP segments over IPv6.
     pub tso6: bool,
+    /// It takes UDP datagrams apart that were merged, over either family.
+    pub uso: bool,
     /// With `tso4`, it takes segments over IPv4 that are longer than a packet can be, 65,535 bytes, with 0 for the packet's
     /// length (what Linux calls BIG TCP).
     pub big_tcp4: bool,
@@ -52,6 +54,10 @@ pub enum GsoKind {
     Tcp4,
     /// TCP over IPv6.
     Tcp6,
+    /// UDP over IPv4.
+    Udp4,
+    /// UDP over IPv6.
+    Udp6,
 }
 
 /// A request to cut one large segment into several.
@@ -82,7 +88,7 @@ pub struct TxFrame<'a> {
     pub pieces: [&'a [u8]; TX_PIECES],
     /// Set when the device completes the checksum; never set on a device without `tx_checksum`.
     pub checksum: Option<TxChecksum>,
-    /// Set when the device cuts the segment; never set on a device without `tso4`/`tso6`.
+    /// Set when the device cuts the segment; never set on a device without `tso4`/`tso6`/`uso`.
     pub gso: Option<Gso>,
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // this is the edge: clocks and descriptors live here
 
 mod capture;
+mod datagrams;
 mod device;
 #[cfg(target_os = "linux")]
 mod frame_io;
@@ -21,6 +22,7 @@ mod vm;
 mod vnet;
 
 pub use capture::{Capture, CaptureOptions, CaptureStats, Captured};
+pub use datagrams::{each_received, each_sent};
 pub use device::{
     Device, DeviceInfo, Gso, GsoKind, Medium, Offload, Received, RxData, TX_PIECES, TxChecksum,
     TxFrame, Wake,

@@ -122,7 +122,7 @@ pub fn pair(options: LinkOptions) -> (Link, Link) {
                 tx_checksum: offload,
                 tso4: offload,
                 tso6: offload,
-                big_tcp4: false,
+                ..Offload::default()
             },
         },
         medium,

@@ -125,7 +125,7 @@ impl Device for PacketSocket {
             let mut header = [0u8; VNET_LEN];
             let Some(len) = self.reader.read(&self.fd, &mut header, buf)? else { continue };
             // The kernel writes it in the machine's order here, which is the order `vnet` reads on all that are supported.
-            let meta = vnet::parse(header, len);
+            let meta = vnet::parse(header, &buf[..len], Medium::Ethernet);
             return Ok(Received {
                 data: RxData::Buffer(len),
                 checksum_trusted: meta.checksum_trusted,

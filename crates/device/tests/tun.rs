@@ -6,11 +6,13 @@ mod common;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use common::{checksum, in_namespace, next};
-use usernet_device::{Device, Offload, Tun, TunOptions, TxChecksum, TxFrame};
+use usernet_device::{
+    Device, Gso, GsoKind, Medium, Offload, Tun, TunOptions, TxChecksum, TxFrame, each_received,
+};
 
 fn named(name: &str) -> TunOptions {
     TunOptions { name: Some(name.into()), ..TunOptions::default() }
@@ -60,7 +62,7 @@ fn datagrams_pass_both_ways_with_and_without_offload() {
     in_namespace(|| {
         for offload in [true, false] {
             let mut tun = with_addresses(&TunOptions { offload, ..named("un0") });
-            let Offload { tx_checksum, tso4, tso6, big_tcp4 } = tun.info().offload;
+            let Offload { tx_checksum, tso4, tso6, big_tcp4, .. } = tun.info().offload;
             assert_eq!([tx_checksum, tso4, tso6], [offload; 3]);
             assert!(offload || !big_tcp4);
             for (kernel, ours, header) in PAIRS {
@@ -253,5 +255,82 @@ fn the_kernel_hands_over_super_segments() {
         assert!(frame.len() > 40 + 1460 && trusted);
         assert_eq!(gso, 1460);
         drop(client.join().unwrap());
+    });
+}
+
+/// Sends `data` with one call as datagrams of `size` bytes each.
+fn send_segments(socket: &UdpSocket, to: SocketAddr, data: &[u8], size: i32) {
+    // SAFETY: the value is a live integer of that length; the kernel only reads it.
+    let set = unsafe {
+        let value = std::ptr::from_ref(&size).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, value, 4)
+    };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+    assert_eq!(socket.send_to(data, to).unwrap(), data.len());
+}
+
+#[test]
+fn datagrams_come_and_go_merged_where_that_is_wanted() {
+    in_namespace(|| {
+        let mut tun = with_addresses(&named("un0"));
+        let before = tun.info().offload;
+        assert!(before.uso && before.tso4 && before.tso6, "Linux 6.2 and later");
+        let data: Vec<u8> = (0..2500u32).map(|i| (i % 251) as u8).collect();
+        for (kernel, ours, header) in PAIRS {
+            let socket = UdpSocket::bind((kernel, 0)).unwrap();
+            let peer = SocketAddr::new(ours.parse().unwrap(), 7);
+            assert!(tun.set_udp_offload(true));
+            send_segments(&socket, peer, &data, 1000);
+            let (frame, trusted, gso) = next(&mut tun, |f| f.ends_with(&data[2000..]));
+            assert_eq!((trusted, gso, frame.len()), (true, 1000, header + 8 + 2500));
+            let (mut seen, mut scratch) = (Vec::new(), Vec::new());
+            each_received(Medium::Ip, &frame, gso, &mut scratch, |one, _| seen.push(one.to_vec()));
+            // Without it the kernel takes them apart: the same packets, all else as before.
+            assert!(!tun.set_udp_offload(false));
+            assert_eq!(tun.info().offload, Offload { uso: false, ..before });
+            send_segments(&socket, peer, &data, 1000);
+            for (part, mut one) in data.chunks(1000).zip(seen) {
+                let (mut single, _, gso) = next(&mut tun, |f| f.ends_with(part));
+                assert_eq!(gso, 0);
+                if header == 20 {
+                    // Identifications go on from where they were, and the header's checksum with them.
+                    for frame in [&mut one, &mut single] {
+                        frame[4..6].fill(0);
+                        frame[10..12].fill(0);
+                    }
+                }
+                // The kernel left its sum to us.
+                let field = header + 6..header + 8;
+                assert_ne!(one[field.clone()], [0, 0]);
+                one[field.clone()].fill(0);
+                single[field].fill(0);
+                assert_eq!(one, single);
+            }
+
+            // The other way.
+            let local = socket.local_addr().unwrap();
+            let packet = udp(peer, local, &data, true);
+            let kind = if header == 20 { GsoKind::Udp4 } else { GsoKind::Udp6 };
+            let frame = TxFrame {
+                checksum: Some(TxChecksum { start: header as u16, offset: 6 }),
+                gso: Some(Gso { kind, size: 1000 }),
+                ..TxFrame::of(&[&packet])
+            };
+            socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            let (mut buf, mut got) = ([0; 4000], Vec::new());
+            // A new IPv6 address drops what comes for some milliseconds: offered again.
+            for _ in 0..500 {
+                tun.send(&frame).unwrap();
+                while let Ok(n) = socket.recv(&mut buf) {
+                    got.push(buf[..n].to_vec());
+                }
+                if !got.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [1000, 1000, 500]);
+            assert!(got.concat() == data);
+        }
+        assert_eq!(tun.counters().get().tx_refused, 0);
     });
 }

@@ -185,6 +185,7 @@ impl Port {
         transmit.gso.is_some_and(|gso| match gso.kind {
             GsoKind::Tcp4 => !self.offload.tso4,
             GsoKind::Tcp6 => !self.offload.tso6,
+            GsoKind::Udp4 | GsoKind::Udp6 => !self.offload.uso,
         })
     }
 
@@ -772,6 +773,8 @@ fn tx_frame<'a>(transmit: &Transmit<'a>) -> TxFrame<'a> {
             kind: match g.kind {
                 GsoKind::Tcp4 => usernet_device::GsoKind::Tcp4,
                 GsoKind::Tcp6 => usernet_device::GsoKind::Tcp6,
+                GsoKind::Udp4 => usernet_device::GsoKind::Udp4,
+                GsoKind::Udp6 => usernet_device::GsoKind::Udp6,
             },
             size: g.size,
         }),

@@ -104,6 +104,7 @@ pub fn interface_config(info: &DeviceInfo, addresses: Vec<IpCidr>) -> InterfaceC
             tx_checksum: info.offload.tx_checksum,
             tso4: info.offload.tso4,
             tso6: info.offload.tso6,
+            uso: info.offload.uso,
             big_tcp4: info.offload.big_tcp4,
         },
         cut_by_driver: true,

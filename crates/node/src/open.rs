@@ -32,6 +32,8 @@ fn tun_options(
         // Each frame has to be one packet as on a wire.
         options.offload = false;
     }
+    // A way to force the fallback of systems that have none.
+    options.udp_offload = std::env::var_os("USERNET_USO").is_none_or(|uso| uso != "never");
     let kernel = cidrs(&strings(js, device, c"kernelAddresses")?, "kernel address")?;
     Ok((options, kernel))
 }
@@ -48,7 +50,9 @@ pub(crate) fn tun(js: Js<'_>, device: Value<'_>, mtu: Option<u16>) -> Result<Box
     let (options, kernel) = tun_options(js, device, mtu)?;
     #[cfg(target_os = "linux")]
     if let Some(fd) = inherited(js, device)? {
-        return impaired(js, device, Box::new(Tun::from_fd(fd, options.offload, mtu)?));
+        let mut tun = Tun::from_fd(fd, options.offload, mtu)?;
+        tun.set_udp_offload(options.udp_offload);
+        return impaired(js, device, Box::new(tun));
     }
     let mut tun = Tun::open(&options)?;
     for IpCidr { addr, prefix_len } in kernel {
@@ -62,7 +66,9 @@ pub(crate) fn tap(js: Js<'_>, device: Value<'_>, mtu: Option<u16>) -> Result<Box
     let (tun, kernel) = tun_options(js, device, mtu)?;
     #[cfg(target_os = "linux")]
     if let Some(fd) = inherited(js, device)? {
-        return impaired(js, device, Box::new(Tap::from_fd(fd, tun.offload, mtu)?));
+        let mut tap = Tap::from_fd(fd, tun.offload, mtu)?;
+        tap.set_udp_offload(tun.udp_offload);
+        return impaired(js, device, Box::new(tap));
     }
     let kernel_mac = mac(js, device, c"kernelMac")?.map(|mac| mac.0);
     let mut tap = Tap::open(&TapOptions { tun, kernel_mac })?;

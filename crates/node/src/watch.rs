@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use usernet_device::{Device, DeviceInfo, Medium, OpenError, Received, RxData, TxFrame, Wake};
+use usernet_device::{
+    Device, DeviceInfo, Medium, OpenError, Received, RxData, TxFrame, Wake, each_received,
+    each_sent,
+};
 
 use crate::bell::Bell;
 
@@ -31,6 +34,8 @@ struct Queue {
     most_bytes: usize,
     snap_len: usize,
     dropped: u64,
+    /// Where merged datagrams are taken apart.
+    scratch: Vec<u8>,
 }
 
 /// What goes through one device.
@@ -81,8 +86,39 @@ impl Watched {
         (taken, queue.dropped)
     }
 
-    fn see(&self, outgoing: bool, pieces: &[&[u8]]) {
+    /// A frame that came in, `gso_size` as the device said.
+    fn came(&self, medium: Medium, frame: &[u8], gso_size: u16) {
         let mut queue = self.queue();
+        let before = queue.frames.len();
+        let mut scratch = std::mem::take(&mut queue.scratch);
+        each_received(medium, frame, gso_size, &mut scratch, |one, _| queue.see(false, &[one]));
+        queue.scratch = scratch;
+        self.tell(queue, before);
+    }
+
+    /// A frame that went out.
+    fn went(&self, medium: Medium, frame: &TxFrame<'_>) {
+        let mut queue = self.queue();
+        let before = queue.frames.len();
+        let mut scratch = std::mem::take(&mut queue.scratch);
+        each_sent(medium, frame, &mut scratch, |pieces| queue.see(true, pieces));
+        queue.scratch = scratch;
+        self.tell(queue, before);
+    }
+
+    /// Rings for what was queued beside what was there before.
+    fn tell(&self, queue: MutexGuard<'_, Queue>, before: usize) {
+        let news = queue.frames.len() > before;
+        drop(queue);
+        if news && !self.news.swap(true, Ordering::AcqRel) {
+            self.bell.ring();
+        }
+    }
+}
+
+impl Queue {
+    fn see(&mut self, outgoing: bool, pieces: &[&[u8]]) {
+        let queue = self;
         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
         let keep = len.min(queue.snap_len);
         if queue.frames.len() >= queue.most_frames || queue.bytes + keep > queue.most_bytes {
@@ -96,10 +132,6 @@ impl Watched {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         queue.bytes += keep;
         queue.frames.push_back(Seen { outgoing, at: since.as_secs_f64() * 1e3, len, data });
-        drop(queue);
-        if !self.news.swap(true, Ordering::AcqRel) {
-            self.bell.ring();
-        }
     }
 }
 
@@ -121,10 +153,11 @@ impl Device for WatchedDevice {
     fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
         let received = self.inner.recv(buf)?;
         if self.watched.on.load(Ordering::Relaxed) {
-            match &received.data {
-                RxData::Buffer(len) => self.watched.see(false, &[&buf[..*len]]),
-                RxData::Owned(data) => self.watched.see(false, &[data]),
-            }
+            let frame = match &received.data {
+                RxData::Buffer(len) => &buf[..*len],
+                RxData::Owned(data) => &data[..],
+            };
+            self.watched.came(self.inner.medium(), frame, received.gso_size);
         }
         Ok(received)
     }
@@ -132,7 +165,7 @@ impl Device for WatchedDevice {
     fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
         self.inner.send(frame)?;
         if self.watched.on.load(Ordering::Relaxed) {
-            self.watched.see(true, &frame.pieces);
+            self.watched.went(self.inner.medium(), frame);
         }
         Ok(())
     }

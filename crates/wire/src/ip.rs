@@ -393,6 +393,24 @@ impl Repr {
     }
 }
 
+/// Source and destination of a packet whose header was made or checked before.
+pub fn addresses_of(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    fn octets<const N: usize>(packet: &[u8], at: usize) -> Option<[u8; N]> {
+        packet.get(at..at + N)?.try_into().ok()
+    }
+    match packet.first()? >> 4 {
+        4 => Some((
+            IpAddr::V4(octets::<4>(packet, 12)?.into()),
+            IpAddr::V4(octets::<4>(packet, 16)?.into()),
+        )),
+        6 => Some((
+            IpAddr::V6(octets::<16>(packet, 8)?.into()),
+            IpAddr::V6(octets::<16>(packet, 24)?.into()),
+        )),
+        _ => None,
+    }
+}
+
 /// Fills in an IPv4 header's checksum (RFC 791 §3.1); `header` is the header alone, with its options, 20 to 60 bytes.
 ///
 /// # Panics

@@ -18,6 +18,7 @@ pub mod icmpv6;
 pub mod igmp;
 pub mod ip;
 mod membership;
+pub mod merged;
 pub mod mld;
 pub mod ndp;
 pub mod quoted;

@@ -117,6 +117,12 @@ fn is_of_the_link(mac: MacAddr) -> bool {
 impl Stack {
     /// Takes a frame that came in through a port.
     pub(super) fn bridge_input(&mut self, now: Instant, arrived: InterfaceId, frame: &RxFrame) {
+        if frame.gso_size != 0
+            && let Some((packet, header_len)) = ip_packet(&frame.data)
+            && packet.protocol == Protocol::UDP
+        {
+            return self.bridge_merged(now, arrived, frame, &packet, header_len);
+        }
         let Some(stats) = self.port_stats(arrived) else { return };
         stats.frames_in += 1;
         stats.bytes_in += frame.data.len() as u64;
@@ -157,6 +163,38 @@ impl Stack {
                     self.bridge_output(port, frame);
                 }
             }
+        }
+    }
+
+    /// Takes datagrams that a device merged, one by one.
+    fn bridge_merged(
+        &mut self,
+        now: Instant,
+        arrived: InterfaceId,
+        frame: &RxFrame,
+        packet: &Packet,
+        header_len: usize,
+    ) {
+        let (header, bytes) = frame.data.split_at(header_len);
+        let merged = match frame.merged(packet, header_len) {
+            Ok(Some(merged)) => merged,
+            Ok(None) => {
+                let one = RxFrame { gso_size: 0, ..frame.clone() };
+                return self.bridge_input(now, arrived, &one);
+            }
+            Err(_) => {
+                if let Some(stats) = self.port_stats(arrived) {
+                    stats.malformed += 1;
+                }
+                return;
+            }
+        };
+        for index in 0..merged.count() {
+            let mut data = header.to_vec();
+            data.resize(header_len + merged.len(index), 0);
+            merged.write(bytes, index, &mut data[header_len..]);
+            let one = RxFrame { checksum: RxChecksum::Trusted, ..RxFrame::new(data) };
+            self.bridge_input(now, arrived, &one);
         }
     }
 

@@ -273,7 +273,7 @@ impl Stack {
         self.flows.arm(id, now + self.config.udp_flow_idle);
         if let State::Datagrams(waiting) = state {
             for datagram in waiting {
-                self.udp_deliver(now, udp, datagram);
+                self.udp_deliver(now, udp, datagram, usize::MAX);
             }
         }
         Ok(FlowSocket::Udp(udp))
@@ -566,7 +566,7 @@ impl Stack {
     /// Gives a datagram to whoever is bound, or refuses it.
     fn udp_pass(&mut self, now: Instant, datagram: Datagram) {
         match self.udp_socket_for(datagram.interface, &datagram) {
-            Some((id, _)) => self.udp_deliver(now, id, datagram),
+            Some((id, _)) => self.udp_deliver(now, id, datagram, usize::MAX),
             None => {
                 self.stats.udp_no_ports += 1;
                 let quoted = quote_datagram(&datagram);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use usernet_wire::ip::{Packet, Protocol};
+use usernet_wire::merged::Merged;
 use usernet_wire::tcp::{Flags, Repr};
 use usernet_wire::{Error, SeqNumber, ndp};
 
@@ -16,6 +17,7 @@ use crate::interface::InterfaceId;
 use crate::payload::Payload;
 use crate::tcp::{Connection, Grant, Owner, Segment, Tuple, Verdict};
 use crate::time::Instant;
+use crate::udp::Datagram;
 
 /// How a packet came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +76,16 @@ impl Stack {
             Err(error) => return self.malformed(now, interface, &frame.data, error),
         };
         let own = arrival == Arrival::Own;
-        let marks = [
-            &mut self.stats.ip_in_no_ect_pkts,
-            &mut self.stats.ip_in_ect1_pkts,
-            &mut self.stats.ip_in_ect0_pkts,
-            &mut self.stats.ip_in_ce_pkts,
-        ];
-        *marks[usize::from(packet.traffic_class & 0b11)] += 1 + u64::from(frame.merged);
+        if frame.gso_size != 0 && packet.protocol == Protocol::UDP {
+            match frame.merged(&packet, 0) {
+                Ok(None) => {}
+                Ok(Some(merged)) => {
+                    return self.merged_input(now, interface, &packet, &frame, arrival, &merged);
+                }
+                Err(error) => return self.udp_malformed(error),
+            }
+        }
+        self.count_mark(&packet, 1 + u64::from(frame.merged));
         let delivery = self.delivery(interface, packet.src, packet.dst, own);
         match delivery {
             Delivery::Drop => {
@@ -114,6 +119,53 @@ impl Stack {
             }
             _ => self.upper_input(now, interface, &packet, frame, delivery),
         }
+    }
+
+    /// Takes datagrams that a device merged: all with one look at whose they are, where nobody wants to see packets; else, and
+    /// where nobody takes them, one by one as they were sent.
+    fn merged_input(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet,
+        frame: &RxFrame,
+        arrival: Arrival,
+        merged: &Merged,
+    ) {
+        let count = merged.count() as u64;
+        let delivery = self.delivery(interface, packet.src, packet.dst, arrival == Arrival::Own);
+        let ours = match delivery {
+            Delivery::Unicast => arrival != Arrival::ToMany && !self.holds(interface),
+            Delivery::Multicast | Delivery::Broadcast => true,
+            Delivery::Forward | Delivery::Drop => false,
+        };
+        if ours && !self.has_raw_socket(Protocol::UDP) {
+            let payload = frame.data.slice(merged.data());
+            let datagram = Datagram::new(interface, packet, &merged.header, payload);
+            if self.udp_take(now, datagram, delivery, merged.size()) {
+                self.stats.udp_in_merged += count - 1;
+                self.count_mark(packet, count);
+                return;
+            }
+        }
+        for index in 0..merged.count() {
+            let mut bytes = vec![0; merged.len(index)];
+            merged.write(&frame.data, index, &mut bytes);
+            let data = Payload::passing(bytes);
+            let frame = RxFrame { checksum: RxChecksum::Trusted, ..RxFrame::new(data) };
+            self.ip_input(now, interface, frame, arrival);
+        }
+    }
+
+    /// Counts packets by their ECN field.
+    fn count_mark(&mut self, packet: &Packet, packets: u64) {
+        let marks = [
+            &mut self.stats.ip_in_no_ect_pkts,
+            &mut self.stats.ip_in_ect1_pkts,
+            &mut self.stats.ip_in_ect0_pkts,
+            &mut self.stats.ip_in_ce_pkts,
+        ];
+        *marks[usize::from(packet.traffic_class & 0b11)] += packets;
     }
 
     /// Takes an advertisement from an address of ours: it is how another station says that it has it.

@@ -1,7 +1,7 @@
 //! Ethernet below IP: frames in and out, whom a packet is framed for, and the timers of everything on a link.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use usernet_wire::ethernet::{EtherType, HEADER_LEN, MacAddr, Repr};
 
@@ -288,22 +288,4 @@ impl Stack {
 /// A checksum's place in a packet that an Ethernet header was put before.
 pub(super) fn behind_ethernet(checksum: TxChecksum) -> TxChecksum {
     TxChecksum { start: checksum.start + HEADER_LEN as u16, ..checksum }
-}
-
-/// Source and destination of a packet that this stack made or checked.
-pub(super) fn addresses_of(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
-    fn octets<const N: usize>(packet: &[u8], at: usize) -> Option<[u8; N]> {
-        packet.get(at..at + N)?.try_into().ok()
-    }
-    match packet.first()? >> 4 {
-        4 => Some((
-            IpAddr::V4(Ipv4Addr::from(octets::<4>(packet, 12)?)),
-            IpAddr::V4(Ipv4Addr::from(octets::<4>(packet, 16)?)),
-        )),
-        6 => Some((
-            IpAddr::V6(octets::<16>(packet, 8)?.into()),
-            IpAddr::V6(octets::<16>(packet, 24)?.into()),
-        )),
-        _ => None,
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use usernet_wire::ethernet::MacAddr;
-use usernet_wire::{icmpv4, icmpv6};
+use usernet_wire::{icmpv4, icmpv6, ip};
 
 use super::Stack;
 use super::icmp::{Complaint, PathReport};
@@ -277,7 +277,7 @@ impl Stack {
 
     /// Tells what a packet of ours belongs to that we know it not to arrive.
     fn known_not_to_arrive(&mut self, now: Instant, packet: &[u8], meaning: ConnectionError) {
-        let Some((src, dst)) = super::link::addresses_of(packet) else { return };
+        let Some((src, dst)) = ip::addresses_of(packet) else { return };
         let host = meaning == ConnectionError::HostUnreachable;
         let (quoted, code) = if dst.is_ipv4() {
             use icmpv4::Unreachable::{Host, Net};

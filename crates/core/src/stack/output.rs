@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use usernet_wire::ethernet::HEADER_LEN as ETHERNET_LEN;
-use usernet_wire::ip::{Protocol, Repr as IpRepr};
+use usernet_wire::ip::{Protocol, Repr as IpRepr, addresses_of};
 use usernet_wire::tcp::{self as wire, Flags, Repr};
 
 use super::input::Arrival;
-use super::link::{Framing, addresses_of, behind_ethernet};
+use super::link::{Framing, behind_ethernet};
 use super::{Stack, ctx};
 use crate::event::{RawId, SocketId, UdpId};
 use crate::frame::{Gso, GsoKind, NO_PAYLOAD, RxChecksum, RxFrame, Transmit, TxChecksum};

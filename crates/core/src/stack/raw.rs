@@ -205,6 +205,11 @@ impl Stack {
         self.raws.get(id).map(|socket| socket.drops).ok_or(NoSuchSocket)
     }
 
+    /// Whether a raw socket receives packets of a protocol.
+    pub(super) fn has_raw_socket(&self, protocol: Protocol) -> bool {
+        self.raws.values().any(|socket| socket.options.protocol == protocol.0)
+    }
+
     /// Gives a packet to the raw sockets of its protocol; whether there is one.
     pub(super) fn raw_input(
         &mut self,

@@ -52,6 +52,10 @@ stats! {
     frames_out,
     /// Segments that were merged into the one before them, before TCP looked at them. All other counters count them too.
     tcp_in_coalesced,
+    /// Datagrams that came in one frame with the one before them. All other counters but `frames_in` count them too.
+    udp_in_merged,
+    /// Datagrams that went out in one frame with the one before them. All other counters but `frames_out` count them too.
+    udp_out_merged,
     /// Ethernet frames that were malformed, and ARP packets.
     link_in_errors,
     /// Ethernet frames for other stations, of other protocols, or our own come back; any, while the interface is down.

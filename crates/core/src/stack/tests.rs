@@ -251,7 +251,7 @@ fn on_an_offloading_device(seed: u64, address: &str) -> (Stack, InterfaceId) {
     config.socket.send_buffer = (4usize << 20).into();
     let mut stack = Stack::new(config, Secrets::from_bytes(&[seed as u8; 64]), seed);
     let interface = InterfaceConfig {
-        offload: Offload { tx_checksum: true, tso4: true, tso6: true, big_tcp4: false },
+        offload: Offload { tx_checksum: true, tso4: true, tso6: true, uso: false, big_tcp4: false },
         addresses: vec![address.parse().unwrap()],
         ..InterfaceConfig::default()
     };

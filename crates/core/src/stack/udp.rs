@@ -603,42 +603,49 @@ impl Stack {
         let trusted = checksum == RxChecksum::Trusted;
         let header = match Repr::parse(&body, packet.src, packet.dst, trusted) {
             Ok(header) => header,
-            Err(error) => {
-                self.stats.udp_in_errors += 1;
-                if error == Error::BadChecksum {
-                    self.stats.udp_in_csum_errors += 1;
-                }
-                return;
-            }
+            Err(error) => return self.udp_malformed(error),
         };
-        let datagram = Datagram {
-            payload: body.slice(wire::HEADER_LEN..wire::HEADER_LEN + header.payload_len),
-            from: SocketAddr::new(packet.src, header.src_port),
-            to: SocketAddr::new(packet.dst, header.dst_port),
-            interface,
-            hop_limit: packet.hop_limit,
-            traffic_class: packet.traffic_class,
-        };
-        if delivery == Delivery::Unicast {
+        let payload = body.slice(wire::HEADER_LEN..wire::HEADER_LEN + header.payload_len);
+        let datagram = Datagram::new(interface, packet, &header, payload);
+        if delivery == Delivery::Unicast && self.holds(interface) {
             match self.udp_socket_for(interface, &datagram) {
-                Some((id, exact)) if exact || !self.holds(interface) => {
-                    self.udp_deliver(now, id, datagram);
-                }
-                _ if self.holds(interface) => {
-                    self.udp_flow_input(now, interface, datagram);
-                }
-                _ => {
-                    self.stats.udp_no_ports += 1;
-                    self.complain(now, interface, &data, Complaint::PortUnreachable);
-                }
+                Some((id, true)) => self.udp_deliver(now, id, datagram, usize::MAX),
+                _ => self.udp_flow_input(now, interface, datagram),
             }
-            return;
-        }
-        // RFC 1122 §4.1.3.6 has one reason more for silence: nobody was meant by name.
-        let Some(ids) = self.udp_ports.get(&header.dst_port).cloned() else {
+        } else if !self.udp_take(now, datagram, delivery, usize::MAX) {
             self.stats.udp_no_ports += 1;
-            return;
-        };
+            // RFC 1122 §4.1.3.6 has one reason more for silence: nobody was meant by name.
+            if delivery == Delivery::Unicast {
+                self.complain(now, interface, &data, Complaint::PortUnreachable);
+            }
+        }
+    }
+
+    /// Counts a datagram that is none.
+    pub(super) fn udp_malformed(&mut self, error: Error) {
+        self.stats.udp_in_errors += 1;
+        if error == Error::BadChecksum {
+            self.stats.udp_in_csum_errors += 1;
+        }
+    }
+
+    /// Gives a datagram, or several of `size` bytes each that came as one, to whose they are; false when nobody has the port.
+    pub(super) fn udp_take(
+        &mut self,
+        now: Instant,
+        datagram: Datagram,
+        delivery: Delivery,
+        size: usize,
+    ) -> bool {
+        let interface = datagram.interface;
+        if delivery == Delivery::Unicast {
+            let found = self.udp_socket_for(interface, &datagram);
+            if let Some((id, _)) = found {
+                self.udp_deliver(now, id, datagram, size);
+            }
+            return found.is_some();
+        }
+        let Some(ids) = self.udp_ports.get(&datagram.to.port()).cloned() else { return false };
         let (to, from) = (datagram.to.ip(), datagram.from);
         for id in ids {
             let socket = &self.udp[id];
@@ -647,9 +654,10 @@ impl Stack {
                 || socket.hears(interface, to, from.ip());
             // A socket bound to one address of ours still gets broadcasts of its family only if bound to that address.
             if member && socket.fits(interface, to, from) > 0 {
-                self.udp_deliver(now, id, datagram.clone());
+                self.udp_deliver(now, id, datagram.clone(), size);
             }
         }
+        true
     }
 
     /// The socket that takes a unicast datagram, the most exact, of equals the one bound last; and whether it was bound to
@@ -684,13 +692,21 @@ impl Stack {
         equals().nth(chosen as usize).map(|id| (*id, fit > 1))
     }
 
-    pub(super) fn udp_deliver(&mut self, now: Instant, id: UdpId, datagram: Datagram) {
-        if self.udp[id].push(datagram) {
-            self.stats.udp_in_datagrams += 1;
+    /// Queues a datagram, or several of `size` bytes each that came as one.
+    pub(super) fn udp_deliver(&mut self, now: Instant, id: UdpId, datagram: Datagram, size: usize) {
+        let socket = &mut self.udp[id];
+        let (taken, dropped) = if datagram.payload.len() > size {
+            socket.push_merged(&datagram, size)
+        } else if socket.push(datagram) {
+            (1, 0)
+        } else {
+            (0, 1)
+        };
+        self.stats.udp_in_datagrams += taken;
+        self.stats.udp_rcvbuf_errors += dropped;
+        if taken > 0 {
             self.udp_settle(id);
             self.udp_flow_used(now, id);
-        } else {
-            self.stats.udp_rcvbuf_errors += 1;
         }
     }
 

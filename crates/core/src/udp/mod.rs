@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
+use usernet_wire::ip::Packet;
+use usernet_wire::udp::Repr;
 
 use crate::error::ConnectionError;
 use crate::event::Ready;
@@ -113,6 +115,25 @@ pub struct Datagram {
     pub traffic_class: u8,
 }
 
+impl Datagram {
+    /// What a packet carries whose headers were checked.
+    pub(crate) fn new(
+        interface: InterfaceId,
+        packet: &Packet,
+        header: &Repr,
+        payload: Payload,
+    ) -> Self {
+        Self {
+            payload,
+            from: SocketAddr::new(packet.src, header.src_port),
+            to: SocketAddr::new(packet.dst, header.dst_port),
+            interface,
+            hop_limit: packet.hop_limit,
+            traffic_class: packet.traffic_class,
+        }
+    }
+}
+
 /// State and counters of a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct UdpInfo {
@@ -153,7 +174,8 @@ pub(crate) struct UdpSocket {
     /// The other end and the local address towards it, of a connected one.
     pub(crate) connected: Option<(SocketAddr, IpAddr)>,
     pub(crate) memberships: SmallVec<[Membership; 2]>,
-    queue: VecDeque<Datagram>,
+    /// With what each is charged.
+    queue: VecDeque<(Datagram, usize)>,
     pub(crate) send_queue: usize,
     /// A send was refused for lack of room.
     pub(crate) wants_write: bool,
@@ -230,17 +252,50 @@ impl UdpSocket {
             self.info.drops += 1;
             return false;
         }
-        self.info.recv_queue += charge;
-        self.info.datagrams_in += 1;
-        self.info.bytes_in += len as u64;
-        self.queue.push_back(datagram);
-        self.ready |= Ready::READABLE;
+        self.append(datagram, charge);
         true
     }
 
+    fn append(&mut self, datagram: Datagram, charge: usize) {
+        self.info.recv_queue += charge;
+        self.info.datagrams_in += 1;
+        self.info.bytes_in += datagram.payload.len() as u64;
+        self.queue.push_back((datagram, charge));
+        self.ready |= Ready::READABLE;
+    }
+
+    /// Queues datagrams of `size` bytes each (the last may be shorter), whose data is that of `all`, as if they came one after
+    /// the other; how many were taken, and how many found no room. Those that were taken share one copy of their data: since
+    /// they are also read one after the other, no more than one such copy is held for longer than it is charged for.
+    pub(crate) fn push_merged(&mut self, all: &Datagram, size: usize) -> (u64, u64) {
+        let data = &all.payload;
+        let room = self.settings.recv_buffer.saturating_sub(self.info.recv_queue);
+        // All but the last are of one size: those that fit come first.
+        let full = (data.len() / size).min(room / (size + OVERHEAD));
+        let left = room - full * (size + OVERHEAD);
+        let short = data.len() % size;
+        let last = short > 0 && short + OVERHEAD <= left;
+        let copy = if last && full * size + short < data.len() {
+            // There was no room for some before it.
+            Payload::from([&data[..full * size], &data[data.len() - short..]].concat())
+        } else {
+            Payload::from(&data[..full * size + if last { short } else { 0 }])
+        };
+        let mut taken = 0;
+        for start in (0..copy.len()).step_by(size) {
+            let payload = copy.slice(start..copy.len().min(start + size));
+            let charge = payload.len() + OVERHEAD;
+            self.append(Datagram { payload, ..*all }, charge);
+            taken += 1;
+        }
+        let dropped = data.len().div_ceil(size) as u64 - taken;
+        self.info.drops += dropped;
+        (taken, dropped)
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Datagram> {
-        let datagram = self.queue.pop_front()?;
-        self.info.recv_queue -= datagram.payload.pinned() + OVERHEAD;
+        let (datagram, charge) = self.queue.pop_front()?;
+        self.info.recv_queue -= charge;
         Some(datagram)
     }
 

@@ -171,7 +171,8 @@ fn ports_come_and_go() {
 fn merged_segments_are_cut_and_unfinished_checksums_finished() {
     for (from, to) in [("198.18.0.1", "198.18.0.2"), ("fd00::1", "fd00::2")] {
         let mut bridge = Bridge::of(1);
-        let cutting = Offload { tx_checksum: true, tso4: true, tso6: true, big_tcp4: false };
+        let cutting =
+            Offload { tx_checksum: true, tso4: true, tso6: true, uso: false, big_tcp4: false };
         let able = InterfaceConfig { offload: cutting, ..port() };
         bridge.ports.push(bridge.stack.add_interface(NOW, able).unwrap());
         bridge.ports.push(bridge.stack.add_interface(NOW, port()).unwrap());
@@ -195,6 +196,36 @@ fn merged_segments_are_cut_and_unfinished_checksums_finished() {
         }
         assert_eq!(data, [5; 10_000]);
         assert_eq!((bridge.stats(1).frames_out, bridge.stats(2).frames_out), (1, 8));
+    }
+}
+
+#[test]
+fn merged_datagrams_are_single_ones_behind_the_bridge() {
+    for (from, to) in [("198.18.0.1", "198.18.0.2"), ("fd00::1", "fd00::2")] {
+        let mut bridge = Bridge::of(2);
+        let able = InterfaceConfig { offload: Offload { uso: true, ..FULL_OFFLOAD }, ..port() };
+        bridge.ports.push(bridge.stack.add_interface(NOW, able).unwrap());
+        let whole = udp_packet(at(from, 9), at(to, 7), &pattern(10_000));
+        let out = bridge.pass(0, vouched(framed(mac(1), mac(2), &whole), 1400));
+        for port in [1, 2] {
+            let sent: Vec<_> = out.iter().filter(|(p, _)| *p == port).map(|(_, f)| f).collect();
+            assert_eq!(sent.len(), 8);
+            for (frame, part) in sent.into_iter().zip(pattern(10_000).chunks(1400)) {
+                assert_eq!(frame[..12], [mac(2).0, mac(1).0].concat());
+                assert!(frame.ends_with(part) && frame.len() <= 14 + 1500);
+                let packet = usernet_wire::ip::Packet::parse(&frame[14..]).unwrap();
+                assert_eq!(packet.payload_len, 8 + part.len());
+            }
+        }
+        let stats = bridge.stats(0);
+        assert_eq!((stats.frames_in, stats.flooded, bridge.stats(1).frames_out), (8, 8, 8));
+        // What nobody merges so goes nowhere; what is one datagram goes as it is.
+        let odd = vouched(framed(mac(1), mac(2), &whole), 10);
+        assert!(bridge.pass(0, odd).is_empty());
+        assert_eq!(bridge.stats(0).malformed, 1);
+        let one = udp_packet(at(from, 9), at(to, 7), b"one");
+        let out = bridge.pass(0, vouched(framed(mac(1), mac(2), &one), 1400));
+        assert_eq!(out.len(), 2);
     }
 }
 

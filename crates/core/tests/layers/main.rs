@@ -22,3 +22,4 @@ mod sources;
 mod strong_host;
 mod support;
 mod udp;
+mod uso;

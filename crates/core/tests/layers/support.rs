@@ -181,7 +181,7 @@ pub(crate) fn vouched(data: Vec<u8>, gso_size: u16) -> RxFrame {
 }
 
 pub(crate) const FULL_OFFLOAD: Offload =
-    Offload { tx_checksum: true, tso4: true, tso6: true, big_tcp4: false };
+    Offload { tx_checksum: true, tso4: true, tso6: true, uso: false, big_tcp4: false };
 
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i ^ (i >> 8)) as u8).collect()

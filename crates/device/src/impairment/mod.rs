@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::datagrams::each_received;
 use crate::device::{Device, DeviceInfo, Medium, Offload, Received, RxData, TxFrame, Wake};
 use crate::link::{Link, LinkOptions, pair};
 use crate::open_error::OpenError;
@@ -206,6 +207,8 @@ pub struct Impaired<D> {
     rx_more: bool,
     /// When to offer a frame again that the device below had no room for.
     tx_retry: Option<Instant>,
+    /// Where merged datagrams are taken apart.
+    scratch: Vec<u8>,
 }
 
 impl<D: Device> Impaired<D> {
@@ -240,6 +243,7 @@ impl<D: Device> Impaired<D> {
             }),
             seen_changes: 0,
             rx_more: false,
+            scratch: Vec::new(),
             tx_retry: None,
         })
     }
@@ -299,7 +303,11 @@ impl<D: Device> Impaired<D> {
                         RxData::Buffer(len) => &buf[..*len],
                         RxData::Owned(data) => &data[..],
                     };
-                    self.rx.enter(now, &[data], checksum_trusted, gso_size);
+                    let (rx, medium) = (&mut self.rx, self.device.medium());
+                    // What is done to packets is done to each of merged datagrams.
+                    each_received(medium, data, gso_size, &mut self.scratch, |one, gso_size| {
+                        rx.enter(now, &[one], checksum_trusted, gso_size);
+                    });
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -114,7 +114,7 @@ impl Tun {
 
     /// Takes over a TUN descriptor that somebody else opened (a parent process, a privileged helper). Whether it has
     /// packet information or the offload header is found out from it; offload is asked for only where the header is
-    /// there and `offload` is true. `mtu` is for when the interface cannot be looked up because it is in another
+    /// there and `offload` is true (see [`set_udp_offload`](Self::set_udp_offload)). `mtu` is for when the interface cannot be looked up because it is in another
     /// namespace (1,500 when that is `None` as well). The descriptor is made non-blocking, for all who share it.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Tun {
         if vnet {
             set_vnet_header(fd.as_fd()).map_err(|e| failed("set the offload header", &e))?;
         }
-        let mut offload = set_offload(fd.as_fd(), vnet && offload, false);
+        let mut offload = set_offload(fd.as_fd(), vnet && offload, true);
         // The interface may be in another namespace; any says what the kernel knows, and each has this one.
         offload.big_tcp4 =
             offload.tso4 && Netlink::open().is_ok_and(|mut n| n.has_big_tcp4(LOOPBACK_INDEX));
@@ -178,6 +178,14 @@ impl Tun {
             netlink: None,
             link: None,
         })
+    }
+
+    /// Turns [`TunOptions::udp_offload`] on or off where the kernel lets it; whether it is on now. Everything else stays. To be
+    /// called before a stack owns the device.
+    pub fn set_udp_offload(&mut self, on: bool) -> bool {
+        let Offload { tx_checksum, big_tcp4, .. } = self.info.offload;
+        self.info.offload = Offload { big_tcp4, ..set_offload(self.fd.as_fd(), tx_checksum, on) };
+        self.info.offload.uso
     }
 
     /// The interface's name.
@@ -310,7 +318,8 @@ impl Device for Tun {
             let mut meta = vnet::RxMeta::default();
             if self.vnet_len > 0 {
                 let header = &prefix[prefix_len - VNET_LEN..prefix_len];
-                meta = vnet::parse(header.try_into().unwrap_or_default(), len);
+                let header = header.try_into().unwrap_or_default();
+                meta = vnet::parse(header, &buf[..len], self.kind.medium());
                 if meta.odd {
                     self.counters.0.rx_odd_header.fetch_add(1, Ordering::Relaxed);
                 }
@@ -586,7 +595,8 @@ fn set_offload(fd: BorrowedFd<'_>, wanted: bool, udp: bool) -> Offload {
         [(udp, tcp | TUN_F_USO4 | TUN_F_USO6, true), (true, tcp, true), (true, TUN_F_CSUM, false)];
     for (worth, flags, tso) in attempts {
         if wanted && worth && ioctl_value(fd, libc::TUNSETOFFLOAD, flags as usize).is_ok() {
-            return Offload { tx_checksum: true, tso4: tso, tso6: tso, big_tcp4: false };
+            let uso = flags & TUN_F_USO4 != 0;
+            return Offload { tx_checksum: true, tso4: tso, tso6: tso, uso, big_tcp4: false };
         }
     }
     let _ = ioctl_value(fd, libc::TUNSETOFFLOAD, 0);

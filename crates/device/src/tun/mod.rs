@@ -94,8 +94,9 @@ pub struct TunOptions {
     pub name: Option<String>,
     /// Whether to ask the kernel for checksum and segmentation offload; what it grants is in `info().offload`.
     pub offload: bool,
-    /// Whether the kernel may also hand over UDP datagrams merged into one (`gso_size` says where they join). Only for a
-    /// receiver that takes them apart again: they are separate datagrams.
+    /// With `offload`, whether the kernel may also hand over UDP datagrams merged into one frame (`gso_size` says where they
+    /// join), and takes such frames, where it does so (Linux 6.2). Only for a receiver that takes them apart again, as the stack
+    /// does: they are separate datagrams.
     pub udp_offload: bool,
     /// With `offload`, whether to hand over segments that are longer than a packet can be, where the kernel takes them (Linux
     /// 6.3, BIG TCP over IPv4).
@@ -115,12 +116,12 @@ pub struct TunOptions {
 }
 
 impl Default for TunOptions {
-    /// The kernel's name, offload without UDP's, BIG TCP, the kernel's MTU, a queue of 5,000, one of them, up, not persistent.
+    /// The kernel's name, offload, BIG TCP, the kernel's MTU, a queue of 5,000, one of them, up, not persistent.
     fn default() -> Self {
         Self {
             name: None,
             offload: true,
-            udp_offload: false,
+            udp_offload: true,
             big_tcp: true,
             mtu: None,
             queue_len: 5000,

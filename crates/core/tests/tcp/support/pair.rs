@@ -141,7 +141,7 @@ impl Pair {
                 tx_checksum: pair.offload,
                 tso4: pair.offload,
                 tso6: pair.offload,
-                big_tcp4: false,
+                ..Offload::default()
             },
             addresses,
             ..InterfaceConfig::default()

@@ -1,0 +1,109 @@
+// The process in the namespace for tests of UDP segmentation offload: a stack on a TUN or TAP that sends each round of
+// datagrams that came (see udp-peer.pl) back at once. 198.18.0.2 and fd00::2 are ours, 198.18.0.1 and fd00::1 the kernel's.
+
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createStack, type DatagramSocket, type Stack, type Tap, type TapFrame, tap, tun } from '../../src/index';
+import { serveCalls } from './rpc';
+
+const PORT = 7;
+let stack: Stack;
+const problems: string[] = [];
+let rounds = 0;
+
+interface StartOptions {
+  kind?: 'tun' | 'tap';
+  drive?: 'loop' | 'thread';
+  offload?: boolean;
+  /** USERNET_USO. */
+  uso?: string;
+  capture?: string;
+}
+
+async function start(options: StartOptions = {}): Promise<void> {
+  if (options.uso !== undefined) process.env.USERNET_USO = options.uso;
+  execFileSync('ip', ['link', 'set', 'lo', 'up']);
+  const offload = options.offload === undefined ? {} : { offload: options.offload };
+  const device = (options.kind === 'tap' ? tap : tun)({ name: 'un0', queueLength: 20_000, ...offload });
+  const capture = options.capture === undefined ? {} : { capture: options.capture };
+  stack = await createStack({
+    interfaces: [{ device, addresses: ['198.18.0.2/24', 'fd00::2/64'], ...capture }],
+    ...(options.drive === undefined ? {} : { drive: options.drive }),
+  });
+  execFileSync('ip', ['address', 'add', '198.18.0.1/24', 'dev', 'un0']);
+  execFileSync('ip', ['address', 'add', 'fd00::1/64', 'dev', 'un0', 'nodad']);
+  execFileSync('ip', ['link', 'set', 'un0', 'up']);
+  // An address of the kernel's that is new drops what comes for some milliseconds.
+  while ((await stack.ping('fd00::1', { count: 1, timeout: 100 })).received === 0);
+  for (const [type, address] of [
+    ['udp4', '198.18.0.2'],
+    ['udp6', 'fd00::2'],
+  ] as const) {
+    const socket = stack.dgram.createSocket({ type, recvBufferSize: 4 << 20, sendBufferSize: 4 << 20 });
+    echo(socket);
+    socket.bind(PORT, address);
+    await once(socket, 'listening');
+  }
+}
+
+/** Sends a round back when its last datagram is there. */
+function echo(socket: DatagramSocket): void {
+  let round: Buffer[] = [];
+  socket.on('error', (error: Error) => problems.push(error.message));
+  socket.on('message', (message: Buffer, { address, port }: { address: string; port: number }) => {
+    if (message.readUInt32BE(4) !== round.length)
+      problems.push(`datagram ${message.readUInt32BE(4)} came as ${round.length}`);
+    round.push(message);
+    if (round.length < message.readUInt32BE(8)) return;
+    rounds++;
+    for (const each of round) {
+      socket.send(each, port, address, (error: Error | null, bytes?: number) => {
+        if (error !== null) problems.push(error.message);
+        else if (bytes !== each.length) problems.push(`${bytes} of ${each.length} bytes sent`);
+      });
+    }
+    round = [];
+  });
+}
+
+/** What was counted, and what went wrong. */
+function report(): Record<string, unknown> {
+  const { udp_in_datagrams, udp_out_datagrams, udp_in_merged, udp_out_merged, frames_in, frames_out } =
+    stack.stats() as unknown as Record<string, number>;
+  return {
+    rounds,
+    problems,
+    udp_in_datagrams,
+    udp_out_datagrams,
+    udp_in_merged,
+    udp_out_merged,
+    frames_in,
+    frames_out,
+  };
+}
+
+let seen: TapFrame[] = [];
+let watching: Tap | undefined;
+
+/** Watches the interface from here on. */
+function watch(): void {
+  seen = [];
+  watching = stack.interfaces.find(({ name }) => name === 'un0')?.tap({ frames: 100_000, bytes: 64 << 20 });
+  watching?.on('frame', (frame) => seen.push(frame));
+}
+
+/** The UDP packets that passed since: as single ones, in the order in which they came. */
+async function watched(count: number): Promise<Buffer[]> {
+  const udp = (): Buffer[] =>
+    seen.map(({ data }) => data).filter((data) => (data[0]! >> 4 === 4 ? data[9] : data[6]) === 17);
+  while (udp().length < count) await once(watching!, 'frame');
+  watching?.close();
+  return udp();
+}
+
+/** Opens a raw socket, which sees every packet, until it is closed again. */
+function raw(): void {
+  stack.raw({ protocol: 17 });
+}
+
+serveCalls({ start, report, watch, watched, raw }, () => stack.close());
