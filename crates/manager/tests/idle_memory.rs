@@ -104,7 +104,7 @@ impl Net {
 /// One test, for what is counted is the process's.
 #[test]
 fn an_idle_connection_takes_little() {
-    for (address, fresh, used) in [("127.0.0.1:7", 780, 1400), ("[::1]:7", 780, 1400)] {
+    for (address, fresh, used) in [("127.0.0.1:7", 780, 1500), ("[::1]:7", 780, 1500)] {
         let to = address.parse().unwrap();
         let mut net = Net::new();
         let warm = net.connect(to);

@@ -622,7 +622,7 @@ impl Connection {
         if self.rx.len() == 0 {
             return self.nothing_to_read();
         }
-        let n = self.rx.read(buf);
+        let n = self.rx.read(buf, ctx.blocks);
         self.was_read(ctx, n);
         Ok(n)
     }

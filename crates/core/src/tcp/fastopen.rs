@@ -176,7 +176,7 @@ impl Connection {
                 syn.payload.clone(),
                 false,
                 len,
-                &mut self.rx,
+                |piece| self.rx.push(piece, ctx.blocks),
                 pace,
                 options.recv_buffer.initial(),
             );

@@ -7,7 +7,6 @@ use usernet_wire::tcp::{SackBlock, Timestamps};
 
 use super::ack_timeout::{AckTimeout, Pace};
 use super::assembler::Assembler;
-use super::recv_queue::RecvQueue;
 use crate::lazy::Lazy;
 use crate::payload::Payload;
 use crate::time::{Duration, Instant};
@@ -304,7 +303,7 @@ impl Receiver {
         mut data: Payload,
         mut fin: bool,
         segment_size: u32,
-        queue: &mut RecvQueue,
+        mut push: impl FnMut(Payload),
         pace: Pace,
         limit: usize,
     ) -> Received {
@@ -361,13 +360,13 @@ impl Receiver {
             self.acks.nxt += len;
             result.readable += data.len();
             if len > 0 {
-                queue.push(data);
+                push(data);
             }
             if !self.ooo.is_empty() {
                 let readable = &mut result.readable;
                 self.acks.nxt = self.ooo.take(self.acks.nxt, |piece| {
                     *readable += piece.len();
-                    queue.push(piece);
+                    push(piece);
                 });
                 if self.ooo.is_empty() {
                     self.ooo.reset();

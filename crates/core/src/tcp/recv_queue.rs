@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::send_buffer::BlockPool;
 use crate::payload::Payload;
 
 /// Pieces shorter than this are copied together, so that a few bytes do not keep a whole slab from being used again.
@@ -55,11 +56,13 @@ impl Chunks {
         }
     }
 
-    fn pop_front(&mut self) {
+    fn pop_front(&mut self) -> Option<Chunk> {
+        let gone = self.first.take();
         self.first = self.others.as_mut().and_then(|others| others.pop_front());
         if self.others.as_ref().is_some_and(|others| others.is_empty()) {
             self.others = None;
         }
+        gone
     }
 
     fn iter(&self) -> impl Iterator<Item = &Chunk> {
@@ -83,8 +86,8 @@ impl RecvQueue {
         self.len as usize
     }
 
-    /// Appends a piece.
-    pub(crate) fn push(&mut self, piece: Payload) {
+    /// Appends a piece; a small one in a buffer of `pool`.
+    pub(crate) fn push(&mut self, piece: Payload, pool: &BlockPool) {
         self.len += piece.len() as u32;
         if piece.len() >= SMALL {
             self.chunks.push_back(Chunk::Shared(piece));
@@ -95,7 +98,11 @@ impl RecvQueue {
                 v.extend_from_slice(&piece);
             }
             _ if piece.is_empty() => {}
-            _ => self.chunks.push_back(Chunk::Gathered(piece.to_vec())),
+            _ => {
+                let mut gathered = pool.take_small(piece.len());
+                gathered.extend_from_slice(&piece);
+                self.chunks.push_back(Chunk::Gathered(gathered));
+            }
         }
     }
 
@@ -116,10 +123,10 @@ impl RecvQueue {
         done
     }
 
-    /// Takes up to `buf.len()` bytes; how many.
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> usize {
+    /// Takes up to `buf.len()` bytes; how many. What they were gathered in goes to `pool`.
+    pub(crate) fn read(&mut self, buf: &mut [u8], pool: &BlockPool) -> usize {
         let n = self.peek(buf);
-        self.consume(n);
+        self.consume(n, |buffer| pool.put_small(buffer));
         n
     }
 
@@ -148,7 +155,7 @@ impl RecvQueue {
             return None;
         }
         let piece = piece.clone();
-        self.consume(piece.len());
+        self.consume(piece.len(), drop);
         Some(piece)
     }
 
@@ -157,7 +164,7 @@ impl RecvQueue {
         std::mem::take(self).len()
     }
 
-    fn consume(&mut self, n: usize) {
+    fn consume(&mut self, n: usize, mut gathered: impl FnMut(Vec<u8>)) {
         self.len -= n as u32;
         self.head += n as u32;
         while let Some(first) = &self.chunks.first {
@@ -166,7 +173,9 @@ impl RecvQueue {
                 break;
             }
             self.head -= len;
-            self.chunks.pop_front();
+            if let Some(Chunk::Gathered(buffer)) = self.chunks.pop_front() {
+                gathered(buffer);
+            }
         }
     }
 }
@@ -177,11 +186,11 @@ mod tests {
 
     #[test]
     fn reads_give_what_was_pushed_in_any_portions() {
-        let mut queue = RecvQueue::default();
+        let (mut queue, pool) = (RecvQueue::default(), BlockPool::default());
         let mut model = Vec::new();
         for (i, len) in [1usize, 511, 512, 3, 0, 4000, 70, 100, 9000].into_iter().enumerate() {
             let data: Vec<u8> = (0..len).map(|j| (i * 37 + j) as u8).collect();
-            queue.push(Payload::from(data.clone()));
+            queue.push(Payload::from(data.clone()), &pool);
             model.extend(data);
         }
         assert_eq!(queue.len(), model.len());
@@ -190,7 +199,7 @@ mod tests {
             let mut buf = vec![0; portion];
             let mut peeked = vec![0; portion];
             let p = queue.peek(&mut peeked);
-            let n = queue.read(&mut buf);
+            let n = queue.read(&mut buf, &pool);
             assert_eq!(&peeked[..p], &buf[..n]);
             out.extend_from_slice(&buf[..n]);
         }
@@ -200,26 +209,52 @@ mod tests {
 
     #[test]
     fn pieces_are_taken_uncopied_in_order_with_what_is_read() {
-        let mut queue = RecvQueue::default();
+        let (mut queue, pool) = (RecvQueue::default(), BlockPool::default());
         let first = Payload::from(vec![1; 1000]);
         let place = first.as_ptr();
-        queue.push(first);
-        queue.push(Payload::from(vec![2; 10]));
-        queue.push(Payload::from(vec![3; 600]));
-        assert_eq!(queue.read(&mut [0; 100]), 100);
+        queue.push(first, &pool);
+        queue.push(Payload::from(vec![2; 10]), &pool);
+        queue.push(Payload::from(vec![3; 600]), &pool);
+        assert_eq!(queue.read(&mut [0; 100], &pool), 100);
         assert_eq!(queue.before_piece(2000, |piece| piece.len() == 600), 910);
         assert_eq!(queue.before_piece(905, |piece| piece.len() == 600), 905);
         assert_eq!(queue.before_piece(2000, |_| false), 1510);
         assert_eq!(queue.before_piece(2000, |_| true), 0);
         assert!(queue.take_piece(|piece| piece.len() > 900).is_none());
-        assert_eq!((queue.len(), queue.read(&mut [0; 10])), (1510, 10), "it is as it was");
+        assert_eq!((queue.len(), queue.read(&mut [0; 10], &pool)), (1510, 10), "it is as it was");
         let piece = queue.take_piece(|piece| piece.len() == 890).unwrap();
         assert_eq!((piece.as_ptr(), &piece[..]), (place.wrapping_add(110), &[1; 890][..]));
         assert!(queue.take_piece(|_| true).is_none(), "gathered");
         assert_eq!(queue.before_piece(1000, |_| true), 10);
-        assert_eq!((queue.len(), queue.read(&mut [0; 11])), (610, 11));
+        assert_eq!((queue.len(), queue.read(&mut [0; 11], &pool)), (610, 11));
         assert_eq!(queue.take_piece(|_| true).as_deref(), Some(&[3; 599][..]));
         assert_eq!(queue.len(), 0);
         assert!(queue.take_piece(|_| true).is_none());
+    }
+
+    #[test]
+    fn small_pieces_are_gathered_in_buffers_that_are_used_again() {
+        let (mut queue, pool) = (RecvQueue::default(), BlockPool::default());
+        queue.push(Payload::from(vec![1; 300]), &pool);
+        let place = queue.chunks.first.as_ref().map(|chunk| chunk.bytes().as_ptr());
+        assert_eq!(queue.read(&mut [0; 400], &pool), 300);
+        queue.push(Payload::from(vec![2; 200]), &pool);
+        assert_eq!(queue.chunks.first.as_ref().map(|chunk| chunk.bytes().as_ptr()), place);
+        let mut buf = [0; 200];
+        assert_eq!((queue.read(&mut buf, &pool), buf), (200, [2; 200]));
+        // Many queues at once: so many buffers are kept, and what takes one that is too small makes it larger.
+        let mut queues: Vec<RecvQueue> = (0..200).map(|_| RecvQueue::default()).collect();
+        for (i, queue) in queues.iter_mut().enumerate() {
+            queue.push(Payload::from(vec![i as u8; 1 + 2 * i]), &pool);
+        }
+        for (i, queue) in queues.iter_mut().enumerate() {
+            let mut buf = [0; 500];
+            assert_eq!(queue.read(&mut buf, &pool), 1 + 2 * i);
+            assert!(buf[..=2 * i].iter().all(|byte| *byte == i as u8));
+        }
+        pool.trim();
+        pool.trim();
+        queue.push(Payload::from(vec![3; 10]), &pool);
+        assert_eq!(queue.len(), 10);
     }
 }

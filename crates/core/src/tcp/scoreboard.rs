@@ -6,8 +6,11 @@
 //! changes state as often as it is sent and not oftener. What the peer has is merged into runs, so a block that is repeated
 //! is passed over in one step; what waits to be sent again and what is in flight, in the order of sending, have sets of
 //! their own, so that nothing is ever searched for.
+//!
+//! Most segments are sent once and acknowledged in order: those wait in a plain queue, whose memory is used again, and come
+//! to the trees only when something is lost, or arrives out of order, while they are on their way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use usernet_wire::SeqNumber;
 use usernet_wire::tcp::SackBlock;
@@ -25,6 +28,9 @@ const REO_WND_PERSIST: u8 = 16;
 /// Most entries: beyond it nothing new is sent until something is acknowledged. A window of 90 MiB in full segments; it
 /// bounds what small ones, written one by one or forced by a small MSS, take of memory.
 const MAX_ENTRIES: usize = 1 << 16;
+
+/// Room in the queue that a connection keeps when everything was acknowledged, entries.
+const KEEP: usize = 32;
 
 /// A sent segment, or a run of them that the peer has.
 #[derive(Clone, Debug)]
@@ -119,11 +125,13 @@ type Place = u64;
 /// The scoreboard.
 #[derive(Debug, Default)]
 pub(crate) struct Scoreboard {
-    /// Every byte from the first unacknowledged one to the last sent, once.
+    /// With `fresh`, every byte from the first unacknowledged one to the last sent, once.
     segments: BTreeMap<Place, Sent>,
+    /// What was sent after all of those, and but once, in order: neither SACKed nor lost.
+    fresh: VecDeque<Sent>,
     /// A sequence number and its place, at or below the first entry.
     base: (SeqNumber, Place),
-    /// What is in flight, in the order of sending.
+    /// What is in flight of `segments`, in the order of sending.
     in_flight: BTreeSet<(u64, Place)>,
     /// What is lost and was not sent again, and what was.
     to_repair: BTreeSet<Place>,
@@ -165,12 +173,12 @@ blank!(Scoreboard);
 impl Scoreboard {
     /// Whether everything sent was acknowledged.
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.segments.is_empty() && self.fresh.is_empty()
     }
 
     /// Whether there are so many entries that nothing new is to be sent.
     pub(crate) fn is_full(&self) -> bool {
-        self.segments.len() >= MAX_ENTRIES
+        self.segments.len() + self.fresh.len() >= MAX_ENTRIES
     }
 
     /// Bytes in flight: sent, and neither SACKed nor lost without having been sent again (RFC 6675 §4, "pipe").
@@ -282,6 +290,19 @@ impl Scoreboard {
         self.segments.insert(place, sent);
     }
 
+    /// Moves what was sent once to the trees: something is to be found or changed there.
+    fn sort_in(&mut self) {
+        while let Some(sent) = self.fresh.pop_front() {
+            self.outstanding -= sent.len;
+            self.put(sent);
+        }
+    }
+
+    /// The first entry.
+    fn front(&self) -> Option<&Sent> {
+        self.segments.first_key_value().map(|(_, sent)| sent).or_else(|| self.fresh.front())
+    }
+
     /// Changes an entry.
     fn change(&mut self, place: Place, change: impl FnOnce(&mut Sent)) {
         if let Some(mut sent) = self.take(place) {
@@ -292,13 +313,19 @@ impl Scoreboard {
 
     /// A new segment was sent.
     pub(crate) fn sent(&mut self, now: Instant, seq: SeqNumber, len: u32, fin: bool) {
-        let outstanding = !self.segments.is_empty();
+        let outstanding = !self.is_empty();
         if !outstanding {
             self.base = (seq, 0);
         }
         let snapshot = self.rate.on_sent(now, outstanding, self.pipe() + len);
         self.transmissions += 1;
-        self.put(Sent {
+        self.note_work();
+        self.outstanding += len;
+        if self.fresh.capacity() == 0 {
+            // Mostly one is on its way at a time.
+            self.fresh.reserve_exact(1);
+        }
+        self.fresh.push_back(Sent {
             seq,
             len,
             fin,
@@ -344,15 +371,49 @@ impl Scoreboard {
                 self.deliver(now, &part, min_rtt, echo, delivered);
             }
         }
-        match self.segments.first_key_value() {
-            Some((&place, front)) => self.base = (front.seq, place),
-            None => {
-                // An idle connection keeps no memory for it.
-                self.segments = BTreeMap::new();
-                self.in_flight = BTreeSet::new();
-                self.to_repair = BTreeSet::new();
-                self.repaired = BTreeSet::new();
+        if self.segments.is_empty() {
+            // An idle connection keeps no memory for it.
+            self.segments = BTreeMap::new();
+            self.in_flight = BTreeSet::new();
+            self.to_repair = BTreeSet::new();
+            self.repaired = BTreeSet::new();
+            self.acknowledge_fresh(now, una, min_rtt, echo, delivered);
+        }
+        match self.front().map(|front| front.seq) {
+            Some(seq) => self.base = (seq, self.place(seq)),
+            // Nor much for this.
+            None if self.fresh.capacity() > KEEP => self.fresh = VecDeque::new(),
+            None => {}
+        }
+    }
+
+    /// As [`acknowledge`](Self::acknowledge), of what was sent once.
+    fn acknowledge_fresh(
+        &mut self,
+        now: Instant,
+        una: SeqNumber,
+        min_rtt: Duration,
+        echo: Option<Duration>,
+        delivered: &mut Delivered,
+    ) {
+        while let Some(front) = self.fresh.front_mut() {
+            if front.seq.ge(una) {
+                break;
             }
+            let part = if front.end().gt(una) {
+                let n = una.since(front.seq);
+                let part = Sent { len: n, ..front.clone() };
+                front.seq = una;
+                front.len -= n;
+                part
+            } else {
+                let Some(part) = self.fresh.pop_front() else { break };
+                part
+            };
+            self.note_work();
+            self.outstanding -= part.len;
+            delivered.acked += part.len;
+            self.deliver(now, &part, min_rtt, echo, delivered);
         }
     }
 
@@ -413,9 +474,10 @@ impl Scoreboard {
         delivered: &mut Delivered,
     ) {
         for &(left, right) in blocks {
-            if left.lt(una) || !left.lt(right) || right.gt(nxt) || self.segments.is_empty() {
+            if left.lt(una) || !left.lt(right) || right.gt(nxt) || self.is_empty() {
                 continue;
             }
+            self.sort_in();
             let (left, right) = (self.place(left), self.place(right));
             let first = self.segments.range(..=left).next_back();
             let mut at = first.map_or(left, |(place, _)| *place);
@@ -517,6 +579,11 @@ impl Scoreboard {
         srtt: Duration,
     ) -> (bool, Option<Instant>) {
         let Some(rack) = self.rack else { return (false, None) };
+        // Of what was sent once, the first was sent first: if it was sent after what arrived, they all were.
+        if self.fresh.front().is_some_and(|first| sent_after(rack.sent, (first.order, first.end())))
+        {
+            self.sort_in();
+        }
         let patience = rack.rtt + self.reo_wnd(recovering, mss, min_rtt, srtt);
         let mut found = false;
         while let Some(&(order, place)) = self.in_flight.first() {
@@ -545,11 +612,12 @@ impl Scoreboard {
 
     /// Length of the first segment, bytes of sequence space.
     pub(crate) fn front_len(&self) -> u32 {
-        self.segments.first_key_value().map_or(0, |(_, s)| s.len)
+        self.front().map_or(0, |front| front.len)
     }
 
     /// Marks the segment that begins at `seq` as lost.
     pub(crate) fn mark_lost(&mut self, seq: SeqNumber) {
+        self.sort_in();
         let place = self.place(seq);
         if self.segments.get(&place).is_some_and(|s| !s.sacked && !s.lost) {
             self.change(place, |segment| segment.lost = true);
@@ -558,6 +626,7 @@ impl Scoreboard {
 
     /// Marks the first segment as lost, `mss` bytes of it. Returns whether that was news.
     pub(crate) fn mark_front_lost(&mut self, mss: u32) -> bool {
+        self.sort_in();
         let Some((&place, front)) = self.segments.first_key_value() else { return false };
         if front.sacked || front.lost {
             return false;
@@ -578,6 +647,7 @@ impl Scoreboard {
     ///
     /// Answers whether it has.
     pub(crate) fn mark_all_lost(&mut self) -> bool {
+        self.sort_in();
         let reneged = self.segments.first_key_value().is_some_and(|(_, s)| s.sacked);
         if reneged {
             let held: Vec<Place> =
@@ -623,6 +693,7 @@ impl Scoreboard {
 
     /// Cuts the last segment so that a probe of `max` bytes can be sent of its end (RFC 8985 §7.3).
     pub(crate) fn cut_tail(&mut self, max: u32) -> Option<Sent> {
+        self.sort_in();
         let (&place, last) = self.segments.last_key_value()?;
         let len = last.len;
         if len > max {
@@ -635,6 +706,7 @@ impl Scoreboard {
 
     /// The segment at `seq` was sent again.
     pub(crate) fn retransmitted(&mut self, now: Instant, seq: SeqNumber) {
+        self.sort_in();
         let place = self.place(seq);
         self.transmissions += 1;
         let order = self.transmissions;
@@ -710,13 +782,14 @@ mod tests {
     }
 
     fn check(b: &Scoreboard) {
-        let sum =
-            |f: fn(&Sent) -> bool| b.segments.values().filter(|s| f(s)).map(|s| s.len).sum::<u32>();
+        let all = || b.segments.values().chain(&b.fresh);
+        let sum = |f: fn(&Sent) -> bool| all().filter(|s| f(s)).map(|s| s.len).sum::<u32>();
         assert_eq!(b.outstanding, sum(|_| true));
         assert_eq!(b.sacked, sum(|s| s.sacked));
         assert_eq!(b.lost, sum(|s| s.lost));
         assert_eq!(b.retransmitted, sum(|s| s.retransmitted));
-        assert!(b.segments.values().all(|s| !(s.sacked && s.lost) && s.len > 0));
+        assert!(all().all(|s| !(s.sacked && s.lost) && s.len > 0));
+        assert!(b.fresh.iter().all(|s| !s.sacked && !s.lost && !s.ever_retransmitted));
         let keys = |f: fn(&Sent) -> bool| {
             b.segments.iter().filter(|(_, s)| f(s)).map(|(place, _)| *place).collect::<Vec<_>>()
         };
@@ -725,8 +798,49 @@ mod tests {
         let mut in_flight: Vec<_> = b.in_flight.iter().map(|(_, place)| *place).collect();
         in_flight.sort_unstable();
         assert_eq!(in_flight, keys(Sent::is_in_flight));
-        let ends = b.segments.iter().map(|(place, s)| place + u64::from(s.len));
-        assert!(ends.zip(b.segments.keys().skip(1)).all(|(end, next)| end == *next));
+        assert!(b.segments.iter().all(|(place, s)| *place == b.place(s.seq)));
+        assert!(all().zip(all().skip(1)).all(|(one, next)| one.end() == next.seq));
+        assert!(b.fresh.iter().zip(b.fresh.iter().skip(1)).all(|(a, b)| a.order < b.order));
+    }
+
+    #[test]
+    fn what_is_sent_once_and_arrives_in_order_is_never_sorted() {
+        let mut b = board(6);
+        assert_eq!((b.fresh.len(), b.segments.len(), b.front_len()), (6, 0, MSS));
+        let mut d = Delivered::default();
+        // Part of the third, too.
+        b.acknowledge(Instant::from_millis(50), BASE + 230, RTT, None, &mut d);
+        check(&b);
+        assert_eq!((d.acked, d.bytes(), b.pipe(), b.front_len()), (230, 230, 370, 70));
+        assert_eq!(detect(&mut b, 50), (false, None));
+        assert_eq!((b.fresh.len(), b.segments.len()), (4, 0));
+        b.acknowledge(Instant::from_millis(60), BASE + 600, RTT, None, &mut d);
+        check(&b);
+        assert!(b.is_empty() && b.pipe() == 0);
+        assert_eq!(b.fresh.capacity(), b.fresh.capacity().min(KEEP), "little is kept");
+    }
+
+    #[test]
+    fn what_is_sent_behind_a_loss_is_lost_by_the_time_of_a_later_retransmission() {
+        let mut b = board(4);
+        sack(&mut b, &[(300, 400)]);
+        assert_eq!((b.fresh.len(), b.segments.len()), (0, 4));
+        assert!(b.mark_front_lost(MSS));
+        // Sent while the first is repaired, but before it is.
+        b.sent(Instant::from_millis(51), BASE + 400, MSS, false);
+        assert_eq!(b.fresh.len(), 1);
+        b.retransmitted(Instant::from_millis(60), BASE);
+        b.sent(Instant::from_millis(61), BASE + 500, MSS, false);
+        check(&b);
+        let mut d = Delivered::default();
+        b.acknowledge(Instant::from_millis(101), BASE + 400, RTT, None, &mut d);
+        check(&b);
+        // Of the two on their way one was sent before what arrived now.
+        let (_, later) = detect(&mut b, 101);
+        assert!(later.is_some());
+        let (found, later) = detect(&mut b, 1000);
+        assert_eq!((found, later, b.lost()), (true, None, MSS));
+        assert_eq!(b.next_lost(MSS).map(|s| s.seq), Some(BASE + 400));
     }
 
     #[test]
@@ -921,7 +1035,7 @@ mod tests {
             b.sent(Instant::ZERO, at, 2 * MSS, false);
             at += 2 * MSS;
         }
-        assert_eq!(b.segments.len(), MAX_ENTRIES);
+        assert_eq!(b.segments.len() + b.fresh.len(), MAX_ENTRIES);
         assert_eq!(sack(&mut b, &[(MSS, 2 * MSS)]), 0, "nothing is cut any more");
         assert_eq!(sack(&mut b, &[(0, 2 * MSS)]), 2 * MSS, "what is whole counts still");
     }

@@ -224,7 +224,7 @@ impl Connection {
                     seg.payload,
                     fin,
                     size,
-                    &mut self.rx,
+                    |piece| self.rx.push(piece, ctx.blocks),
                     pace,
                     limit,
                 );

@@ -21,6 +21,9 @@ const MAX_FREE: usize = 32;
 /// Empty queues that a stack keeps for the next writes, whoever's they are.
 const MAX_QUEUES: usize = 64;
 
+/// Buffers for small received pieces that a stack keeps; each is of at most `GATHER` bytes (4 KiB, recv_queue.rs).
+const MAX_SMALL: usize = 64;
+
 /// Most ends of writes that are kept; beyond it the newest writes count as one.
 const MAX_ENDS: usize = 256;
 
@@ -37,6 +40,8 @@ struct Free {
     /// Empty ones of connections that had no use for theirs; in the box in which the next one gets it.
     #[expect(clippy::vec_box, reason = "a queue goes back and forth in its box")]
     queues: Vec<Box<SendBuffer>>,
+    /// Buffers that receive queues gathered small pieces in.
+    small: Vec<Vec<u8>>,
 }
 
 impl BlockPool {
@@ -69,11 +74,29 @@ impl BlockPool {
         }
     }
 
+    /// An empty buffer for small pieces, with room for `len` bytes.
+    pub(super) fn take_small(&self, len: usize) -> Vec<u8> {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = free.small.pop().unwrap_or_default();
+        drop(free);
+        buffer.reserve_exact(len);
+        buffer
+    }
+
+    /// A buffer that was read is there for others.
+    pub(super) fn put_small(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.small.len() < MAX_SMALL {
+            free.small.push(buffer);
+        }
+    }
+
     /// Gives the blocks back unless some were used since the last time; whether there are any left.
     pub(crate) fn trim(&self) -> bool {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::take(&mut free.used) {
-            free.blocks = Vec::new();
+            (free.blocks, free.small) = (Vec::new(), Vec::new());
         }
         !free.blocks.is_empty()
     }
