@@ -101,11 +101,36 @@ const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     measure: { type: 'string', default: Object.keys(MEASURES).join(',') },
-    bytes: { type: 'string', default: String(1 << 30) },
+    bytes: { type: 'string' },
     seconds: { type: 'string', default: '3' },
     peers: { type: 'string', default: 'c,manager' },
   },
 });
+
+const names = options.measure.split(',');
+for (const name of names) {
+  if (MEASURES[name] === undefined) {
+    throw new Error(`--measure ${name}: there is no such row; there are ${Object.keys(MEASURES).join(', ')}`);
+  }
+}
+for (const name of options.peers.split(',').filter((name) => name !== '')) {
+  if (PEERS[name] === undefined) throw new Error(`--peers ${name}: there are ${Object.keys(PEERS).join(', ')}`);
+}
+for (const name of ['rounds', 'seconds', 'bytes']) {
+  if (options[name] !== undefined && !(Number(options[name]) > 0)) {
+    throw new Error(`--${name} ${options[name]}: must be a number above 0`);
+  }
+}
+
+/** Bytes of a bulk run until it is known how many go in the time that a run is to take; and most. */
+const FIRST_BYTES = 2 ** 30;
+const MOST_BYTES = 2 ** 36;
+/** Bytes of each run of the measure that runs now. */
+let volume = 0;
+
+/** Others may use so many cores while a round runs; of rounds in which they use more, so many times as many are run again. */
+const QUIET = 0.2;
+const AGAIN = 2;
 
 /** Connections of one client where there are many, and the last byte of the first client's address. */
 const A_CLIENTS = 15_000;
@@ -258,7 +283,7 @@ function start(command, args) {
 /** Runs the client program once; gives its numbers. */
 async function runClient(measure, side, { connections, seconds = options.seconds } = {}) {
   const before = await usage(side);
-  const bytes = connections === undefined ? options.bytes : String(connections);
+  const bytes = String(connections ?? volume);
   const result = await start(CLIENT, [measure, sides[side].host, bytes, String(seconds)]).result();
   const after = await usage(side);
   return { ...result, cpu: after.cpu - before.cpu, datagrams: after.datagrams - before.datagrams };
@@ -356,7 +381,7 @@ async function tlsUpload(_client, side) {
   const result = await start(process.execPath, [
     path.join(here, 'tls-client.mjs'),
     sides[side].host,
-    options.bytes,
+    String(volume),
   ]).result();
   return { ...result, cpu: (await usage(side)).cpu - before.cpu };
 }
@@ -378,7 +403,7 @@ function inProcess(where, what) {
       path.join(here, 'inprocess.mjs'),
       side === 'kernel' ? 'kernel' : `usernet-${where}`,
       what,
-      options.bytes,
+      String(volume),
       options.seconds,
     ]).result();
 }
@@ -415,10 +440,15 @@ const median = (numbers) => {
 };
 const show = (number) => (number >= 100 ? Math.round(number).toLocaleString('en-US') : number.toFixed(2));
 
-// What else the machine does: the numbers are worth little where this is above 0.2 cores.
-busy();
-await new Promise((resolve) => setTimeout(resolve, 500));
-const foreign = busy();
+/** What else the machine does, in cores: a moment in which we do nothing is looked at. */
+async function others(ms) {
+  busy();
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return busy();
+}
+
+// The numbers are worth little where this is above 0.2 cores.
+const foreign = await others(500);
 const report = {
   node: process.version,
   cpus: os.cpus().length,
@@ -430,7 +460,7 @@ const report = {
 };
 process.stdout.write(
   `Node ${process.version}, ${os.cpus().length} x ${report.cpu}, Linux ${os.release()}; medians of ${options.rounds} rounds; ` +
-    `others use ${foreign.toFixed(2)} cores${foreign > 0.2 ? ' (MORE THAN 0.2: repeat on a quiet machine)' : ''}\n`,
+    `others use ${foreign.toFixed(2)} cores${foreign > QUIET ? ' (MORE THAN 0.2: repeat on a quiet machine)' : ''}\n`,
 );
 const columns = ['usernet', "Node's net", 'ratio', 'bar'];
 process.stdout.write(`${'measure'.padEnd(42)}${columns.map((c) => c.padStart(20)).join('')}\n`);
@@ -446,7 +476,6 @@ function row(title, unit, ours, theirs, { bar, less = false, limit } = {}) {
 /** Runs the rounds of a measure and prints its rows. */
 async function compare(measure) {
   const known = MEASURES[measure];
-  if (known === undefined) throw new Error(`no measure ${measure}: ${Object.keys(MEASURES)}`);
   const {
     title,
     unit,
@@ -465,14 +494,28 @@ async function compare(measure) {
   const beside = {};
   const alone = [];
   const rounds = Math.min(Number(options.rounds), known.most ?? Infinity);
+  volume = Number(options.bytes ?? FIRST_BYTES);
+  let [disturbed, before] = [0, await others(100)];
   // One round of each is for warming up. The sides take turns, so that a slow moment of the machine hits both.
   for (let round = run === idle ? 1 : 0; round <= rounds; round++) {
-    for (const side of round % 2 === 0 ? pair : pair.toReversed()) {
-      const result = await run(client, side, known);
-      if (round > 0) results[side].push(result);
+    const of = {};
+    for (const side of round % 2 === 0 ? pair : pair.toReversed()) of[side] = await run(client, side, known);
+    const after = await others(100);
+    const quiet = Math.max(before, after) <= QUIET;
+    before = after;
+    if (round > 0 && !quiet && disturbed < AGAIN * rounds) {
+      disturbed++;
+      round--;
+      continue;
+    }
+    for (const side of round > 0 ? pair : []) results[side].push(of[side]);
+    if (round === 0 && bulk && options.bytes === undefined) {
+      // From the next round on a run takes as long as was asked for.
+      const rate = median(pair.map((side) => of[side].value)) * 1.25e8;
+      volume = Math.round(Math.min(Math.max(rate * Number(options.seconds), FIRST_BYTES / 4), MOST_BYTES));
     }
     for (const peer of known.peers === true ? Object.keys(peers) : []) {
-      const result = await start(CLIENT, [client, peers[peer].host, options.bytes, options.seconds]).result();
+      const result = await start(CLIENT, [client, peers[peer].host, String(volume), options.seconds]).result();
       if (round > 0) (beside[peer] ??= []).push(result.value);
     }
     // In a namespace of its own, so that nothing else answers.
@@ -486,6 +529,8 @@ async function compare(measure) {
     idleRows(known, results);
     return;
   }
+  if (disturbed > 0)
+    process.stdout.write(`  ${disturbed} rounds were run again: others used more than ${QUIET} cores\n`);
   const [ours, theirs] = pair.map((side) => (what) => median(results[side].map(what)));
   row(
     title,
@@ -528,7 +573,7 @@ async function compare(measure) {
   }
   // The server process's own time says something even where others use the machine.
   if (bulk) {
-    const what = (result) => result.cpu / (Number(options.bytes) / 1e9);
+    const what = (result) => result.cpu / (volume / 1e9);
     row('  CPU seconds a GB, less is better', 's', ours(what), theirs(what), {
       less: true,
       bar: pair[1] === 'kernel' ? 1.0 : undefined,
@@ -541,7 +586,7 @@ async function compare(measure) {
 
 let failed = false;
 try {
-  for (const measure of options.measure.split(',')) {
+  for (const measure of names) {
     try {
       await compare(measure);
     } catch (error) {

@@ -2,7 +2,8 @@
 // `npm run bench`: usernet over a TUN beside Node's own `net` over a veth pair between two namespaces, with the same client
 // program (client.c) over the kernel, in one run, as ratios. Seconds of one machine mean nothing elsewhere; ratios say more.
 //   npm run bench                        every measure, 7 rounds of each side, alternating
-//   npm run bench -- --rounds 3 --measure download,rtt1 --bytes 268435456 --seconds 1
+//   npm run bench -- --rounds 3 --measure download,rtt1 --seconds 1
+//       bulk moves what takes about so long, or --bytes 1073741824; rounds in which others use the machine are run again
 //   npm run bench -- --peers c,manager,gvisor,smoltcp    other servers beside; the first two by default. queues2 and queues4
 //       are manager's on a TUN with several queues, a shard each: their rows of 64 connections say whether it scales
 // What the device alone allows, without any TCP (device.c), is printed beside the rows that it limits.
