@@ -188,6 +188,9 @@ test('wrong types throw TypeErrors and change nothing', async () => {
     ['write', [client, null]],
     ['write', [client, { length: 5 }]],
     ['write', [client]],
+    ['writeText', [client, 0, Buffer.alloc(1)]],
+    ['writeText', [client, 0, 'text', 7]],
+    ['writeText', [client, '0', 'text']],
     ['writev', [client, Buffer.alloc(1)]],
     ['writev', [client, [Buffer.alloc(1), 7]]],
     ['readStart', [{}]],
@@ -201,7 +204,7 @@ test('wrong types throw TypeErrors and change nothing', async () => {
   ];
   for (const [method, args] of wrong)
     expect(() => native[method]!(...args)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
-  expect(() => native['write']!.call({}, client, Buffer.alloc(1))).toThrow('Illegal invocation');
+  expect(() => native['writev']!.call({}, client, [Buffer.alloc(1)])).toThrow('Illegal invocation');
   expect(stack.native.info(client)!.bytes_sent).toBe(0);
   const Stack = binding.NativeStack as unknown as { new (...args: unknown[]): unknown; (): unknown };
   expect(() => Stack()).toThrow(/without 'new'/);
@@ -231,6 +234,54 @@ test('a typed array of any kind, a view or an empty one can be written; a detach
   stack.native.shutdown(client);
   await stack.next(RecordKind.End, server);
   expect(stack.received(server).toString('latin1')).toBe('BADCy123');
+});
+
+test('a text is written whole or not at all, in the encoding that is asked for', async () => {
+  const stack = open({ sendBuffer: 32 << 10, recvBuffer: 32 << 10 });
+  const [client, server] = await stack.connect(stack);
+  const { native } = stack;
+  const got: Buffer[] = [];
+  const write = (latin1: number, first: string, second?: string | Uint8Array): number => {
+    const taken = native.writeText(client, latin1, first, second);
+    const encoded = [first, second ?? ''].map((part, i) =>
+      typeof part === 'string' ? Buffer.from(part, latin1 & (1 << i) ? 'latin1' : 'utf8') : part,
+    );
+    const length = encoded[0]!.length + encoded[1]!.length;
+    expect([0, length]).toContain(taken);
+    if (taken > 0) got.push(...(encoded as Buffer[]));
+    return taken;
+  };
+  expect(write(0, '')).toBe(0);
+  expect(write(0, 'Ω 🜚 \udc00')).toBeGreaterThan(0);
+  expect(write(1, 'caf\u00e9 Ω')).toBe(6);
+  expect(write(1, 'caf\u00e9', 'caf\u00e9')).toBe(9);
+  expect(write(2, 'caf\u00e9', 'caf\u00e9')).toBe(9);
+  expect(write(3, 'h', Buffer.from('bytes').subarray(1))).toBe(5);
+  // Up to 16 KiB, by its bytes.
+  const much = 'a'.repeat(16381);
+  expect(write(0, much, '漢')).toBe(16384);
+  for (const [first, second] of [
+    [`${much}aaaa`],
+    [`${much}aa漢`],
+    [`${much}a🜚`],
+    [much, '🜚'],
+    [much, Buffer.from('漢a')],
+    [much.repeat(9)],
+  ] as Array<[string, (string | Uint8Array)?]>) {
+    expect(write(0, first, second)).toBe(0);
+  }
+  // What does not fit into the send queue is not taken in part: nobody reads.
+  let times = 1;
+  while (write(1, much) > 0) times++;
+  expect(times).toBeLessThanOrEqual(4);
+  native.readStart(server);
+  native.shutdown(client);
+  await stack.next(RecordKind.End, server);
+  expect(stack.received(server).equals(Buffer.concat(got))).toBe(true);
+  // There is no room any more; why, `write` tells.
+  expect([native.writeText(client, 0, 'text'), native.write(client, Buffer.from('text'))]).toEqual([0, -errno.EPIPE]);
+  native.reset(client);
+  expect(native.writeText(client, 0, 'text')).toBe(-errno.EBADF);
 });
 
 test('a listener: port taken, address not ours, nonsense, closing resets what waits', async () => {

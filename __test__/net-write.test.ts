@@ -23,7 +23,7 @@ const texts: Array<[string, BufferEncoding]> = [
   ['long '.repeat(4000), 'ascii'],
 ];
 
-test.each([false, true])('strings between buffers, corked: %p', async (corked) => {
+test.each(['never', 'in pairs', 'in rounds'])('strings between buffers, corked %s', async (corked) => {
   const listener = stack.net.createServer().listen(0, '127.0.0.1');
   const accepted = once(listener, 'connection');
   const socket = stack.net.connect(await portOf(listener), '127.0.0.1');
@@ -32,16 +32,27 @@ test.each([false, true])('strings between buffers, corked: %p', async (corked) =
   let [calls, written] = [0, 0];
   // Nobody reads yet, so that most of it waits in this process, encoded or not.
   for (let round = 0; round < 20; round++) {
-    if (corked) socket.cork();
+    if (corked === 'in rounds') socket.cork();
     for (const [text, encoding] of texts) {
+      if (corked === 'in pairs') {
+        // A text and a text, and below a text and bytes.
+        socket.cork();
+        socket.write(`${round}: caf\u00e9\r\n`, 'latin1', () => calls++);
+        socket.write(text, encoding, () => calls++);
+        socket.uncork();
+        sent.push(Buffer.from(`${round}: caf\u00e9\r\n`, 'latin1'), Buffer.from(text, encoding));
+        written += 2;
+        socket.cork();
+      }
       socket.write(text, encoding, () => calls++);
       sent.push(Buffer.from(text, encoding));
       const bytes = Buffer.from(`<${round} ${encoding}>`);
       socket.write(bytes, () => calls++);
       sent.push(bytes);
       written += 2;
+      if (corked === 'in pairs') socket.uncork();
     }
-    if (corked) socket.uncork();
+    if (corked === 'in rounds') socket.uncork();
     // One at a time for a while, so that some writes find room and are cut.
     if (round < 3) await new Promise(setImmediate);
   }

@@ -391,6 +391,11 @@ export interface NativeStreams {
   /** Copies into the send queue as much as fits; returns the bytes taken. Less than all: Writable follows. */
   write(id: number, data: Uint8Array): number;
   writev(id: number, chunks: Uint8Array[]): number;
+  /**
+   * Takes all of a text, and of what comes after it, or nothing: 0 where there is no room for all (after `shutdown` there is
+   * none), and where that is more than 16 KiB. `latin1` has bit 0 set where the first is to be Latin-1, bit 1 for the second, which otherwise are UTF-8.
+   */
+  writeText(id: number, latin1: number, first: string, second?: string | Uint8Array): number;
   readStart(id: number): number;
   readStop(id: number): number;
   /** FIN after what is queued. */

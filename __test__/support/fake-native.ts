@@ -324,6 +324,16 @@ export class FakeStack implements NativeStreams {
     return taken;
   }
 
+  writeText(id: number, latin1: number, first: string, second: string | Uint8Array = ''): number {
+    const chunks = [first, second].map((chunk, i) =>
+      typeof chunk === 'string' ? Buffer.from(chunk, latin1 & (1 << i) ? 'latin1' : 'utf8') : chunk,
+    );
+    const connection = this.#get(id);
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (connection !== null && !connection.shut && length > this.sendBuffer - connection.queued) return 0;
+    return this.writev(id, chunks);
+  }
+
   /** Moves what was sent to the peer, as a network would: later, and as far as its window goes. */
   #schedule(connection: Connection): void {
     if (connection.scheduled) return;

@@ -17,6 +17,18 @@ const LOOPBACK = new Map([
   ['::', '::1'],
 ]);
 
+/** Encodings of `writeText`, and whether they are Latin-1, as Node's buffers have them. */
+const TEXT = new Map([
+  ['utf8', 0],
+  ['utf-8', 0],
+  ['latin1', 1],
+  ['binary', 1],
+  ['ascii', 1],
+]);
+
+/** Most bytes of `writeText` (`MAX_TEXT` in crates/node/src/stack.rs). */
+const MAX_TEXT = 16 << 10;
+
 /** Addresses as `getsockname` fills them in. */
 export interface AddressOut {
   address?: string;
@@ -205,9 +217,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
    * called with one of these.
    */
   write(chunks: Uint8Array[], done: (errno: number) => void): number {
-    if (this.#closed) return EBADF;
-    if (this.#error !== 0) return this.#takeError();
-    if (this.#gone || this.#id === -1) return this.#id === -1 ? ENOTCONN : EPIPE;
+    if (!this.#canSend()) return this.#cannotSend();
     let total = 0;
     for (const chunk of chunks) total += chunk.byteLength;
     const taken = this.#send(chunks);
@@ -218,6 +228,34 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     this.writeQueueSize = total - taken;
     this.#update();
     return 1;
+  }
+
+  /**
+   * Sends a text, and another or bytes after it, without making buffers of them. Returns 0 if the stack took them all, a
+   * negative errno if it failed at once, or 1 where they have to be written as bytes: then nothing was taken.
+   */
+  writeText(first: string, encoding: string, second?: string | Uint8Array, secondEncoding = ''): number {
+    const one = TEXT.get(encoding);
+    const two = typeof second === 'string' ? TEXT.get(secondEncoding) : 0;
+    if (one === undefined || two === undefined) return 1;
+    // No encoding makes more than three bytes of a code unit.
+    if ((first.length + (second === undefined ? 0 : second.length)) * 3 > MAX_TEXT) return 1;
+    if (!this.#canSend()) return this.#cannotSend();
+    const taken = this.#reactor.native.writeText(this.#id, one + 2 * two, first, second);
+    if (taken <= 0) return taken === 0 ? 1 : taken === EBADF ? EPIPE : taken;
+    this.bytesWritten += taken;
+    return 0;
+  }
+
+  #canSend(): boolean {
+    return !this.#closed && this.#error === 0 && !this.#gone && this.#id !== -1;
+  }
+
+  /** Why not, as a negative errno. */
+  #cannotSend(): number {
+    if (this.#closed) return EBADF;
+    if (this.#error !== 0) return this.#takeError();
+    return this.#id === -1 ? ENOTCONN : EPIPE;
   }
 
   /** FIN after what was written. Returns 0, or a negative errno. `done` is called before the peer's answer. */

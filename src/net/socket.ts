@@ -57,7 +57,7 @@ interface PrivateOptions extends SocketOptions {
 
 type WriteCallback = (error?: Error | null) => void;
 
-function bytes(chunk: string | Uint8Array, encoding: BufferEncoding): Uint8Array {
+function bytes({ chunk, encoding }: Gathered[number]): Uint8Array {
   return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
 }
 
@@ -411,7 +411,9 @@ export class SocketImpl extends Duplex implements HandleOwner {
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
     if (this.#waits()) this.#whenConnected(chunk, encoding, callback, () => this._write(chunk, encoding, callback));
     else if (typeof chunk !== 'string') this.#send([chunk], callback);
-    else this.#encodeAndSend([{ chunk, encoding }], callback);
+    else if (!this.#sendText(chunk, encoding, undefined, '', callback)) {
+      this.#send([Buffer.from(chunk, encoding)], callback);
+    }
   }
 
   override _writev(chunks: Gathered, callback: WriteCallback): void {
@@ -594,14 +596,34 @@ export class SocketImpl extends Duplex implements HandleOwner {
   }
 
   #encodeAndSend(chunks: Gathered, callback: WriteCallback): void {
+    const first = chunks[0]!;
+    if (chunks.length === 2 && typeof first.chunk === 'string') {
+      const { chunk, encoding } = chunks[1]!;
+      if (this.#sendText(first.chunk, first.encoding, chunk, encoding, callback)) return;
+    }
     // A handle that somebody made may keep what it is given.
     const short = this._handle instanceof SocketHandle ? encodeShort(chunks) : null;
-    if (short !== null) {
-      this.#send([short], callback);
-    } else {
-      const encoded = chunks.map(({ chunk, encoding }) => bytes(chunk, encoding));
-      this.#send(encoded, callback);
-    }
+    this.#send(short === null ? chunks.map(bytes) : [short], callback);
+  }
+
+  /** Sends a short text, and what comes after it, without making a buffer; whether it could. */
+  #sendText(
+    first: string,
+    encoding: BufferEncoding,
+    second: string | Uint8Array | undefined,
+    secondEncoding: BufferEncoding | '',
+    callback: WriteCallback,
+  ): boolean {
+    const handle = this._handle;
+    if (!(handle instanceof SocketHandle)) return false;
+    const errno = handle.writeText(first, encoding, second, secondEncoding);
+    if (errno > 0) return false;
+    this._pendingData = null;
+    this._pendingEncoding = '';
+    this._unrefTimer();
+    if (errno < 0) callback(errnoException(errno, 'write'));
+    else callback();
+    return true;
   }
 
   #send(chunks: Uint8Array[], callback: WriteCallback): void {

@@ -70,6 +70,7 @@ const TOUCHING = [
     'connect',
     'write',
     'writev',
+    'writeText',
     'setNoDelay',
     'setKeepAlive',
     'setUserTimeout',

@@ -1,6 +1,8 @@
 //! The class `NativeStack`: its constructor and methods, as src/native.ts describes them.
 
+use std::ffi::CStr;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Weak;
 use std::time::Duration;
 
 use napi::sys;
@@ -11,10 +13,10 @@ use usernet_core::{
 
 use crate::errno::Errno;
 use crate::handles::Handle;
-use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, caught};
+use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_data, caught};
 use crate::sim::{self, Core};
 use crate::slabs::Slabs;
-use crate::stack::Stack;
+use crate::stack::{MAX_TEXT, Stack};
 use crate::{convert, datagram_calls, devices, options, wrapped};
 
 /// Most that `write` takes in one call, bytes: what it gives back has to fit an i32, with room for a sign.
@@ -66,9 +68,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
         method!("connect", |js, stack, [address, port, local_address, local_port, fast_open]| {
             connect(js, stack, [address, port, local_address, local_port, fast_open])
         }),
-        method!("write", |js, stack, [id, data]| write(js, stack, id, data)),
         method!("writev", |js, stack, [id, chunks]| writev(js, stack, id, chunks)),
-        method!("readStart", |js, stack, [id]| Ok(set_reading(stack, js.to_f64(id, "id")?, true))),
         method!("readStop", |js, stack, [id]| Ok(set_reading(stack, js.to_f64(id, "id")?, false))),
         method!("shutdown", |js, stack, [id]| shutdown(stack, js.to_f64(id, "id")?)),
         method!("close", |js, stack, [id]| release(stack, js.to_f64(id, "id")?, false)),
@@ -114,7 +114,6 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
                 stack.busy_poll.borrow().looks(),
             )?)))
         }),
-        method!("drain", |js, stack, []| stack.drain(js)),
         method!("slab", |js, stack, [index]| slab(js, stack, index)),
         method!("takeTrace", |js, stack, []| Ok(OrNull(Some(convert::take_trace(js, stack)?)))),
         method!("ref", |js, stack, []| {
@@ -132,6 +131,64 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
     ];
     methods.extend(datagram_calls::methods());
     wrapped::define(js, c"NativeStack", constructor, &methods)
+}
+
+/// Runs a bound method: as [`enter`], with the stack from the function's data.
+///
+/// # Safety
+/// `env` and `info` are those that Node-API gave the running callback, which is of a function that `Stack::bound` made.
+unsafe fn enter_bound<'s, const N: usize, T: IntoJs>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    method: impl FnOnce(Js<'s>, &Stack, [Value<'s>; N]) -> Result<T>,
+) -> sys::napi_value {
+    // SAFETY: the caller's contract.
+    let Ok((js, data, args)) = (unsafe { callback_data::<N>(env, info) }) else {
+        return std::ptr::null_mut();
+    };
+    // SAFETY: the caller's contract: it lives as long as the function that runs.
+    let Some(stack) = unsafe { &*data.cast::<Weak<Stack>>() }.upgrade() else {
+        js.throw(Failure::Type("the stack of this function is gone".to_owned()));
+        return std::ptr::null_mut();
+    };
+    let failed = |stack: &Stack, message: String| {
+        let _ = caught(|| stack.fail(&message));
+        Ok(T::after_panic())
+    };
+    wrapped::answer(js, &*stack, || method(js, &stack, args), failed)
+}
+
+/// One entry of `bound`: `bound!(c"name", |js, stack, [a, b]| ..)`.
+macro_rules! bound {
+    ($name:literal, |$js:ident, $stack:ident, [$($arg:ident),*]| $body:expr) => {{
+        unsafe extern "C" fn callback(
+            env: sys::napi_env,
+            info: sys::napi_callback_info,
+        ) -> sys::napi_value {
+            // SAFETY: Node-API calls this with its callback's own arguments, and only `Stack::bound` makes functions of it.
+            unsafe {
+                enter_bound(env, info, |$js: Js<'_>, $stack: &Stack, [$($arg),*]| $body)
+            }
+        }
+        ($name, callback)
+    }};
+}
+
+type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+/// Methods that each object has for itself, bound to its stack: those that are called for each message. To find out what
+/// an object wraps takes longer (50 ns) than the rest of such a call.
+pub(crate) fn bound() -> [(&'static CStr, Callback); 4] {
+    [
+        bound!(c"write", |js, stack, [id, data]| write(js, stack, id, data)),
+        bound!(c"writeText", |js, stack, [id, latin1, first, second]| {
+            write_text(js, stack, [id, latin1, first, second])
+        }),
+        bound!(c"readStart", |js, stack, [id]| {
+            Ok(set_reading(stack, js.to_f64(id, "id")?, true))
+        }),
+        bound!(c"drain", |js, stack, []| stack.drain(js)),
+    ]
 }
 
 /// `new NativeStack(options, events, doorbell)`.
@@ -336,15 +393,48 @@ fn write(js: Js<'_>, stack: &Stack, id: Value<'_>, data: Value<'_>) -> Result<i3
     // is theirs to keep still, as with any write in Node.
     let data = unsafe { js.bytes(data, "data")? };
     let data = &data[..data.len().min(MAX_WRITE)];
-    Ok(with_socket(stack, number, |guard, id| {
-        let now = guard.now();
-        if stack.gathers(data.len()) {
-            guard.may_wait();
+    Ok(with_socket(stack, number, |guard, id| send(stack, guard, id, data)))
+}
+
+/// Queues bytes; how many, or the error.
+fn send(stack: &Stack, guard: &mut Core<'_>, id: SocketId, data: &[u8]) -> i32 {
+    let now = guard.now();
+    if stack.gathers(data.len()) {
+        guard.may_wait();
+    }
+    match guard.tcp_send(now, id, data, false) {
+        Ok(taken) => taken as i32,
+        Err(error) => Errno::from(error).number(),
+    }
+}
+
+/// `latin1` has a bit for each that is a string and Latin-1.
+fn write_text(js: Js<'_>, stack: &Stack, args: [Value<'_>; 4]) -> Result<i32> {
+    let [id, latin1, first, second] = args;
+    let number = js.to_f64(id, "id")?;
+    let latin1 = js.to_f64(latin1, "latin1")? as u8;
+    let mut text = stack.text.borrow_mut();
+    let Some(mut len) = js.text_into(first, latin1 & 1 != 0, &mut text)? else {
+        return Err(Failure::Type("The \"first\" argument must be of type string.".to_owned()));
+    };
+    if is_given(js, second)? {
+        if let Some(more) = js.text_into(second, latin1 & 2 != 0, &mut text[len..])? {
+            len += more;
+        } else {
+            // SAFETY: no JavaScript runs before the bytes were copied; as in `write`.
+            let bytes = unsafe { js.bytes(second, "second")? };
+            let Some(room) = text.get_mut(len..len + bytes.len()) else { return Ok(0) };
+            room.copy_from_slice(bytes);
+            len += bytes.len();
         }
-        match guard.tcp_send(now, id, data, false) {
-            Ok(taken) => taken as i32,
-            Err(error) => Errno::from(error).number(),
-        }
+    }
+    // A text that goes on where the memory ends fills more than that of it: no code point has more than four bytes.
+    if len > MAX_TEXT {
+        return Ok(0);
+    }
+    Ok(with_socket(stack, number, |guard, id| match guard.tcp_send_room(id) {
+        Ok(room) if room < len => 0,
+        _ => send(stack, guard, id, &text[..len]),
     }))
 }
 

@@ -264,6 +264,30 @@ impl<'s> Js<'s> {
         String::from_utf8(bytes).map_err(|_| Failure::Value(format!("\"{what}\" is not UTF-8")))
     }
 
+    /// Writes a string into `out`, in UTF-8 or Latin-1, as far as it goes, and a NUL behind it; how many bytes without that.
+    /// `None` when it is no string.
+    pub(crate) fn text_into(
+        self,
+        value: Value<'s>,
+        is_latin1: bool,
+        out: &mut [u8],
+    ) -> Result<Option<usize>> {
+        let (data, room, mut len) = (out.as_mut_ptr().cast(), out.len(), 0);
+        // SAFETY: scope contract; no more than `room` bytes are written.
+        let status = unsafe {
+            if is_latin1 {
+                sys::napi_get_value_string_latin1(self.env, value.raw, data, room, &raw mut len)
+            } else {
+                sys::napi_get_value_string_utf8(self.env, value.raw, data, room, &raw mut len)
+            }
+        };
+        if status == sys::Status::napi_string_expected {
+            return Ok(None);
+        }
+        check(status)?;
+        Ok(Some(len))
+    }
+
     /// The elements of an array; may run JavaScript (getters).
     pub(crate) fn elements(self, array: Value<'s>, what: &str) -> Result<Vec<Value<'s>>> {
         let mut is_array = false;
@@ -563,6 +587,30 @@ pub(crate) unsafe fn callback_info<'s, const N: usize>(
     })?;
     // SAFETY: a callback runs on its environment's thread within a handle scope, and so do the handles it was given.
     Ok(unsafe { (Js::from_raw(env), Value::from_raw(this), args.map(|raw| Value::from_raw(raw))) })
+}
+
+/// Arguments and data of a callback.
+///
+/// # Safety
+/// As [`callback_info`].
+pub(crate) unsafe fn callback_data<'s, const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> Result<(Js<'s>, *mut c_void, [Value<'s>; N])> {
+    let (mut args, mut data, mut argc) = ([ptr::null_mut(); N], ptr::null_mut(), N);
+    // SAFETY: the caller's contract; `args` has room for `argc` handles, missing ones become undefined.
+    check(unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &raw mut argc,
+            args.as_mut_ptr(),
+            ptr::null_mut(),
+            &raw mut data,
+        )
+    })?;
+    // SAFETY: a callback runs on its environment's thread within a handle scope, and so do the handles it was given.
+    Ok(unsafe { (Js::from_raw(env), data, args.map(|raw| Value::from_raw(raw))) })
 }
 
 /// The pointer that `object` wraps; null when it wraps none.

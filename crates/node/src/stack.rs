@@ -11,7 +11,7 @@
 //! The object is collected only while it has no socket and no listener: until then the stack holds it.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use usernet_manager::{LoopTurn, Shard, ShardStats};
 
 use crate::bell::Bell;
 use crate::busy_poll::{BusyPoll, Turn};
+use crate::class;
 use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::event_loop::{Drive, Driving, EventLoop};
@@ -39,6 +40,9 @@ const DRAIN_BYTES: usize = 1 << 20;
 
 /// Longer writes are sent at once: they are better worked off while JavaScript makes the next.
 const SMALL_WRITE: usize = 16 << 10;
+
+/// Most bytes that `writeText` takes (src/net/handle.ts has the same number).
+pub(crate) const MAX_TEXT: usize = 16 << 10;
 
 /// After so many drains in a row, or `DRAIN_BYTES` in them together, the next one waits for a turn of the loop: Node
 /// answers up to 1,000 rings of a threadsafe function before it looks at timers and descriptors again.
@@ -108,6 +112,8 @@ pub(crate) struct Stack {
     hook: Cell<*const Stack>,
     last_stats: RefCell<Option<Stats>>,
     last_shard_stats: Cell<ShardStats>,
+    /// What `writeText` encodes into.
+    pub(crate) text: RefCell<Box<[u8]>>,
 }
 
 impl Stack {
@@ -188,6 +194,7 @@ impl Stack {
             hook: Cell::new(ptr::null()),
             last_stats: RefCell::new(None),
             last_shard_stats: Cell::default(),
+            text: RefCell::new(vec![0; MAX_TEXT + 5].into_boxed_slice()),
         });
         stack.connect(js, this, events, doorbell).inspect_err(|_| stack.teardown())?;
         stack.join_loop(js, driving.drive).inspect_err(|_| stack.teardown())
@@ -290,11 +297,15 @@ impl Stack {
         }
         self.hook.set(hook);
 
-        let turn = self.turn_function(js)?;
+        // For `setImmediate`.
+        let turn = self.bound(js, c"turn", on_turn)?;
         let set_immediate = js.get(js.global()?, c"setImmediate")?;
         js.set_hidden(this, c"_events", events)?;
         js.set_hidden(this, c"_doorbell", doorbell)?;
         js.set_hidden(this, c"_turn", turn)?;
+        for (name, callback) in class::bound() {
+            js.set(this, name, self.bound(js, name, callback)?)?;
+        }
         *self.objects.borrow_mut() = Some(Objects {
             this: js.reference(this, false)?,
             events: js.reference(events, false)?,
@@ -324,17 +335,22 @@ impl Stack {
         check(status).inspect_err(|_| drop(unsafe { Rc::from_raw(data) }))
     }
 
-    /// A function for `setImmediate` that comes to [`Self::notify`].
-    fn turn_function<'s>(self: &Rc<Self>, js: Js<'s>) -> Result<Value<'s>> {
+    /// A function that knows the stack without keeping it: its data is a `Weak<Stack>`, which lives as long as it does.
+    fn bound<'s>(
+        self: &Rc<Self>,
+        js: Js<'s>,
+        name: &CStr,
+        callback: unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value,
+    ) -> Result<Value<'s>> {
         let data: *mut Weak<Self> = Box::into_raw(Box::new(Rc::downgrade(self)));
         let mut raw = ptr::null_mut();
         // SAFETY: `js` is valid; `data` lives as long as the function, see below.
         let made = check(unsafe {
             sys::napi_create_function(
                 js.env(),
-                c"turn".as_ptr(),
-                4,
-                Some(on_turn),
+                name.as_ptr(),
+                name.count_bytes() as isize,
+                Some(callback),
                 data.cast(),
                 &raw mut raw,
             )
@@ -346,7 +362,7 @@ impl Stack {
                     js.env(),
                     raw,
                     data.cast(),
-                    Some(drop_turn),
+                    Some(drop_bound),
                     ptr::null_mut(),
                     ptr::null_mut(),
                 )
@@ -772,8 +788,8 @@ unsafe extern "C" fn on_turn(env: sys::napi_env, info: sys::napi_callback_info) 
     ptr::null_mut()
 }
 
-/// The function for `setImmediate` was collected.
-unsafe extern "C" fn drop_turn(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
-    // SAFETY: made by `Box::into_raw` in `turn_function`; Node-API calls a finaliser once.
+/// A function that knows a stack was collected.
+unsafe extern "C" fn drop_bound(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: made by `Box::into_raw` in `bound`; Node-API calls a finaliser once.
     drop(unsafe { Box::from_raw(data.cast::<Weak<Stack>>()) });
 }

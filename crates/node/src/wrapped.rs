@@ -88,7 +88,17 @@ pub(crate) unsafe fn enter<'s, T: 's, const N: usize, R: IntoJs>(
     // SAFETY: V8 checks that a method's receiver was made by the class's constructor (it defines a signature), which by the
     // caller's contract wraps a `T`; the receiver is held by the running call, and with it what it wraps.
     let wrapped = unsafe { &*wrapped };
-    let outcome = caught(|| method(js, wrapped, args));
+    answer(js, wrapped, || method(js, wrapped, args), failed)
+}
+
+/// Runs what a method does: what it gives back, or null where it threw; `failed` says what to answer after a panic.
+pub(crate) fn answer<T, R: IntoJs>(
+    js: Js<'_>,
+    wrapped: &T,
+    method: impl FnOnce() -> Result<R>,
+    failed: impl FnOnce(&T, String) -> Result<R>,
+) -> sys::napi_value {
+    let outcome = caught(method);
     let outcome = outcome.unwrap_or_else(|message| failed(wrapped, message));
     match outcome.and_then(|value| value.into_js(js)) {
         Ok(value) => value.raw(),
