@@ -50,6 +50,20 @@ impl Instant {
     }
 }
 
+/// The earlier of two moments, of which either may never come.
+pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, None) => a,
+        (None, b) => b,
+    }
+}
+
+/// A duration's nanoseconds, or as many as there can be; without arithmetic of 128 bits.
+fn nanos(d: Duration) -> u64 {
+    d.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(d.subsec_nanos()))
+}
+
 /// A duration in eight bytes, as what there are many of keeps it: nanoseconds, at most 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Nanos(u64);
@@ -68,14 +82,14 @@ impl Nanos {
 
 impl From<Duration> for Nanos {
     fn from(d: Duration) -> Self {
-        Self(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+        Self(nanos(d))
     }
 }
 
 impl Add<Duration> for Instant {
     type Output = Self;
     fn add(self, d: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(nanos(d)))
     }
 }
 
@@ -88,6 +102,6 @@ impl AddAssign<Duration> for Instant {
 impl Sub<Duration> for Instant {
     type Output = Self;
     fn sub(self, d: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_sub(nanos(d)))
     }
 }

@@ -19,16 +19,18 @@ impl Sum {
 
     /// The sum of a pseudo-header (RFC 9293 §3.1, RFC 8200 §8.1). `len` is the upper-layer packet's, bytes.
     pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: Protocol, len: u32) -> Self {
-        let mut sum = Self::new();
+        // Words of 32 bits are two of 16 to a sum that is folded.
+        let mut acc = u64::from(protocol.0) + u64::from(len);
         for addr in [src, dst] {
-            match addr {
-                IpAddr::V4(a) => sum.add(&a.octets()),
-                IpAddr::V6(a) => sum.add(&a.octets()),
-            }
+            acc += match addr {
+                IpAddr::V4(a) => u64::from(u32::from(a)),
+                IpAddr::V6(a) => {
+                    let (high, low) = ((a.to_bits() >> 64) as u64, a.to_bits() as u64);
+                    (high >> 32) + (high & 0xffff_ffff) + (low >> 32) + (low & 0xffff_ffff)
+                }
+            };
         }
-        sum.add(&u32::from(protocol.0).to_be_bytes());
-        sum.add(&len.to_be_bytes());
-        sum
+        Self { acc, odd: false }
     }
 
     /// Adds a piece of data, of any length and alignment.
@@ -101,6 +103,8 @@ pub fn complete(packet: &mut [u8], start: usize, offset: usize) -> Result<(), Er
 
 /// Bytes summed before the 64-bit lanes are folded: far below the 2^32 additions a lane has room for, and even.
 const BLOCK: usize = 1 << 20;
+/// Headers without options, and others as short: not worth setting lanes up.
+const SHORT: usize = 64;
 /// Lanes of the wide sum; eight 32-bit words at a time are two SSE or one AVX2 register.
 const LANES: usize = 8;
 
@@ -109,6 +113,9 @@ const LANES: usize = 8;
 /// One's-complement sums do not depend on byte order (RFC 1071 §2.B), so words are added as they lie in memory, in
 /// independent 64-bit lanes that the compiler turns into vector additions, and swapped once at the end.
 fn sum_words(data: &[u8]) -> u16 {
+    if data.len() < SHORT {
+        return u16::from_be(fold(sum_short(data)));
+    }
     let mut total = 0u64;
     for block in data.chunks(BLOCK) {
         let (wide, rest) = block.as_chunks::<{ 4 * LANES }>();
@@ -120,17 +127,20 @@ fn sum_words(data: &[u8]) -> u16 {
             }
         }
         // 2^15 additions of 32 bits in each of eight lanes leave their sum below 2^50.
-        let mut sum: u64 = lanes.iter().sum();
-        let (words, rest) = rest.as_chunks::<4>();
-        for word in words {
-            sum += u64::from(u32::from_ne_bytes(*word));
-        }
-        let mut tail = [0; 4];
-        tail[..rest.len()].copy_from_slice(rest);
-        sum += u64::from(u32::from_ne_bytes(tail));
+        let sum = lanes.iter().sum::<u64>() + sum_short(rest);
         total = u64::from(fold(total)) + u64::from(fold(sum));
     }
     u16::from_be(fold(total))
+}
+
+/// The sum of a few words as they lie in memory, not folded.
+#[inline]
+fn sum_short(data: &[u8]) -> u64 {
+    let (words, rest) = data.as_chunks::<4>();
+    let mut tail = [0; 4];
+    tail[..rest.len()].copy_from_slice(rest);
+    let sum = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum::<u64>();
+    sum + u64::from(u32::from_ne_bytes(tail))
 }
 
 #[inline]

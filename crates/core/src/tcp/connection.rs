@@ -29,7 +29,7 @@ use crate::interface::InterfaceId;
 use crate::lazy::{Lazy, blank};
 use crate::payload::Payload;
 use crate::stack::{Stats, TimerKey, TraceLog};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earlier};
 
 /// The two ends of a connection: what segments are demultiplexed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -778,20 +778,17 @@ impl Connection {
                 let at = Some(
                     options.user_timeout.map_or(hs.timer, |t| hs.timer.min(hs.first_sent + t)),
                 );
-                [at, acks].into_iter().flatten().min()
+                earlier(at, acks)
             }
             State::TimeWait(s) => Some(s.until),
-            State::FinWait2(s) => [s.until, s.rcv.acks.deadline()].into_iter().flatten().min(),
+            State::FinWait2(s) => earlier(s.until, s.rcv.acks.deadline()),
             state => match state.sides() {
                 Some((Snd::Active(snd, _), mut rcv)) => {
-                    [snd.deadline_with_pacing(options), rcv.acks().deadline()]
-                        .into_iter()
-                        .flatten()
-                        .min()
+                    earlier(snd.deadline_with_pacing(options), rcv.acks().deadline())
                 }
                 _ => None,
             },
         };
-        [state, keep_alive].into_iter().flatten().min()
+        earlier(state, keep_alive)
     }
 }

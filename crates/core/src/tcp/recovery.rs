@@ -12,7 +12,7 @@ use super::spurious::{Frto, Reports, Undo, duplicate_report};
 use super::tally::Happened;
 use crate::config::SocketOptions;
 use crate::lazy::blank;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earlier};
 
 /// How long a peer may delay its acknowledgement of a lone segment (RFC 8985 §7.2, WCDelAckT).
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
@@ -572,7 +572,7 @@ impl Sender {
 
     /// When the timer is due, or what pacing holds back may go.
     pub(super) fn deadline_with_pacing(&self, options: &SocketOptions) -> Option<Instant> {
-        [self.deadline(options), self.pacer.deadline()].into_iter().flatten().min()
+        earlier(self.deadline(options), self.pacer.deadline())
     }
 
     /// Runs the timer.
