@@ -34,6 +34,11 @@ jest.setTimeout(120_000);
 
 describeTun('UDP segmentation offload', () => {
   let ns: Namespace;
+  let directory: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'usernet-uso-'));
+  });
 
   const start = async (options: object = {}): Promise<void> => {
     ns = await Namespace.start('uso-peer.ts', options);
@@ -41,6 +46,7 @@ describeTun('UDP segmentation offload', () => {
 
   afterEach(async () => {
     expect(await ns.stop()).toBe(0);
+    rmSync(directory, { recursive: true });
   });
 
   /** Rounds of datagrams there and back; how many calls the kernel's side received them in, and the largest. */
@@ -74,6 +80,69 @@ describeTun('UDP segmentation offload', () => {
     }
   });
 
+  test.each([
+    ['tun', true],
+    ['tun', false],
+    ['tap', true],
+  ])('what is sent in one tick goes out in few frames (%s, UDP_GRO: %s)', async (kind, gro) => {
+    await start({ kind });
+    for (const address of ADDRESSES) {
+      const before = await report();
+      const [received, largest] = await exchange(address, { rounds: 20, segment: false, gro });
+      const after = await report();
+      expect(after.udp_out_datagrams - before.udp_out_datagrams).toBe(800);
+      expect(after.udp_out_merged - before.udp_out_merged).toBeGreaterThan(20);
+      expect(after.udp_in_merged - before.udp_in_merged).toBe(0);
+      if (gro) {
+        expect(received).toBeLessThan(790);
+        expect(largest).toBeGreaterThan(1200);
+      } else {
+        expect([received, largest]).toEqual([800, 1200]);
+      }
+    }
+  });
+
+  test('and alone where no loop drives that could have it wait', async () => {
+    await start({ drive: 'thread' });
+    expect(await exchange('198.18.0.2', { segment: false, gro: true })).toEqual([200, 1200]);
+    expect((await report()).udp_out_merged).toBe(0);
+  });
+
+  /** Receives datagrams on a kernel socket; the name of the file that is made then, and what was printed. */
+  const sink = async (count: number): Promise<{ file: string; lengths: () => Promise<number[]> }> => {
+    const file = path.join(directory, 'done');
+    const args = [path.join(__dirname, 'support/udp-sink.pl'), '198.18.0.1', '9', String(count), file];
+    const { process: child, finished } = ns.spawn('perl', args);
+    await new Promise((resolve) => child.stdout?.once('data', resolve));
+    const lengths = async (): Promise<number[]> => {
+      const { stdout, stderr } = await finished;
+      expect(stderr).toBe('');
+      return (stdout.split('\n')[1] ?? '').split(' ').map(Number);
+    };
+    return { file, lengths };
+  };
+
+  test('each send hears what became of its own datagram', async () => {
+    await start();
+    const sizes = [100, 100, 65_508, 100, 99, 0, 3000, 100, 65_507, 100];
+    const { lengths } = await sink(9);
+    expect(await ns.call('send', 9, sizes)).toEqual(sizes.map((size) => (size === 65_508 ? 'EMSGSIZE' : size)));
+    expect(await lengths()).toEqual(sizes.filter((size) => size !== 65_508));
+    await report();
+  });
+
+  test('what waits goes out although the tick does not end, or the process does', async () => {
+    await start();
+    const expected = Array.from({ length: 10 }, (_, i) => 100 + i);
+    let { file, lengths } = await sink(10);
+    expect(await ns.call('sendAndBlock', 9, file)).toBe(true);
+    expect(await lengths()).toEqual(expected);
+    rmSync(file);
+    ({ file, lengths } = await sink(10));
+    await expect(ns.call('sendAndExit', 9)).rejects.toThrow(/ended with 0/);
+    expect(await lengths()).toEqual(expected);
+  });
+
   test.each([{ uso: 'never' }, { offload: false }])('and in as many as there are without it (%j)', async (options) => {
     await start(options);
     for (const address of ADDRESSES) expect((await exchange(address))[0]).toBe(200);
@@ -93,7 +162,6 @@ describeTun('UDP segmentation offload', () => {
   });
 
   test('taps and captures see single packets with their own lengths and identifications', async () => {
-    const directory = mkdtempSync(path.join(os.tmpdir(), 'usernet-uso-'));
     const capture = path.join(directory, 'un0.pcapng');
     await start({ capture });
     for (const address of ADDRESSES) {
@@ -116,7 +184,6 @@ describeTun('UDP segmentation offload', () => {
     const lengths = captured(readFileSync(capture));
     expect(lengths.filter((length) => length === 1228 || length === 1248).length).toBe(2 * 78);
     expect(Math.max(...lengths)).toBeLessThanOrEqual(1500);
-    rmSync(directory, { recursive: true });
   });
 });
 

@@ -289,9 +289,16 @@ export interface NativeDatagrams {
   udpBind(address: string, port: number, flags: number, interfaceId: number): number;
   udpConnect(id: number, address: string, port: number): number;
   udpDisconnect(id: number): number;
-  /** Sends to a destination, or, of a connected socket, where it is connected to (address null). Returns the length. */
-  udpSend(id: number, data: Uint8Array, port: number, address: string | null): number;
-  udpSendv(id: number, pieces: Uint8Array[], port: number, address: string | null): number;
+  /**
+   * Sends to a destination, or, of a connected socket, where it is connected to (address null). Returns the length. With
+   * `waits` it may go out with others at the next `flush()`, or when much waits, or after a millisecond.
+   */
+  udpSend(id: number, data: Uint8Array, port: number, address: string | null, waits: boolean): number;
+  udpSendv(id: number, pieces: Uint8Array[], port: number, address: string | null, waits: boolean): number;
+  /** Whether there is a device that takes several datagrams at once, and a loop that may have them wait. */
+  udpMerges(): boolean;
+  /** Sends what waits. */
+  flush(): void;
   udpClose(id: number): number;
   udpAddress(id: number): NativeAddress | null;
   udpRemoteAddress(id: number): NativeAddress | null;

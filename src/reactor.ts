@@ -3,6 +3,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import * as workers from 'node:worker_threads';
 import { ipv4Text, ipv6Text } from './addresses';
+import { SendTick } from './dgram/tick';
 import { stackClosed } from './errors';
 import { hasLeft } from './exit';
 import {
@@ -126,6 +127,8 @@ function idOf(index: number, generation: number): number {
 /** Owns one native stack. One per `Stack`, never shared between threads. */
 export class Reactor {
   readonly native: NativeStack;
+  /** Which datagrams go out together. */
+  readonly sendTick: SendTick;
   closed = false;
   /** Called when something was recorded for the trace. */
   ontrace: (() => void) | null = null;
@@ -169,6 +172,7 @@ export class Reactor {
 
   constructor(binding: NativeBinding, options: NativeStackOptions) {
     this.native = new binding.NativeStack(options, this.#events, () => this.#doorbell());
+    this.sendTick = new SendTick(this.native);
   }
 
   /** Throws once the stack is closed. */

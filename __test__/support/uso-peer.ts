@@ -3,6 +3,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createStack, type DatagramSocket, type Stack, type Tap, type TapFrame, tap, tun } from '../../src/index';
 import { serveCalls } from './rpc';
 
@@ -106,4 +107,49 @@ function raw(): void {
   stack.raw({ protocol: 17 });
 }
 
-serveCalls({ start, report, watch, watched, raw }, () => stack.close());
+/** A socket that sends to the kernel's, bound. */
+async function sender(): Promise<DatagramSocket> {
+  const socket = stack.dgram.createSocket('udp4').bind(0, '198.18.0.2');
+  await once(socket, 'listening');
+  return socket;
+}
+
+/** Sends datagrams of these lengths in one tick; what each callback was told, in order. */
+async function send(port: number, lengths: number[]): Promise<Array<string | number>> {
+  const socket = await sender();
+  const told: Array<string | number> = [];
+  await new Promise<void>((resolve) => {
+    for (const length of lengths) {
+      // What is in it when `send` is called is what goes out.
+      const data = Buffer.alloc(length, 'a');
+      socket.send(data, port, '198.18.0.1', (error: NodeJS.ErrnoException | null, bytes?: number) => {
+        told.push(error?.code ?? bytes ?? -1);
+        if (told.length === lengths.length) resolve();
+      });
+      data.fill('b');
+    }
+    if (told.length > 0) problems.push('called back before send returned');
+  });
+  socket.close();
+  return told;
+}
+
+/** Sends ten datagrams, and does not let go of the thread until a file is there; whether it ever was. */
+async function sendAndBlock(port: number, file: string): Promise<boolean> {
+  const socket = await sender();
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  for (let i = 0; i < 10; i++) socket.send(Buffer.alloc(100 + i), port, '198.18.0.1');
+  for (let i = 0; i < 2000 && !existsSync(file); i++) Atomics.wait(word, 0, 0, 10);
+  socket.close();
+  return existsSync(file);
+}
+
+/** Sends ten datagrams and ends the process there and then. */
+async function sendAndExit(port: number): Promise<void> {
+  const socket = await sender();
+  for (let i = 0; i < 10; i++) socket.send(Buffer.alloc(100 + i), port, '198.18.0.1');
+  process.exit(0);
+}
+
+const calls = { start, report, watch, watched, raw, send, sendAndBlock, sendAndExit };
+serveCalls(calls, () => stack.close());

@@ -92,6 +92,8 @@ pub struct ShardGuard<'a> {
     on_loop: bool,
     /// Whether what this guard's calls want sent may wait for [`Shard::flush`].
     may_wait: bool,
+    /// Whether it is worth having the packet thread stand by for that.
+    insists: bool,
 }
 
 /// The configuration of an interface over a device: its name, MTU and abilities as the device has them.
@@ -478,6 +480,7 @@ impl Shared {
             was_panicking: std::thread::panicking(),
             on_loop: false,
             may_wait: false,
+            insists: false,
         }
     }
 
@@ -666,12 +669,20 @@ impl ShardGuard<'_> {
         self.may_wait = self.on_loop;
     }
 
+    /// As [`may_wait`](Self::may_wait), by a loop whose program sends much: where the packet thread does not stand by, so that
+    /// nothing can wait, it will soon.
+    pub fn may_wait_from_now_on(&mut self) {
+        self.may_wait();
+        self.insists = self.on_loop;
+    }
+
     /// Transmits what calls produced, and wakes the packet thread if it has to know; whom to tell of the rest.
     fn settle(&mut self) -> Told {
         let mut told = Told::default();
         let now = self.now();
         let (shared, on_loop) = (self.shared, self.on_loop);
         let waits = self.may_wait && shared.standby.hold_back(now);
+        let asks = self.insists && !waits && shared.standby.ask(now);
         let inner = self.inner_mut();
         if inner.state != State::Running {
             return told;
@@ -692,7 +703,7 @@ impl ShardGuard<'_> {
         let deadline = inner.deadline(shared.epoch);
         shared.standby.set_deadline(deadline);
         let late = |at| at < inner.asleep_until && !shared.standby.sees_in_time(now, at);
-        let wake = more || inner.devices_changed || deadline.is_some_and(late);
+        let wake = more || asks || inner.devices_changed || deadline.is_some_and(late);
         if wake {
             // Once is enough until it has looked.
             inner.asleep_until = Instant::ZERO;

@@ -39,6 +39,8 @@ pub(crate) struct Standby {
     called: AtomicBool,
     /// What calls on the loop's thread want sent is held back until its turn is over.
     holds_back: AtomicBool,
+    /// When the packet thread was last asked to stand by, nanoseconds of the shard's clock.
+    asked: AtomicU64,
     /// When something is to be done even if nothing comes, nanoseconds of the shard's clock; 0: never. Written under the
     /// shard's lock; what the packet thread knew when it went to sleep is long out of date while there is traffic.
     deadline: AtomicU64,
@@ -132,6 +134,19 @@ impl Standby {
             self.holds_back.store(true, Ordering::Relaxed);
         }
         may
+    }
+
+    /// Whether to wake the packet thread, so that it stands by and [`hold_back`](Self::hold_back) may do so from then on: where
+    /// it does not yet, since the loop has had no reason to drive. Once each [`PATIENCE`] at most.
+    pub(crate) fn ask(&self, now: Instant) -> bool {
+        let nanos = u64::try_from(now.since(Instant::ZERO).as_nanos()).unwrap_or(u64::MAX);
+        let since = Duration::from_nanos(nanos.saturating_sub(self.asked.load(Ordering::Relaxed)));
+        if self.stands_by.load(Ordering::Relaxed) || since < PATIENCE {
+            return false;
+        }
+        self.asked.store(nanos, Ordering::Relaxed);
+        self.drove(now);
+        true
     }
 
     /// Whether something is held back. (Set and cleared under the shard's lock; looked at without it.)
@@ -291,5 +306,18 @@ mod tests {
         assert_eq!((standby.has_call(), rings.load(Ordering::SeqCst)), (false, 1));
         // A wake-up is kept: this does not sleep.
         parker.park(Some(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn a_loop_that_sends_much_has_the_thread_stand_by() {
+        let standby = Standby::default();
+        assert!(!standby.hold_back(at(5000)));
+        assert!(standby.ask(at(5000)), "it is to be woken");
+        assert!(!standby.ask(at(5900)), "not for each datagram");
+        assert!(standby.wanted(at(5000), Instant::ZERO), "the loop counts as driving");
+        assert!(standby.ask(at(6000)), "it has not come");
+        standby.set(true);
+        assert!(!standby.ask(at(8000)), "it has");
+        assert!(standby.hold_back(at(6400)));
     }
 }

@@ -21,6 +21,10 @@ use crate::{convert, open};
 /// Frames of a watched interface that one call gives.
 const MAX_FRAMES: usize = 1024;
 
+/// Bytes of datagrams of a socket, headers included, that wait for the end of the program's tick at most: a frame's worth, so
+/// that the peer takes one while the next is being made.
+const ENOUGH: usize = 64_000;
+
 /// Pieces that one datagram is put together from without memory of its own.
 type Pieces<'a> = smallvec::SmallVec<[&'a [u8]; 8]>;
 
@@ -37,11 +41,16 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
         method!("udpDisconnect", |js, stack, [id]| {
             Ok(with_udp(stack, js.to_f64(id, "id")?, |core, id| code(core.udp_disconnect(id))))
         }),
-        method!("udpSend", |js, stack, [id, data, port, address]| {
-            udp_send(js, stack, id, data, port, address)
+        method!("udpSend", |js, stack, [id, data, port, address, waits]| {
+            udp_send(js, stack, [id, data, port, address, waits])
         }),
-        method!("udpSendv", |js, stack, [id, pieces, port, address]| {
-            udp_sendv(js, stack, id, pieces, port, address)
+        method!("udpSendv", |js, stack, [id, pieces, port, address, waits]| {
+            udp_sendv(js, stack, [id, pieces, port, address, waits])
+        }),
+        method!("udpMerges", |js, stack, []| Ok(OrNull(Some(js.bool(stack.merges_datagrams())?)))),
+        method!("flush", |_js, stack, []| {
+            stack.with_shard(Shard::flush);
+            Ok(())
         }),
         method!("udpClose", |js, stack, [id]| udp_close(stack, js.to_f64(id, "id")?)),
         method!("udpAddress", |js, stack, [id]| {
@@ -360,42 +369,36 @@ fn destination(
     Ok(socket_address(js, address, port_value)?.map(Some).ok_or(()))
 }
 
-fn udp_send(
-    js: Js<'_>,
-    stack: &Stack,
-    id: Value<'_>,
-    data: Value<'_>,
-    port: Value<'_>,
-    address: Value<'_>,
-) -> Result<i32> {
+fn udp_send(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<i32> {
+    let [id, data, port, address, waits] = args;
     let number = js.to_f64(id, "id")?;
     let Ok(dest) = destination(js, port, address)? else { return Ok(invalid()) };
+    let waits = is_given(js, waits)? && js.to_bool(waits, "waits")?;
     // SAFETY: no JavaScript runs before the bytes were copied; memory that other threads write as well is theirs to keep
     // still, as with any write in Node.
     let data = unsafe { js.bytes(data, "data")? };
-    Ok(send(stack, number, data, dest))
+    Ok(send(stack, number, data, dest, waits))
 }
 
-fn send(stack: &Stack, number: f64, data: &[u8], dest: Option<SocketAddr>) -> i32 {
+fn send(stack: &Stack, number: f64, data: &[u8], dest: Option<SocketAddr>, waits: bool) -> i32 {
     with_udp(stack, number, |core, id| {
         let now = core.now();
-        match core.udp_send_to(now, id, data, dest, None) {
+        let sent = core.udp_send_to(now, id, data, dest, None);
+        if waits && core.udp_info(id).is_ok_and(|info| info.send_queue < ENOUGH) {
+            core.may_wait_from_now_on();
+        }
+        match sent {
             Ok(()) => data.len() as i32,
             Err(error) => Errno::from(error).number(),
         }
     })
 }
 
-fn udp_sendv(
-    js: Js<'_>,
-    stack: &Stack,
-    id: Value<'_>,
-    pieces: Value<'_>,
-    port: Value<'_>,
-    address: Value<'_>,
-) -> Result<i32> {
+fn udp_sendv(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<i32> {
+    let [id, pieces, port, address, waits] = args;
     let number = js.to_f64(id, "id")?;
     let Ok(dest) = destination(js, port, address)? else { return Ok(invalid()) };
+    let waits = is_given(js, waits)? && js.to_bool(waits, "waits")?;
     let pieces = js.elements(pieces, "pieces")?;
     // In a second pass, because getting the elements may have run JavaScript.
     let pieces = pieces
@@ -407,7 +410,7 @@ fn udp_sendv(
     if pieces.iter().map(|piece| piece.len()).sum::<usize>() > 65_535 {
         return Ok(Errno::EMSGSIZE.number());
     }
-    Ok(send(stack, number, &pieces.concat(), dest))
+    Ok(send(stack, number, &pieces.concat(), dest, waits))
 }
 
 fn udp_close(stack: &Stack, number: f64) -> Result<i32> {

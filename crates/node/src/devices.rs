@@ -120,6 +120,9 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     let device = Box::new(WatchedDevice { inner: device, watched: Arc::clone(&watched) });
     let added = stack.with_shard(|shard| shard.add_device(device, config));
     stack.update_polls();
+    if info.offload.uso && matches!(added, Some(Ok(_))) {
+        stack.has_uso();
+    }
     match added {
         Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name, Some(watched), port_news))),
         Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),

@@ -123,6 +123,13 @@ impl Core<'_> {
         }
     }
 
+    /// See `ShardGuard::may_wait_from_now_on`.
+    pub(crate) fn may_wait_from_now_on(&mut self) {
+        if let Self::Shard(guard) = self {
+            guard.may_wait_from_now_on();
+        }
+    }
+
     /// See `ShardGuard::rearm_doorbell`.
     pub(crate) fn rearm_doorbell(&mut self) {
         if let Self::Shard(guard) = self {

@@ -104,6 +104,8 @@ pub(crate) struct Stack {
     pub(crate) busy_poll: RefCell<BusyPoll>,
     /// A turn on the loop reports more than one record: small writes until its end are sent together then.
     gathers: Cell<bool>,
+    /// There is a device that takes several datagrams at once.
+    uso: Cell<bool>,
     /// In a turn, see `turn`.
     in_turn: Cell<bool>,
     /// The last drain left no socket: the next gives memory back.
@@ -189,6 +191,7 @@ impl Stack {
             deferred: Cell::new(false),
             busy_poll: RefCell::new(driving.busy_poll),
             gathers: Cell::new(false),
+            uso: Cell::new(false),
             in_turn: Cell::new(false),
             resting: Cell::new(false),
             hook: Cell::new(ptr::null()),
@@ -549,6 +552,16 @@ impl Stack {
     /// Whether a write of so many bytes may wait for the end of the turn.
     pub(crate) fn gathers(&self, bytes: usize) -> bool {
         bytes <= SMALL_WRITE && self.gathers.get()
+    }
+
+    /// A device was added that takes several datagrams at once.
+    pub(crate) fn has_uso(&self) {
+        self.uso.set(true);
+    }
+
+    /// Whether datagrams are worth waiting for one another, and may: there is a loop that drives.
+    pub(crate) fn merges_datagrams(&self) -> bool {
+        self.uso.get() && self.event_loop.borrow().is_some()
     }
 
     /// Whether there is no socket that could receive anything.

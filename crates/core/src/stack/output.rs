@@ -1,11 +1,12 @@
 //! Frames out: segments of connections, RSTs, and what goes to ourselves.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use usernet_wire::ethernet::HEADER_LEN as ETHERNET_LEN;
-use usernet_wire::ip::{Protocol, Repr as IpRepr, addresses_of};
+use usernet_wire::ip::{MAX_PACKET_LEN, Protocol, Repr as IpRepr, addresses_of, fill_checksum_v4};
 use usernet_wire::tcp::{self as wire, Flags, Repr};
+use usernet_wire::udp;
 
 use super::input::Arrival;
 use super::link::{Framing, behind_ethernet};
@@ -53,6 +54,61 @@ pub(super) struct Outgoing {
     pub(super) class: Class,
 }
 
+impl Outgoing {
+    /// What its socket is charged with: of merged datagrams, what they were by themselves.
+    fn charge(&self) -> usize {
+        self.bytes.len() + self.datagrams().map_or(0, |(headers, count)| (count - 1) * headers)
+    }
+
+    /// Length of the headers of merged datagrams, and how many those are.
+    fn datagrams(&self) -> Option<(usize, usize)> {
+        let gso = self.gso.filter(|gso| matches!(gso.kind, GsoKind::Udp4 | GsoKind::Udp6))?;
+        let headers = usize::from(self.checksum?.start) + udp::HEADER_LEN;
+        Some((headers, (self.bytes.len() - headers).div_ceil(gso.size.into())))
+    }
+
+    /// Makes one packet of datagrams that were put together: its lengths and what the checksums are made from.
+    fn finish(&mut self) {
+        let (Some((headers, _)), Some((src, dst))) = (self.datagrams(), addresses_of(&self.bytes))
+        else {
+            return;
+        };
+        let (start, total) = (headers - udp::HEADER_LEN, self.bytes.len());
+        let len = total - start;
+        if src.is_ipv6() {
+            self.bytes[4..6].copy_from_slice(&(len as u16).to_be_bytes());
+        } else {
+            self.bytes[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+            fill_checksum_v4(&mut self.bytes[..start]);
+        }
+        self.bytes[start + 4..start + 6].copy_from_slice(&(len as u16).to_be_bytes());
+        udp::Repr::fill_partial_checksum(&mut self.bytes[start..headers], len, src, dst);
+    }
+}
+
+/// Most datagrams that are put together (what Linux before 6.9 takes, `UDP_MAX_SEGMENTS`).
+const MAX_MERGED: usize = 64;
+
+/// What datagrams have in common that can be put together: all their headers say but for lengths and checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Likeness {
+    pub(super) id: UdpId,
+    pub(super) interface: InterfaceId,
+    pub(super) source: IpAddr,
+    pub(super) dest: SocketAddr,
+    pub(super) hop_limit: u8,
+    pub(super) traffic_class: u8,
+}
+
+/// The datagrams at the end of the queue, to which others may be added.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    like: Likeness,
+    /// Bytes of data of the first.
+    size: usize,
+    count: usize,
+}
+
 /// Packets that wait to be transmitted.
 #[derive(Debug, Default)]
 pub(super) struct OutQueue {
@@ -63,6 +119,8 @@ pub(super) struct OutQueue {
     control_bytes: usize,
     /// Everybody else's, in turn with segments.
     datagrams: VecDeque<Outgoing>,
+    /// What the last of them is, where it is a datagram that others may be added to.
+    run: Option<Run>,
     forward_bytes: usize,
     /// Whether a segment is next, when there is one.
     segment_next: bool,
@@ -105,9 +163,37 @@ impl OutQueue {
                 if class == Class::Forward {
                     self.forward_bytes += packet.bytes.len();
                 }
+                self.run = None;
                 self.datagrams.push_back(packet);
             }
         }
+    }
+
+    /// Says that what was pushed last is a datagram of `size` bytes of data to which others may be added.
+    pub(super) fn begin_run(&mut self, like: Likeness, size: usize) {
+        self.run = (size > 0).then_some(Run { like, size, count: 1 });
+    }
+
+    /// Adds a datagram to those before it, where they are like it: of one length, but the last may be shorter. False where it
+    /// has to go by itself.
+    pub(super) fn add_to_run(&mut self, like: &Likeness, data: &[u8]) -> bool {
+        let Some(run) = self.run.as_mut().filter(|run| run.like == *like) else { return false };
+        let Some(packet) = self.datagrams.back_mut() else { return false };
+        if data.is_empty()
+            || data.len() > run.size
+            || run.count == MAX_MERGED
+            || packet.bytes.len() + data.len() > MAX_PACKET_LEN
+        {
+            return false;
+        }
+        let kind = if like.source.is_ipv6() { GsoKind::Udp6 } else { GsoKind::Udp4 };
+        packet.gso = Some(Gso { kind, size: run.size as u16 });
+        packet.bytes.extend_from_slice(data);
+        run.count += 1;
+        if data.len() < run.size {
+            self.run = None;
+        }
+        true
     }
 
     fn pop_control(&mut self) -> Option<Outgoing> {
@@ -125,18 +211,22 @@ impl OutQueue {
             return Some(packet);
         }
         let at = self.datagrams.iter().position(there)?;
-        let packet = self.datagrams.remove(at)?;
-        if packet.class == Class::Forward {
-            self.forward_bytes -= packet.bytes.len();
-        }
-        Some(packet)
+        self.take_datagram(at)
     }
 
     fn pop_datagram(&mut self) -> Option<Outgoing> {
-        let packet = self.datagrams.pop_front()?;
+        self.take_datagram(0)
+    }
+
+    fn take_datagram(&mut self, at: usize) -> Option<Outgoing> {
+        let mut packet = self.datagrams.remove(at)?;
+        if at == self.datagrams.len() {
+            self.run = None;
+        }
         if packet.class == Class::Forward {
             self.forward_bytes -= packet.bytes.len();
         }
+        packet.finish();
         Some(packet)
     }
 }
@@ -188,7 +278,7 @@ impl Stack {
                 next = self.out.pop_datagram();
             }
             if let Some(packet) = next {
-                self.sent(packet.class, packet.bytes.len());
+                self.sent(packet.class, packet.charge());
                 if Some(packet.interface) == self.loopback {
                     self.stats.frames_out += 1;
                     self.loop_back(packet.interface, Payload::from(packet.bytes));
@@ -389,7 +479,7 @@ impl Stack {
                 self.ip_input(now, interface, frame, Arrival::Own);
             } else if let Some(packet) = self.out.pop_to(loopback) {
                 self.stats.frames_out += 1;
-                self.sent(packet.class, packet.bytes.len());
+                self.sent(packet.class, packet.charge());
                 self.loop_back(loopback, Payload::from(packet.bytes));
             } else {
                 let next = self.tx.iter().position(|id| {

@@ -9,7 +9,7 @@ use usernet_wire::udp::{self as wire, Repr};
 
 use super::address::{Delivery, is_all_hosts};
 use super::icmp::{Complaint, PathReport};
-use super::output::Class;
+use super::output::{Class, Likeness};
 use super::route::RouteResult;
 use super::{ListenAddress, Queued, Stack};
 use crate::error::{BindError, DatagramError, MembershipError, NoSuchSocket, RecvError};
@@ -451,6 +451,10 @@ impl Stack {
     /// Sends a datagram: to `dest`, or of a connected socket to its other end. `source` asks for a local address, such as
     /// the [`to`](Datagram::to) of the datagram that is answered.
     ///
+    /// Datagrams of one length to one destination that are sent one after the other, before the stack is polled for what to
+    /// transmit, are one frame where the device takes them apart ([`Offload::uso`](crate::Offload::uso)); the last may be
+    /// shorter.
+    ///
     /// # Errors
     /// See [`DatagramError`].
     pub fn udp_send_to(
@@ -497,14 +501,31 @@ impl Stack {
             self.udp[id].wants_write = true;
             return Err(DatagramError::WouldBlock);
         }
-        let mut packet = Vec::with_capacity(ip_len + len);
+        let offload = self.interfaces.get(way.interface).map(|i| i.config.offload);
+        let offload = offload.filter(|_| whole).unwrap_or_default();
+        let by_device = offload.tx_checksum;
+        let like = Likeness {
+            id,
+            interface: way.interface,
+            source: way.source,
+            dest,
+            hop_limit: way.hop_limit,
+            traffic_class: ip.traffic_class,
+        };
+        let merges = offload.uso && by_device && !way.looped;
+        if merges && self.out.add_to_run(&like, payload) {
+            self.udp[id].send_queue += ip_len + len;
+            self.stats.udp_out_merged += 1;
+            self.udp_sent(now, id, dest, payload.len());
+            return Ok(());
+        }
+        // Memory of a packet that is gone.
+        let mut packet = std::mem::take(&mut self.current);
+        packet.clear();
         packet.resize(ip_len + wire::HEADER_LEN, 0);
         let header = &mut packet[ip_len..];
         let repr = Repr { src_port: port, dst_port: dest.port(), payload_len: payload.len() };
         repr.emit(header);
-        let offload =
-            self.interfaces.get(way.interface).is_some_and(|i| i.config.offload.tx_checksum);
-        let by_device = offload && whole;
         if by_device {
             Repr::fill_partial_checksum(header, len, way.source, to);
         } else {
@@ -524,13 +545,21 @@ impl Stack {
         if !self.send_ip(way.interface, mtu, &ip, packet, checksum, Class::Udp(id)) {
             return Err(DatagramError::NoBufferSpace);
         }
+        if merges {
+            self.out.begin_run(like, payload.len());
+        }
+        self.udp_sent(now, id, dest, payload.len());
+        Ok(())
+    }
+
+    /// Takes note of a datagram that will go out.
+    fn udp_sent(&mut self, now: Instant, id: UdpId, dest: SocketAddr, len: usize) {
         self.stats.udp_out_datagrams += 1;
         let socket = &mut self.udp[id];
         socket.remember(dest);
         socket.info.datagrams_out += 1;
-        socket.info.bytes_out += payload.len() as u64;
+        socket.info.bytes_out += len as u64;
         self.udp_flow_used(now, id);
-        Ok(())
     }
 
     /// The next datagram that came in, if any; what is there comes before an error.

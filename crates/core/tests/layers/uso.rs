@@ -8,10 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use usernet_core::{
-    Config, Duration, FlowOptions, FlowSocket, Instant, InterfaceConfig, ListenAddress, MacAddr,
-    Medium, Payload, RawOptions, RxChecksum, RxFrame, Stats, Storage, UdpId, UdpOptions,
+    Config, Duration, FlowOptions, FlowSocket, Gso, GsoKind, Instant, InterfaceConfig,
+    ListenAddress, MacAddr, Medium, Offload, Payload, RawOptions, RxChecksum, RxFrame, Stats,
+    Storage, TxChecksum, UdpId, UdpOptions, cut,
 };
-use usernet_wire::ip::Protocol;
+use usernet_wire::ip::{Packet, Protocol};
+use usernet_wire::{checksum, udp};
 
 use crate::support::*;
 
@@ -370,4 +372,232 @@ fn a_port_that_nobody_has_is_reported_for_each_datagram_up_to_the_limit() {
             assert!(answer.ends_with(&one), "{i}");
         }
     }
+}
+
+/// What a stack sends: each frame as a device that takes datagrams apart would have it, cut, with its checksums; and how
+/// many datagrams each had.
+fn cut_all(host: &mut Host) -> (Vec<Vec<u8>>, Vec<usize>) {
+    let (mut packets, mut counts, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(transmit) = host.stack.poll_transmit(NOW) {
+        let before = packets.len();
+        if transmit.gso.is_some() {
+            let sum = transmit.checksum.expect("the device completes it");
+            let whole = transmit.to_vec();
+            assert!(whole.len() <= 65_535);
+            // As a kernel checks it: the headers are those of all.
+            let packet = Packet::parse(&whole).expect("a good header");
+            assert_eq!(
+                (packet.payload_offset, packet.payload_len),
+                (sum.start.into(), whole.len() - usize::from(sum.start))
+            );
+            let mut completed = whole.clone();
+            checksum::complete(&mut completed, sum.start.into(), sum.offset.into()).unwrap();
+            udp::Repr::parse(&completed[packet.payload_offset..], packet.src, packet.dst, false)
+                .expect("a good sum of the pseudo-header");
+            cut(&transmit, 0, &mut memory, |packet| {
+                packets.push(packet.to_vec());
+                true
+            });
+        } else {
+            let mut bytes = transmit.to_vec();
+            if let Some(sum) = transmit.checksum {
+                checksum::complete(&mut bytes, sum.start.into(), sum.offset.into()).unwrap();
+            }
+            packets.push(bytes);
+        }
+        counts.push(packets.len() - before);
+    }
+    (packets, counts)
+}
+
+/// A host whose device takes datagrams apart, or does not.
+fn sender(uso: bool, medium: Medium) -> Host {
+    let offload = Offload { uso, ..FULL_OFFLOAD };
+    let config = InterfaceConfig { offload, medium, ..interface(&["198.18.0.1/24", "fd00::1/64"]) };
+    Host::new(1, Config::default(), config)
+}
+
+#[derive(Clone, Debug)]
+enum Send {
+    /// So many datagrams of a size from a socket to a peer.
+    Burst {
+        v6: bool,
+        socket: usize,
+        to: usize,
+        size: usize,
+        count: usize,
+    },
+    Ttl {
+        socket: usize,
+        ttl: u8,
+    },
+    Class {
+        socket: usize,
+        class: u8,
+    },
+    Buffer {
+        socket: usize,
+        bytes: usize,
+    },
+    /// What waits goes out.
+    Transmit,
+}
+
+fn send_step() -> impl Strategy<Value = Send> {
+    let size = prop_oneof![3 => Just(1000usize), 3 => 0usize..1473, 1 => 1473usize..5000];
+    let burst = (any::<bool>(), 0..3usize, 0..4usize, size, 1usize..100)
+        .prop_map(|(v6, socket, to, size, count)| Send::Burst { v6, socket, to, size, count });
+    prop_oneof![
+        10 => burst,
+        1 => (0..3usize, 1u8..4).prop_map(|(socket, ttl)| Send::Ttl { socket, ttl }),
+        1 => (0..3usize, 0u8..4).prop_map(|(socket, class)| Send::Class { socket, class }),
+        1 => (0..3usize, 1000usize..300_000).prop_map(|(socket, bytes)| Send::Buffer { socket, bytes }),
+        3 => Just(Send::Transmit),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::with_cases(64)
+    })]
+
+    /// Whether the device takes datagrams apart or not: the same packets in the same order, outcomes, events and counters.
+    #[test]
+    fn datagrams_that_go_out_merged_are_what_single_ones_are(steps in vec(send_step(), 1..16)) {
+        let mut hosts = [sender(true, Medium::Ip), sender(false, Medium::Ip)];
+        let sockets = hosts.each_mut().map(|host| {
+            let set = |s: &mut usernet_core::UdpSettings| s.broadcast = true;
+            [0, 1, 2].map(|i| ["198.18.0.1", "fd00::1"].map(|like| host.udp_with(ip(like), 5000 + i, set)))
+        });
+        let mut all_merged = 0;
+        for step in steps.into_iter().chain([Send::Transmit]) {
+            let mut outcomes = Vec::new();
+            for (host, sockets) in hosts.iter_mut().zip(&sockets) {
+                let stack = &mut host.stack;
+                let mut all = Vec::new();
+                match step {
+                    Send::Burst { v6, socket, to, size, count } => {
+                        // Two neighbours, a group, everybody or all nodes.
+                        let four = ["198.18.0.2", "198.18.0.3", "239.1.2.3", "198.18.0.255"];
+                        let six = ["fd00::2", "fd00::3", "ff02::4242", "ff02::1"];
+                        let dest = at(if v6 { six[to] } else { four[to] }, 7);
+                        let id = sockets[socket][usize::from(v6)];
+                        let data = pattern(size + count);
+                        for i in 0..count {
+                            all.push(stack.udp_send_to(NOW, id, &data[i..i + size], Some(dest), None));
+                        }
+                        if size > 1 {
+                            all.push(stack.udp_send_to(NOW, id, &data[..size / 2], Some(dest), None));
+                        }
+                    }
+                    Send::Ttl { socket, ttl } => for id in sockets[socket] {
+                        stack.udp_set(id, |s| s.hop_limit = ttl).unwrap();
+                    },
+                    Send::Class { socket, class } => for id in sockets[socket] {
+                        stack.udp_set(id, |s| s.traffic_class = class).unwrap();
+                    },
+                    Send::Buffer { socket, bytes } => for id in sockets[socket] {
+                        stack.udp_set(id, |s| s.send_buffer = bytes).unwrap();
+                    },
+                    Send::Transmit => {}
+                }
+                let infos: Vec<_> = sockets.as_flattened().iter().map(|id| stack.udp_info(*id)).collect();
+                let (packets, counts) = match step {
+                    Send::Transmit => cut_all(host),
+                    _ => Default::default(),
+                };
+                // Identifications of single ones are 0, of merged ones whatever the kernel makes them.
+                let packets: Vec<_> = packets.into_iter().map(without_ident).collect();
+                let merged: usize = counts.iter().map(|count| count - 1).sum();
+                outcomes.push((all, infos, packets, host.events(), without_frames(host.stack.stats())));
+                all_merged += merged as u64;
+                prop_assert!(counts.iter().all(|count| *count <= 64));
+            }
+            let single = outcomes.pop();
+            prop_assert_eq!(outcomes.pop(), single);
+        }
+        prop_assert_eq!(hosts[0].stack.stats().udp_out_merged, all_merged);
+        prop_assert_eq!(hosts[1].stack.stats().udp_out_merged, 0);
+    }
+}
+
+/// A packet without IPv4's identification where it is whole (RFC 6864), and without the checksum over it.
+fn without_ident(mut packet: Vec<u8>) -> Vec<u8> {
+    let whole = packet[0] >> 4 == 4 && packet[6..8] == [0x40, 0];
+    if whole {
+        packet[4..6].fill(0);
+        packet[10..12].fill(0);
+    }
+    packet
+}
+
+#[test]
+fn datagrams_of_one_turn_go_out_in_one_frame() {
+    for (ours, theirs) in families() {
+        let mut host = sender(true, Medium::Ip);
+        let id = host.udp_with(ours, 5000, |s| s.send_buffer = 1 << 20);
+        let send = |host: &mut Host, port: u16, lens: &[usize]| {
+            for len in lens {
+                let to = SocketAddr::new(theirs, port);
+                host.stack.udp_send_to(NOW, id, &pattern(*len), Some(to), None).unwrap();
+            }
+        };
+        send(&mut host, 7, &[1000; 64]);
+        assert_eq!(cut_all(&mut host).1, [64]);
+        // No more than kernels take, and no more than a packet holds.
+        send(&mut host, 7, &[100; 65]);
+        assert_eq!(cut_all(&mut host).1, [64, 1]);
+        send(&mut host, 7, &[1400; 50]);
+        assert_eq!(cut_all(&mut host).1, [46, 4]);
+        // A shorter one is the last, a longer one begins anew, and so does one to somebody else or without data.
+        send(&mut host, 7, &[500, 500, 20, 500, 501, 501]);
+        send(&mut host, 8, &[501, 0, 0, 501]);
+        assert_eq!(cut_all(&mut host).1, [3, 1, 2, 1, 1, 1, 1]);
+        // What has been polled for is no longer added to.
+        send(&mut host, 7, &[500]);
+        assert_eq!(cut_all(&mut host).1, [1]);
+        send(&mut host, 7, &[500]);
+        assert_eq!(cut_all(&mut host).1, [1]);
+        // What a socket is charged with is the same.
+        send(&mut host, 7, &[500; 3]);
+        let headers = if theirs.is_ipv4() { 28 } else { 48 };
+        assert_eq!(host.stack.udp_info(id).unwrap().send_queue, 3 * (500 + headers));
+        assert_eq!(cut_all(&mut host).1, [3]);
+        assert_eq!(host.stack.udp_info(id).unwrap().send_queue, 0);
+        let stats = host.stack.stats();
+        assert_eq!(stats.udp_out_datagrams, 64 + 65 + 50 + 10 + 2 + 3);
+        assert_eq!(stats.frames_out, 1 + 2 + 2 + 7 + 2 + 1);
+        assert_eq!(stats.udp_out_datagrams - stats.frames_out, stats.udp_out_merged);
+    }
+}
+
+#[test]
+fn merged_datagrams_wait_for_their_neighbour_and_go_on_ethernet() {
+    let mut host = sender(true, Medium::Ethernet(MacAddr(MAC)));
+    let id = host.udp(ip("198.18.0.1"), 5000);
+    for _ in 0..5 {
+        host.stack.udp_send_to(NOW, id, &[5; 300], Some(at("198.18.0.2", 7)), None).unwrap();
+    }
+    // It asks who that is.
+    let asked = host.frames();
+    assert!(asked.iter().any(|frame| frame[12..14] == [8, 6]), "ARP");
+    assert!(asked.iter().all(|frame| frame.len() < 300));
+    let interface = host.interface;
+    host.stack.add_neighbor(NOW, interface, ip("198.18.0.2"), MacAddr([2, 0, 0, 0, 0, 2])).unwrap();
+    let transmit = host.stack.poll_transmit(NOW).unwrap();
+    let whole = transmit.to_vec();
+    assert_eq!(whole.len(), 14 + 28 + 5 * 300);
+    assert_eq!(transmit.checksum, Some(TxChecksum { start: 34, offset: 6 }));
+    assert_eq!(transmit.gso, Some(Gso { kind: GsoKind::Udp4, size: 300 }));
+    let mut lens = Vec::new();
+    assert_eq!(
+        cut(&transmit, 14, &mut Vec::new(), |one| {
+            lens.push(one.len());
+            true
+        }),
+        5
+    );
+    assert_eq!(lens, [14 + 28 + 300; 5]);
+    assert_eq!(host.stack.udp_info(id).unwrap().send_queue, 0);
 }
