@@ -3,6 +3,9 @@ import { invalidArgType, invalidArgValue } from './errors';
 import { validateBoolean, validateInt32, validateString } from './net/validators';
 import { checkImpairment, cidr, type Impairment, interfaceName, type TunOptions } from './options';
 
+/** Most queues of a TUN (`MAX_LANES` in crates/node/src/lane.rs). */
+const MAX_QUEUES = 64;
+
 /** A TAP interface of the operating system; made by `tap()`. */
 export interface TapDevice extends TapDeviceOptions {
   readonly kind: 'tap';
@@ -64,6 +67,9 @@ export interface UnixSocketOptions {
  */
 export function tap(options: TapDeviceOptions = {}): TapDevice {
   checkTun(options);
+  if (options.queues !== undefined && options.queues !== 1) {
+    throw invalidArgValue('options.queues', options.queues, 'is for tun(): a TAP has one queue here');
+  }
   checkMac(options.mac, 'options.mac');
   checkMac(options.kernelMac, 'options.kernelMac');
   return { kind: 'tap', ...options };
@@ -97,10 +103,11 @@ export function unixSocket(options: UnixSocketOptions): UnixDevice {
 /** Checks what TUN and TAP have in common. */
 export function checkTun(options: TunOptions): void {
   object(options, 'options');
-  const { name, offload, queueLength, up, impairment, kernelAddresses, fd } = options;
+  const { name, offload, queueLength, queues, up, impairment, kernelAddresses, fd } = options;
   if (name !== undefined) interfaceName(name, 'options.name');
   if (offload !== undefined) validateBoolean(offload, 'options.offload');
   if (queueLength !== undefined) validateInt32(queueLength, 'options.queueLength', 1, 1_000_000);
+  if (queues !== undefined) validateInt32(queues, 'options.queues', 1, MAX_QUEUES);
   if (up !== undefined) validateBoolean(up, 'options.up');
   if (fd !== undefined) {
     validateInt32(fd, 'options.fd', 0);
@@ -113,6 +120,21 @@ export function checkTun(options: TunOptions): void {
     for (const address of kernelAddresses) cidr(address, 'options.kernelAddresses', false);
   }
   checkImpairment(impairment);
+}
+
+/** Checks how many queues a TUN is to have, and that it can have several. */
+export function checkQueues({ queues, fd, impairment }: TunOptions): void {
+  if (queues === undefined || queues === 1) return;
+  if (fd !== undefined) {
+    throw invalidArgValue(
+      'options.queues',
+      queues,
+      "cannot be with 'fd', which is one queue: give the interface's name",
+    );
+  }
+  if (impairment !== undefined) {
+    throw invalidArgValue('options.queues', queues, "cannot be with 'impairment', which is of one wire: leave one out");
+  }
 }
 
 /** Throws unless `value`, where there is one, is the hardware address of a station. */

@@ -133,6 +133,7 @@ export interface NativeInterfaceOptions {
         name?: string;
         offload?: boolean;
         queueLength?: number;
+        queues?: number; // 1-64; a TAP has one
         up?: boolean;
         impairment?: NativeImpairment; // without offload, whatever it says
         kernelAddresses?: string[]; // CIDR

@@ -1,7 +1,7 @@
 // What stacks, interfaces, devices and routes are made with, and the checks: errors name the value and the remedy.
 import { isIP, isIPv6 } from 'node:net';
 import { types } from 'node:util';
-import { checkMac, checkTun, type PacketDevice, type TapDevice, type UnixDevice } from './devices';
+import { checkMac, checkQueues, checkTun, type PacketDevice, type TapDevice, type UnixDevice } from './devices';
 import type { DnsOptions } from './dns/dns';
 import { codedError, invalidArgType, invalidArgValue, outOfRange } from './errors';
 import { type FramePort, kPortDevice } from './frame-port';
@@ -34,6 +34,12 @@ export interface TunOptions {
   offload?: boolean;
   /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
   queueLength?: number;
+  /**
+   * Queues of the interface, 1-64: with more than one (Linux's `IFF_MULTI_QUEUE`) so many threads move its packets, and TCP
+   * connections are shared out among them. Useful where processors outnumber them. Not for `tap()`, nor with `fd` or
+   * `impairment`; a persistent interface has to have been made so (`ip tuntap add .. multi_queue`). Default 1.
+   */
+  queues?: number;
   /** Whether to set the interface up. Default true. */
   up?: boolean;
   /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
@@ -296,6 +302,7 @@ const MAX_TIMEOUT = 2_147_483_647;
 /** A TUN interface, opened when a stack takes it. Needs CAP_NET_ADMIN (or a namespace of one's own) and `/dev/net/tun`. */
 export function tun(options: TunOptions = {}): TunDevice {
   checkTun(options);
+  checkQueues(options);
   return { kind: 'tun', ...options };
 }
 

@@ -1,9 +1,10 @@
 // The process in the namespace of the devices' tests: pings over devices of the system; a TUN changed at run time.
 
 import { execFileSync } from 'node:child_process';
-import { createStack, type InterfaceEvent, type Stack, tap, tun } from '../../src/index';
+import { createStack, type InterfaceEvent, type Stack, tap } from '../../src/index';
 import { pinged } from './devices';
 import { serveCalls } from './rpc';
+import { tun } from './tuns';
 
 let stack: Stack | null = null;
 const events: InterfaceEvent[] = [];

@@ -14,9 +14,9 @@ import {
   type Stack,
   type TapFrame,
   tap,
-  tun,
   unixSocket,
 } from '../../src/index';
+import { tun } from './tuns';
 
 /** Those that need no privilege, and those that need a namespace. */
 export const FREE_KINDS = [

@@ -4,9 +4,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { transparentProxy } from '../../examples/transparent-proxy';
-import { createStack, type DatagramSocket, type PingOptions, type Stack, tap, tun } from '../../src/index';
+import { createStack, type DatagramSocket, type PingOptions, type Stack, tap } from '../../src/index';
 import { serveCalls } from './rpc';
 import { until } from './stacks';
+import { tun } from './tuns';
 
 let router: Stack | null = null;
 let sandbox: Stack | null = null;

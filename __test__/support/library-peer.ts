@@ -6,8 +6,9 @@ import type { Duplex } from 'node:stream';
 import { Redis } from 'ioredis';
 import mysql from 'mysql2/promise';
 import { Client, Pool } from 'pg';
-import { createStack, type Socket, type Stack, tun } from '../../src/index';
+import { createStack, type Socket, type Stack } from '../../src/index';
 import { serveCalls } from './rpc';
+import { tun } from './tuns';
 
 let stack: Stack;
 

@@ -9,10 +9,11 @@ import net from 'node:net';
 import path from 'node:path';
 import { pipeline } from 'node:stream';
 import { Worker } from 'node:worker_threads';
-import { createStack, type Socket, type Stack, type Tap, tun } from '../../src/index';
+import { createStack, type Socket, type Stack, type Tap } from '../../src/index';
 import { byteStream, digestStream } from './bytes';
 import { holdings } from './process';
 import { serveCalls } from './rpc';
+import { tun } from './tuns';
 
 const HTTP = 80;
 /** Echoes. */

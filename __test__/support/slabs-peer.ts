@@ -5,9 +5,10 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import kernel from 'node:net';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
-import { createStack, type Server, type Socket, type Stack, tun } from '../../src/index';
+import { createStack, type Server, type Socket, type Stack } from '../../src/index';
 import { blocks } from './bytes';
 import { serveCalls } from './rpc';
+import { tun } from './tuns';
 
 const MIB = 1 << 20;
 let stack: Stack;

@@ -27,7 +27,16 @@ impl Steering {
 
     /// The stack, from 0, that an IP packet that came in is for.
     pub fn owner(&self, packet: &[u8]) -> usize {
-        self.flow(packet).map_or(0, |(remote, local_port)| self.owner_of(remote, local_port))
+        self.owner_within(packet, |_| true)
+    }
+
+    /// As [`owner`](Self::owner), of connections of those local addresses that are `shared` out; the others' are the first
+    /// one's.
+    pub fn owner_within(&self, packet: &[u8], shared: impl FnOnce(IpAddr) -> bool) -> usize {
+        match self.flow(packet) {
+            Some((local, remote, port)) if shared(local) => self.owner_of(remote, port),
+            _ => 0,
+        }
     }
 
     /// The stack that has the connection with `remote` from the local port.
@@ -42,7 +51,8 @@ impl Steering {
         (hash.finish() % self.stacks as u64) as usize
     }
 
-    fn flow(&self, bytes: &[u8]) -> Option<(SocketAddr, u16)> {
+    /// The connection that a packet is of: our address, the other end, and our port.
+    fn flow(&self, bytes: &[u8]) -> Option<(IpAddr, SocketAddr, u16)> {
         let packet = Packet::parse(bytes).ok()?;
         if self.stacks == 1 || packet.fragment.is_some() {
             return None;
@@ -55,7 +65,7 @@ impl Steering {
         let is_error = match packet.protocol {
             Protocol::TCP => {
                 let (remote, local) = ports(body)?;
-                return Some((SocketAddr::new(packet.src, remote), local));
+                return Some((packet.dst, SocketAddr::new(packet.src, remote), local));
             }
             // RFC 792: destination unreachable, source quench, time exceeded, parameter problem.
             Protocol::ICMP => matches!(body.first(), Some(3 | 4 | 11 | 12)),
@@ -68,7 +78,7 @@ impl Steering {
         }
         let quoted = Quoted::parse(body.get(ICMP_HEADER_LEN..)?).ok()?;
         let (local, remote) = ports(quoted.payload).filter(|_| quoted.protocol == Protocol::TCP)?;
-        Some((SocketAddr::new(quoted.dst, remote), local))
+        Some((quoted.src, SocketAddr::new(quoted.dst, remote), local))
     }
 }
 

@@ -181,6 +181,11 @@ pub trait Device: Send {
         Ok(Vec::new())
     }
 
+    /// Whether frames wait that neither its descriptor nor a further wake-up tells of. No by default.
+    fn has_frames(&self) -> bool {
+        false
+    }
+
     /// A packet of the device's, put together again from fragments, that is not for who has received them: for a device that
     /// knows for whom. Lost by default.
     fn hand_back(&mut self, packet: &[u8]) {
@@ -251,6 +256,10 @@ impl Device for Box<dyn Device> {
 
     fn open_queues(&mut self) -> Result<Vec<Box<dyn Device>>, OpenError> {
         (**self).open_queues()
+    }
+
+    fn has_frames(&self) -> bool {
+        (**self).has_frames()
     }
 
     fn hand_back(&mut self, packet: &[u8]) {

@@ -138,6 +138,22 @@ pub struct ShardStats {
     pub gathered: u64,
 }
 
+impl ShardStats {
+    /// Adds another shard's.
+    pub fn add(&mut self, other: &Self) {
+        self.frames_in += other.frames_in;
+        self.frames_out += other.frames_out;
+        self.tx_blocked += other.tx_blocked;
+        self.tx_dropped += other.tx_dropped;
+        self.devices_lost += other.devices_lost;
+        self.slabs += other.slabs;
+        self.slab_copies += other.slab_copies;
+        self.loop_turns += other.loop_turns;
+        self.take_overs += other.take_overs;
+        self.gathered += other.gathered;
+    }
+}
+
 /// A frame that a device had no room for.
 struct Pending {
     bytes: Vec<u8>,
@@ -397,7 +413,7 @@ impl Inner {
             self.timers(now);
             let transmit_left = self.transmit(now, budget);
             if transmit_left || !more || left == 0 || self.bytes_in >= enough {
-                return (transmit_left, more && self.has_devices_without_descriptor());
+                return (transmit_left, more && self.may_have_silent_frames());
             }
         }
     }
@@ -409,9 +425,10 @@ impl Inner {
         (now.0 - before.0, now.1 - before.1)
     }
 
-    fn has_devices_without_descriptor(&self) -> bool {
+    /// Whether frames may wait that no descriptor tells of.
+    fn may_have_silent_frames(&self) -> bool {
         #[cfg(unix)]
-        return self.ports.iter().any(|p| p.device.fd().is_none());
+        return self.ports.iter().any(|p| p.device.fd().is_none() || p.device.has_frames());
         #[cfg(not(unix))]
         !self.ports.is_empty()
     }

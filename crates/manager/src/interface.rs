@@ -9,14 +9,14 @@ use std::time::{Duration, Instant as Clock};
 use usernet_core::tcp::StateName;
 use usernet_core::{
     Config, ConnectError, ConnectOptions, InterfaceConfig, InterfaceId, IpCidr, ListenAddress,
-    ListenOptions, Route, Secrets, SocketId, SocketOptions, Stats, Steering,
+    ListenOptions, Route, Secrets, SocketId, SocketOptions, Stats,
 };
 use usernet_device::Device;
 
 use crate::error;
 use crate::inner::State;
 use crate::listener::TcpListener;
-use crate::queues::{Queue, QueueStats, Queues};
+use crate::queues::{QueueStats, Queues};
 use crate::shard::{Shard, ShardGuard, interface_config};
 use crate::socket::Handle;
 use crate::stream::TcpStream;
@@ -294,16 +294,15 @@ impl Interface {
         options: Option<&SocketOptions>,
     ) -> Result<(&Arc<Shard>, ShardGuard<'_>, SocketId)> {
         // What does not leave comes out of no queue.
-        let steering = self.queues.as_ref().map(|queues| &queues.steering);
-        let steering = steering.filter(|_| !self.shard().lock().is_local(remote.ip()));
+        let queues = self.queues.as_ref().filter(|_| !self.shard().lock().is_local(remote.ip()));
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let (shard, local_port) = match steering {
+            let (shard, local_port) = match queues {
                 None => (self.shard(), None),
-                Some(steering) => {
+                Some(queues) => {
                     let port = self.random_port()?;
-                    (&self.shards[steering.owner_of(remote, port)], Some(port))
+                    (&self.shards[queues.owner_of(remote, port)], Some(port))
                 }
             };
             let mut guard = shard.lock();
@@ -331,10 +330,13 @@ impl Interface {
 
     /// The stack's counters; of several, their sums.
     pub fn stats(&self) -> Stats {
-        let mut sum = Stats::default();
-        for shard in &self.shards {
+        let mut sum = self.shard().lock().stats();
+        // One listener is as many.
+        let listeners = sum.listeners;
+        for shard in &self.shards[1..] {
             sum.add(&shard.lock().stats());
         }
+        sum.listeners = listeners;
         sum
     }
 
@@ -373,9 +375,7 @@ impl Interface {
 
 impl Drop for Interface {
     fn drop(&mut self) {
-        for shard in &self.shards {
-            shard.close();
-        }
+        Shard::close_all(&self.shards);
     }
 }
 
@@ -439,38 +439,31 @@ impl InterfaceBuilder {
             None => Vec::new(),
         };
         let n = devices.len().max(1);
-        let mut config = self.config;
-        if n > 1 {
-            // What bounds the whole is shared out.
-            config.max_connections = config.max_connections.div_ceil(n);
-            config.max_receive_memory = config.max_receive_memory.div_ceil(n);
-            config.max_send_memory = config.max_send_memory.div_ceil(n);
-            config.tcp_aside = true;
-        }
+        let config = share_of(&self.config, n);
         let mut interface = Interface {
             shards: Vec::with_capacity(n),
             ids: Vec::with_capacity(n),
             queues: None,
             ephemeral_ports: config.ephemeral_ports,
         };
-        for at in 0..n as u64 {
-            interface.shards.push(match &self.secrets {
-                Some((secrets, seed)) => {
-                    Shard::with_secrets(config.clone(), secrets.clone(), seed.wrapping_add(at))?
-                }
-                None => Shard::new(config.clone())?,
-            });
+        let first = match self.secrets {
+            Some((secrets, seed)) => Shard::with_secrets(config.clone(), secrets, seed)?,
+            None => Shard::new(config.clone())?,
+        };
+        for at in 1..n as u64 {
+            interface.shards.push(first.another(config.clone(), at)?);
         }
+        interface.shards.insert(0, first);
         if n > 1 {
             let mut key = [0; 16];
             getrandom::fill(&mut key).map_err(Error::other)?;
-            interface.queues = Some(Queues::new(Steering::new(n, key), n));
+            interface.queues = Some(Queues::new(n, key));
         }
         for (at, mut device) in devices.into_iter().enumerate() {
             let config = interface_config(&device.info(), self.addresses.clone());
             let what = describe(&config);
             if let Some(queues) = &interface.queues {
-                device = Box::new(Queue::new(device, at, queues.clone()));
+                device = queues.queue(at, device);
             }
             let id = interface.shards[at].add_device(device, config);
             interface.ids.push(id.map_err(|e| error::interface(e, &what))?);
@@ -489,6 +482,18 @@ impl std::fmt::Debug for InterfaceBuilder {
             .field("routes", &self.routes)
             .finish_non_exhaustive()
     }
+}
+
+/// The settings of each of so many shards of one stack: what bounds the whole is shared out.
+pub fn share_of(config: &Config, shards: usize) -> Config {
+    let mut config = config.clone();
+    if shards > 1 {
+        config.max_connections = config.max_connections.div_ceil(shards);
+        config.max_receive_memory = config.max_receive_memory.div_ceil(shards);
+        config.max_send_memory = config.max_send_memory.div_ceil(shards);
+        config.tcp_aside = true;
+    }
+    config
 }
 
 fn parse_cidr(text: &str) -> Result<IpCidr> {

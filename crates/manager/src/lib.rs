@@ -18,9 +18,9 @@ mod stream;
 
 pub use change::ChangeError;
 pub use inner::ShardStats;
-pub use interface::{Interface, InterfaceBuilder};
+pub use interface::{Interface, InterfaceBuilder, share_of};
 pub use listener::{Incoming, TcpListener};
-pub use queues::QueueStats;
+pub use queues::{QueueStats, Queues, Shared};
 pub use shard::{LoopTurn, Shard, ShardGuard, interface_config};
 pub use slab::SharedSlab;
 pub use stream::TcpStream;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -46,22 +47,77 @@ struct Inbox {
     waker: Mutex<Option<Arc<dyn Wake>>>,
 }
 
-/// What the queues of a device have in common.
-pub(crate) struct Queues {
-    pub(crate) steering: Steering,
+/// Whose connections are shared out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// Those of every address.
+    All,
+    /// Those of these addresses; packets for others are the first shard's.
+    Only(Vec<IpAddr>),
+    /// Those of every address but these.
+    AllBut(Vec<IpAddr>),
+}
+
+impl Shared {
+    fn has(&self, address: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(some) => some.contains(&address),
+            Self::AllBut(others) => !others.contains(&address),
+        }
+    }
+}
+
+/// What the queues of a device have in common: which shard has which connection, and the way there for what comes out of
+/// another's queue.
+pub struct Queues {
+    steering: Steering,
     inboxes: Vec<Inbox>,
     handed_over: AtomicU64,
     dropped: AtomicU64,
+    /// How often `shared` was changed, so that looking costs no lock.
+    changes: AtomicU64,
+    shared: Mutex<Arc<Shared>>,
+    /// How often somebody else took the link down or up; even: it is up.
+    link_changes: AtomicU64,
 }
 
 impl Queues {
-    pub(crate) fn new(steering: Steering, queues: usize) -> Arc<Self> {
-        let inboxes = (0..queues).map(|_| Inbox::default()).collect();
-        let (handed_over, dropped) = Default::default();
-        Arc::new(Self { steering, inboxes, handed_over, dropped })
+    /// Of a device with so many queues, for as many shards, which share the connections out by a hash with that key.
+    pub fn new(queues: usize, key: [u8; 16]) -> Arc<Self> {
+        let inboxes = (0..queues.max(1)).map(|_| Inbox::default()).collect();
+        let (handed_over, dropped, changes, link_changes) = Default::default();
+        let shared = Mutex::new(Arc::new(Shared::All));
+        let steering = Steering::new(queues, key);
+        Arc::new(Self { steering, inboxes, handed_over, dropped, changes, shared, link_changes })
     }
 
-    pub(crate) fn stats(&self) -> QueueStats {
+    /// The queue number `at`, as a device for that shard: it gives what is the shard's, out of whichever queue it came.
+    ///
+    /// # Panics
+    /// When there are not so many queues.
+    pub fn queue(self: &Arc<Self>, at: usize, device: Box<dyn Device>) -> Box<dyn Device> {
+        assert!(at < self.inboxes.len(), "queue {at} of {}", self.inboxes.len());
+        let (changes, link_changes) = Default::default();
+        let shared = Arc::new(Shared::All);
+        let inbox_next = true;
+        let queues = self.clone();
+        Box::new(Queue { device, at, queues, shared, changes, link_changes, inbox_next })
+    }
+
+    /// The shard that has the connection with `remote` from the local port.
+    pub fn owner_of(&self, remote: SocketAddr, local_port: u16) -> usize {
+        self.steering.owner_of(remote, local_port)
+    }
+
+    /// Says whose connections are shared out; before: all.
+    pub fn set_shared(&self, shared: Shared) {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shared);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// What has passed between the queues.
+    pub fn stats(&self) -> QueueStats {
         QueueStats {
             handed_over: self.handed_over.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
@@ -81,18 +137,40 @@ impl Queues {
             *bytes += frame.bytes.len();
             queue.push_back(frame);
             inbox.len.store(queue.len(), Ordering::Release);
+            if queue.len() > 1 {
+                // Who was woken for the first takes it too.
+                return;
+            }
         }
+        self.wake(owner);
+    }
+
+    fn wake(&self, owner: usize) {
+        let inbox = &self.inboxes[owner];
         let waker = inbox.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
+    /// The link is up, or down: every shard is to know.
+    fn tell_link(&self, up: bool) {
+        let before = self.link_changes.load(Ordering::Acquire);
+        if before.is_multiple_of(2) != up {
+            self.link_changes.store(before + 1, Ordering::Release);
+            (1..self.inboxes.len()).for_each(|owner| self.wake(owner));
+        }
+    }
+
+    fn waits(&self, owner: usize) -> bool {
+        self.inboxes[owner].len.load(Ordering::Acquire) > 0
+    }
+
     fn take(&self, owner: usize) -> Option<Handed> {
-        let inbox = &self.inboxes[owner];
-        if inbox.len.load(Ordering::Acquire) == 0 {
+        if !self.waits(owner) {
             return None;
         }
+        let inbox = &self.inboxes[owner];
         let mut frames = inbox.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let frame = frames.0.pop_front()?;
         frames.1 -= frame.bytes.len();
@@ -108,15 +186,40 @@ impl std::fmt::Debug for Queues {
 }
 
 /// One queue, as the device of the shard that drives it: gives what is that shard's, out of whichever queue it came.
-pub(crate) struct Queue {
+struct Queue {
     device: Box<dyn Device>,
     at: usize,
     queues: Arc<Queues>,
+    /// What the queues share, as it was when they had changed it so often.
+    shared: Arc<Shared>,
+    changes: u64,
+    /// Changes of the link that were given.
+    link_changes: u64,
+    /// What was handed over has its turn, then what comes out of the queue.
+    inbox_next: bool,
 }
 
 impl Queue {
-    pub(crate) fn new(device: Box<dyn Device>, at: usize, queues: Arc<Queues>) -> Self {
-        Self { device, at, queues }
+    /// Whose a packet is.
+    fn owner(&mut self, packet: &[u8]) -> usize {
+        let changes = self.queues.changes.load(Ordering::Acquire);
+        if changes != self.changes {
+            self.changes = changes;
+            self.shared = self.queues.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
+        let shared = &*self.shared;
+        self.queues.steering.owner_within(packet, |address| shared.has(address))
+    }
+
+    fn take(&self, buf: &mut [u8]) -> Option<Received> {
+        let Handed { bytes, checksum_trusted, gso_size } = self.queues.take(self.at)?;
+        let data = if bytes.len() <= buf.len() {
+            buf[..bytes.len()].copy_from_slice(&bytes);
+            RxData::Buffer(bytes.len())
+        } else {
+            RxData::Owned(bytes)
+        };
+        Some(Received { data, checksum_trusted, gso_size })
     }
 }
 
@@ -130,22 +233,25 @@ impl Device for Queue {
     }
 
     fn recv(&mut self, buf: &mut [u8]) -> io::Result<Received> {
-        if let Some(Handed { bytes, checksum_trusted, gso_size }) = self.queues.take(self.at) {
-            let data = if bytes.len() <= buf.len() {
-                buf[..bytes.len()].copy_from_slice(&bytes);
-                RxData::Buffer(bytes.len())
-            } else {
-                RxData::Owned(bytes)
-            };
-            return Ok(Received { data, checksum_trusted, gso_size });
+        self.inbox_next = !self.inbox_next;
+        if !self.inbox_next
+            && let Some(received) = self.take(buf)
+        {
+            return Ok(received);
         }
         for _ in 0..HAND_OVERS {
-            let received = self.device.recv(buf)?;
+            let received = match self.device.recv(buf) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    // Nothing, then: the other one has what there is.
+                    return self.take(buf).ok_or(e);
+                }
+                received => received?,
+            };
             let bytes = match &received.data {
                 RxData::Buffer(len) => &buf[..*len],
                 RxData::Owned(bytes) => bytes,
             };
-            let owner = self.queues.steering.owner(bytes);
+            let owner = self.owner(bytes);
             if owner == self.at {
                 return Ok(received);
             }
@@ -153,7 +259,7 @@ impl Device for Queue {
             self.queues.hand(owner, Handed { bytes: bytes.to_vec(), checksum_trusted, gso_size });
         }
         // Its descriptor is readable still, so whoever polls it comes back.
-        Err(ErrorKind::WouldBlock.into())
+        self.take(buf).ok_or_else(|| ErrorKind::WouldBlock.into())
     }
 
     fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
@@ -171,11 +277,24 @@ impl Device for Queue {
     }
 
     fn link_change(&mut self) -> Option<bool> {
-        self.device.link_change()
+        if self.at == 0 {
+            let change = self.device.link_change();
+            if let Some(up) = change {
+                self.queues.tell_link(up);
+            }
+            return change;
+        }
+        let changes = self.queues.link_changes.load(Ordering::Acquire);
+        let changed = changes != std::mem::replace(&mut self.link_changes, changes);
+        changed.then_some(changes.is_multiple_of(2))
+    }
+
+    fn has_frames(&self) -> bool {
+        self.queues.waits(self.at) || self.device.has_frames()
     }
 
     fn hand_back(&mut self, packet: &[u8]) {
-        let owner = self.queues.steering.owner(packet);
+        let owner = self.owner(packet);
         // No device vouched for the whole of it.
         let frame = Handed { bytes: packet.to_vec(), checksum_trusted: false, gso_size: 0 };
         self.queues.hand(owner, frame);
@@ -196,7 +315,8 @@ impl Device for Queue {
     }
 
     fn set_up(&mut self, up: bool) -> Result<(), OpenError> {
-        self.device.set_up(up)
+        // The interface is one.
+        if self.at == 0 { self.device.set_up(up) } else { Ok(()) }
     }
 }
 
@@ -243,19 +363,16 @@ mod tests {
         packet
     }
 
-    fn queues(feed: Vec<Vec<u8>>) -> (Arc<Queues>, [Queue; 2]) {
-        let queues = Queues::new(Steering::new(2, [9; 16]), 2);
+    fn queues(feed: Vec<Vec<u8>>) -> (Arc<Queues>, [Box<dyn Device>; 2]) {
+        let queues = Queues::new(2, [9; 16]);
         let mut feeds = [Feed(feed.into()), Feed(VecDeque::new())].into_iter();
-        let make = |at| {
-            let device = Box::new(feeds.next().expect("two"));
-            Queue::new(device, at, queues.clone())
-        };
+        let make = |at| queues.queue(at, Box::new(feeds.next().expect("two")));
         let pair = [0, 1].map(make);
         (queues, pair)
     }
 
     /// Everything that a queue gives; its shard comes as often as there is something.
-    fn drain(queue: &mut Queue) -> Vec<Vec<u8>> {
+    fn drain(queue: &mut Box<dyn Device>) -> Vec<Vec<u8>> {
         let (mut got, mut buf, mut misses) = (Vec::new(), vec![0; 1500], 0);
         while misses < 100 {
             match queue.recv(&mut buf) {
@@ -286,8 +403,7 @@ mod tests {
     #[test]
     fn what_is_handed_over_is_bounded() {
         let port = (1000..2000).find(|port| {
-            queues(Vec::new()).0.steering.owner_of(SocketAddr::from(([198, 18, 0, 1], *port)), 80)
-                == 1
+            queues(Vec::new()).0.owner_of(SocketAddr::from(([198, 18, 0, 1], *port)), 80) == 1
         });
         for (len, most) in [(40, MAX_HANDED), (60_000, MAX_HANDED_BYTES / 60_000)] {
             let sent = vec![packet(port.unwrap(), len); 2000];
@@ -309,13 +425,78 @@ mod tests {
         for port in 1000..1020 {
             first.hand_back(&packet(port, 100));
         }
-        for queue in [&mut first, &mut second] {
+        for (at, queue) in [&mut first, &mut second].into_iter().enumerate() {
             let mut buf = vec![0; 1500];
+            assert!(queue.has_frames());
             while let Ok(received) = queue.recv(&mut buf) {
                 assert!(!received.checksum_trusted, "nobody vouched for the whole");
-                owners.insert(queue.at);
+                owners.insert(at);
             }
+            assert!(!queue.has_frames());
         }
         assert_eq!(owners.len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_shared_out_is_the_first_ones() {
+        let ours = IpAddr::from([198, 18, 0, 2]);
+        for (shared, handed) in [
+            (Shared::Only(vec![ours]), true),
+            (Shared::Only(Vec::new()), false),
+            (Shared::AllBut(vec![ours]), false),
+            (Shared::AllBut(Vec::new()), true),
+        ] {
+            let (queues, [mut first, _]) = queues((1000..1100).map(|p| packet(p, 40)).collect());
+            queues.set_shared(shared);
+            assert_eq!(drain(&mut first).len() < 100, handed);
+            assert_eq!(queues.stats().handed_over > 0, handed);
+        }
+    }
+
+    /// A queue whose link goes down and up.
+    struct Link(VecDeque<bool>);
+
+    impl Device for Link {
+        fn info(&self) -> DeviceInfo {
+            Feed(VecDeque::new()).info()
+        }
+
+        fn recv(&mut self, _: &mut [u8]) -> io::Result<Received> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+
+        fn send(&mut self, _: &TxFrame<'_>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn link_change(&mut self) -> Option<bool> {
+            self.0.pop_front()
+        }
+
+        fn set_waker(&mut self, _: Arc<dyn Wake>) {}
+    }
+
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn every_queue_hears_of_the_link() {
+        let queues = Queues::new(3, [9; 16]);
+        let link = |changes: &[bool]| Box::new(Link(changes.iter().copied().collect()));
+        let mut first = queues.queue(0, link(&[false, false, true]));
+        let mut others = [1, 2].map(|at| queues.queue(at, link(&[])));
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        others.iter_mut().for_each(|queue| queue.set_waker(woken.clone()));
+        for (change, told) in [(false, Some(false)), (false, None), (true, Some(true))] {
+            assert_eq!(first.link_change(), Some(change));
+            assert!(others.iter_mut().all(|queue| queue.link_change() == told));
+            assert!(others.iter_mut().all(|queue| queue.link_change().is_none()));
+        }
+        assert_eq!(woken.0.load(Ordering::SeqCst), 4, "twice each");
     }
 }

@@ -66,6 +66,8 @@ struct Shared {
     standby: Arc<Standby>,
     epoch: Clock,
     doorbell: RwLock<Option<Doorbell>>,
+    /// For further shards of the same stack.
+    secrets: Box<(Secrets, u64)>,
 }
 
 /// What a turn on an event loop left.
@@ -143,6 +145,7 @@ impl Shard {
     /// When the system has no descriptor or thread to give.
     pub fn with_secrets(config: Config, secrets: Secrets, seed: u64) -> io::Result<Arc<Self>> {
         let shared = Arc::new(Shared {
+            secrets: Box::new((secrets.clone(), seed)),
             inner: Mutex::new(Inner::new(Stack::new(config, secrets, seed))),
             gate: Mutex::new(()),
             looked: Condvar::new(),
@@ -157,6 +160,16 @@ impl Shard {
         })?;
         let thread_id = thread.thread().id();
         Ok(Arc::new(Self { shared, thread: Mutex::new(Some(thread)), thread_id }))
+    }
+
+    /// A further shard for the same addresses, with the same secrets, so that what one gave a peer (a Fast Open cookie) is good
+    /// for all; `at` is its number, from 1.
+    ///
+    /// # Errors
+    /// As [`with_secrets`](Self::with_secrets).
+    pub fn another(&self, config: Config, at: u64) -> io::Result<Arc<Self>> {
+        let (secrets, seed) = &*self.shared.secrets;
+        Self::with_secrets(config, secrets.clone(), seed.wrapping_add(at))
     }
 
     /// The time to hand to the core now: since this shard was made, from a monotonic clock.
@@ -385,12 +398,32 @@ impl Shard {
     ///
     /// Threads that wait for a connection or listener get an error.
     pub fn close(&self) {
+        self.end();
+        self.join();
+    }
+
+    /// [`close`](Self::close) of several that belong together: none takes anything in any more when the first device goes.
+    pub fn close_all(shards: &[Arc<Self>]) {
+        for shard in shards {
+            shard.end();
+        }
+        for shard in shards {
+            shard.join();
+        }
+    }
+
+    /// The first half of closing: the connections are over, and the packet thread is told to end.
+    fn end(&self) {
         // A panic on the way marks the shard as failed (the guard sees to that); it is closed all the same.
         if let Ok((told, stack)) = catch_unwind(AssertUnwindSafe(|| self.say_goodbye())) {
             self.shared.deliver(told);
             drop(stack);
         }
         self.shared.parker.wake();
+    }
+
+    /// The other half.
+    fn join(&self) {
         // Held while joining: a second closer returns when the thread is gone, too.
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if std::thread::current().id() != self.thread_id

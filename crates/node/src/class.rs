@@ -6,10 +6,7 @@ use std::rc::Weak;
 use std::time::Duration;
 
 use napi::sys;
-use usernet_core::{
-    ConnectOptions, IpCidr, KeepAlive, ListenAddress, ListenOptions, Route, Shutdown, SocketId,
-    SocketOptions,
-};
+use usernet_core::{IpCidr, KeepAlive, ListenAddress, Route, Shutdown, SocketId, SocketOptions};
 
 use crate::errno::Errno;
 use crate::handles::Handle;
@@ -112,6 +109,7 @@ pub(crate) fn define<'s>(js: Js<'s>) -> Result<Value<'s>> {
                 &stack.shard_stats(),
                 stack.received(),
                 stack.busy_poll.borrow().looks(),
+                stack.queue_stats(),
             )?)))
         }),
         method!("slab", |js, stack, [index]| slab(js, stack, index)),
@@ -234,8 +232,14 @@ fn remove_interface(stack: &Stack, number: f64) -> Result<i32> {
     let interface = interfaces.remove(at);
     // The loop's duplicates of the device's descriptor are not to outlive it.
     stack.stop_polls();
+    for (lane, id) in stack.further().iter().zip(&interface.more) {
+        // One whose device was lost is gone already.
+        lane.with_shard(|shard| shard.remove_device(*id).is_ok());
+    }
     let removed = stack.with_shard(|shard| code(shard.remove_device(interface.id)));
     stack.update_polls();
+    drop(interfaces);
+    stack.tell_lanes();
     Ok(removed.unwrap_or(Errno::ENODEV.number()))
 }
 
@@ -261,6 +265,8 @@ fn add_route(
         let route = Route { to, via, interface: interface.id };
         stack.with_core(|core| code(core.add_route(route)))
     });
+    drop(interfaces);
+    stack.tell_lanes();
     Ok(added.unwrap_or(Errno::ENODEV.number()))
 }
 
@@ -269,6 +275,7 @@ fn remove_route(js: Js<'_>, stack: &Stack, to: Value<'_>) -> Result<i32> {
         return Ok(Errno::EINVAL.number());
     };
     let removed = stack.with_core(|core| core.remove_route(to));
+    stack.tell_lanes();
     Ok(if removed == Some(true) { 0 } else { Errno::ESRCH.number() })
 }
 
@@ -296,23 +303,14 @@ fn listen(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<f64> {
     let backlog = backlog.clamp(1.0, 65_535.0) as usize;
     let backlog = backlog.max(1);
     let queue = fast_open.clamp(0.0, 65_535.0) as u32;
-    // The handle before the lock is let go: from then on events may name the listener.
-    let made = stack.with_core(|core| {
-        let options = (queue > 0).then(|| {
-            let mut options = core.default_socket_options().clone();
-            options.fast_open.queue = queue;
-            options
-        });
-        let options = ListenOptions { address, port, backlog, options };
-        core.tcp_listen(options).map(|id| stack.pump().add_listener(id)).map_err(Errno::from)
-    });
+    let made = stack.listen(address, port, backlog, queue);
     stack.update_hold();
     Ok(handle_number(made))
 }
 
 fn listener_address<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
-    let id = stack.pump().listener(number);
+    let id = stack.first.pump().listener(number);
     let found = id.and_then(|id| stack.with_core(|core| core.tcp_listener_addr(id)));
     let Some(Ok((address, port))) = found else { return Ok(OrNull(None)) };
     let address = match address {
@@ -324,15 +322,9 @@ fn listener_address<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNu
 }
 
 fn close_listener(stack: &Stack, number: f64) -> Result<i32> {
-    let Some(id) = stack.pump().remove_listener(number) else {
-        return Ok(Errno::EBADF.number());
-    };
+    let closed = stack.close_listener(number);
     stack.update_hold();
-    let closed = stack.with_core(|core| {
-        let now = core.now();
-        code(core.tcp_close_listener(now, id))
-    });
-    Ok(closed.unwrap_or(Errno::EBADF.number()))
+    Ok(closed)
 }
 
 fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<f64> {
@@ -352,21 +344,9 @@ fn connect(js: Js<'_>, stack: &Stack, args: [Value<'_>; 5]) -> Result<f64> {
             Err(_) => return invalid,
         },
     };
-    let made = stack.with_core(|core| {
-        let now = core.now();
-        let options = ConnectOptions {
-            remote: SocketAddr::new(address, port),
-            local_addr,
-            local_port: (local_port != 0).then_some(local_port),
-            options: fast_open.then(|| {
-                let mut options = core.default_socket_options().clone();
-                options.fast_open.connect = true;
-                options
-            }),
-        };
-        let made = core.tcp_connect(now, options);
-        made.map(|id| stack.pump().add_socket(id)).map_err(Errno::from)
-    });
+    let local_port = (local_port != 0).then_some(local_port);
+    let made =
+        stack.begin_connection(SocketAddr::new(address, port), local_addr, local_port, fast_open);
     stack.update_hold();
     Ok(handle_number(made))
 }
@@ -382,8 +362,9 @@ pub(crate) fn handle_number(made: Option<std::result::Result<Handle, Errno>>) ->
 
 /// Runs `f` on the core with the socket that a number stands for; `EBADF` when it is stale.
 fn with_socket(stack: &Stack, number: f64, f: impl FnOnce(&mut Core<'_>, SocketId) -> i32) -> i32 {
-    let id = stack.pump().socket(number);
-    let result = id.and_then(|id| stack.with_core(|core| f(core, id)));
+    let lane = stack.lane(number);
+    let id = lane.pump().socket(number);
+    let result = id.and_then(|id| lane.with_core(|core| f(core, id)));
     result.unwrap_or(Errno::EBADF.number())
 }
 
@@ -473,7 +454,8 @@ fn writev(js: Js<'_>, stack: &Stack, id: Value<'_>, chunks: Value<'_>) -> Result
 }
 
 fn set_reading(stack: &Stack, number: f64, on: bool) -> i32 {
-    let mut pump = stack.pump();
+    let lane = stack.lane(number);
+    let mut pump = lane.pump();
     if !pump.set_reading(number, on) {
         return Errno::EBADF.number();
     }
@@ -490,7 +472,7 @@ fn shutdown(stack: &Stack, number: f64) -> Result<i32> {
         let now = guard.now();
         let result = code(guard.tcp_shutdown(now, id, Shutdown::Write));
         if result == 0 {
-            stack.pump().set_shut(number);
+            stack.lane(number).pump().set_shut(number);
         }
         result
     });
@@ -499,14 +481,15 @@ fn shutdown(stack: &Stack, number: f64) -> Result<i32> {
 
 /// `close` and `reset`.
 fn release(stack: &Stack, number: f64, reset: bool) -> Result<i32> {
-    if stack.pump().socket(number).is_none() {
+    let lane = stack.lane(number);
+    if lane.pump().socket(number).is_none() {
         return Ok(Errno::EBADF.number());
     }
     let result = with_socket(stack, number, |guard, id| {
         let now = guard.now();
         code(if reset { guard.tcp_abort(now, id) } else { guard.tcp_close(now, id) })
     });
-    let mut pump = stack.pump();
+    let mut pump = lane.pump();
     // The core says nothing more of what it does not know any more, nor of what was reset.
     pump.release(number, !reset, reset || result != 0);
     let work = pump.has_work();
@@ -524,16 +507,18 @@ fn socket_address<'s>(
     pick: impl FnOnce((SocketAddr, SocketAddr)) -> SocketAddr,
 ) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
-    let id = stack.pump().socket(number);
-    match id.and_then(|id| stack.with_core(|core| core.tcp_addrs(id))) {
+    let lane = stack.lane(number);
+    let id = lane.pump().socket(number);
+    match id.and_then(|id| lane.with_core(|core| core.tcp_addrs(id))) {
         Some(Ok(both)) => Ok(OrNull(Some(convert::address(js, pick(both))?))),
         _ => Ok(OrNull(None)),
     }
 }
 
 fn send_queue(stack: &Stack, number: f64) -> Result<i32> {
-    let id = stack.pump().any_socket(number);
-    Ok(match id.and_then(|id| stack.with_core(|core| core.tcp_send_queue(id))) {
+    let lane = stack.lane(number);
+    let id = lane.pump().any_socket(number);
+    Ok(match id.and_then(|id| lane.with_core(|core| core.tcp_send_queue(id))) {
         Some(Ok(bytes)) => i32::try_from(bytes).unwrap_or(i32::MAX),
         _ => Errno::EBADF.number(),
     })
@@ -576,8 +561,9 @@ fn type_of_service(stack: &Stack, number: f64) -> Result<i32> {
 
 fn info<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
-    let id = stack.pump().socket(number);
-    match id.and_then(|id| stack.with_core(|core| core.tcp_info_at(core.now(), id))) {
+    let lane = stack.lane(number);
+    let id = lane.pump().socket(number);
+    match id.and_then(|id| lane.with_core(|core| core.tcp_info_at(core.now(), id))) {
         Some(Ok(info)) => Ok(OrNull(Some(convert::info(js, &info)?))),
         _ => Ok(OrNull(None)),
     }
@@ -585,8 +571,9 @@ fn info<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
 
 fn take_report<'s>(js: Js<'s>, stack: &Stack, id: Value<'s>) -> Result<OrNull<'s>> {
     let number = js.to_f64(id, "id")?;
-    let id = stack.pump().socket(number);
-    match id.and_then(|id| stack.with_core(|core| core.tcp_take_report(id))) {
+    let lane = stack.lane(number);
+    let id = lane.pump().socket(number);
+    match id.and_then(|id| lane.with_core(|core| core.tcp_take_report(id))) {
         Some(Ok(Some(report))) => {
             let object = js.object()?;
             convert::report(js, object, &report)?;

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use usernet_core::tcp::Info;
-use usernet_core::{ErrorReport, NeighborState, PathError, Stats, Trace, TraceEvent};
-use usernet_manager::ShardStats;
+use usernet_core::{ErrorReport, Instant, NeighborState, PathError, Stats, Trace, TraceEvent};
+use usernet_manager::{QueueStats, ShardStats};
 
 use crate::errno::Errno;
 use crate::js::{Js, Result, Value};
+use crate::lane::Lane;
 use crate::slabs::Received;
 use crate::stack::Stack;
 
@@ -172,6 +173,7 @@ pub(crate) fn stats<'s>(
     shard: &ShardStats,
     received: Received,
     busy_polls: u64,
+    queues: QueueStats,
 ) -> Result<Value<'s>> {
     let object = js.object()?;
     for (name, value) in stats.iter().chain(stats.nstat()) {
@@ -188,6 +190,8 @@ pub(crate) fn stats<'s>(
             (c"take_overs", shard.take_overs as f64),
             (c"gathered", shard.gathered as f64),
             (c"busy_polls", busy_polls as f64),
+            (c"queue_handed_over", queues.handed_over as f64),
+            (c"queue_dropped", queues.dropped as f64),
             (c"recv_bytes_copied", received.copied as f64),
             (c"recv_bytes_uncopied", received.uncopied as f64),
         ],
@@ -289,22 +293,34 @@ pub(crate) fn info<'s>(js: Js<'s>, info: &Info) -> Result<Value<'s>> {
 /// Takes what the trace recorded, oldest first.
 pub(crate) fn take_trace<'s>(js: Js<'s>, stack: &Stack) -> Result<Value<'s>> {
     let mut events = Vec::new();
-    stack.with_core(|core| {
-        while events.len() < MAX_TRACE
-            && let Some(event) = core.poll_trace()
-        {
-            events.push(event);
+    let take = |lane: &Lane, events: &mut Vec<(f64, TraceEvent)>| {
+        lane.with_core(|core| {
+            while events.len() < MAX_TRACE
+                && let Some(event) = core.poll_trace()
+            {
+                let number = lane.pump().number(event.socket).unwrap_or(-1.0);
+                let at = Instant::from_nanos(event.at.as_nanos() + lane.began);
+                events.push((number, TraceEvent { at, ..event }));
+            }
+        });
+    };
+    take(&stack.lane_at(0), &mut events);
+    let further = stack.further();
+    if !further.is_empty() {
+        for lane in &further {
+            take(lane, &mut events);
         }
-    });
-    let items = events.iter().map(|event| trace(js, stack, event));
+        // Each has its own in order.
+        events.sort_by_key(|(_, event)| event.at);
+    }
+    let items = events.iter().map(|(number, event)| trace(js, *number, event));
     js.array(&items.collect::<Result<Vec<_>>>()?)
 }
 
 /// `{ type, at, id, local, remote, .. }`; `id` is the socket's number, or -1 when JavaScript does not know the socket
 /// (not accepted yet, or closed). `at` is in ms since the stack was made.
-fn trace<'s>(js: Js<'s>, stack: &Stack, event: &TraceEvent) -> Result<Value<'s>> {
+fn trace<'s>(js: Js<'s>, number: f64, event: &TraceEvent) -> Result<Value<'s>> {
     let object = js.object()?;
-    let number = stack.pump().number(event.socket).unwrap_or(-1.0);
     let kind = match event.what {
         Trace::State { .. } => "state",
         Trace::Retransmit { .. } => "retransmit",

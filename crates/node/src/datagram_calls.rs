@@ -16,7 +16,7 @@ use crate::errno::Errno;
 use crate::js::{Failure, Js, OrNull, Result, Value};
 use crate::sim::Core;
 use crate::stack::Stack;
-use crate::{convert, open};
+use crate::{convert, handles, open};
 
 /// Frames of a watched interface that one call gives.
 const MAX_FRAMES: usize = 1024;
@@ -78,13 +78,13 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
             raw_send(js, stack, id, data, address, source)
         }),
         method!("rawClose", |js, stack, [id]| {
-            let id = stack.datagrams().remove_raw(js.to_f64(id, "id")?);
+            let closed = stack.close_raw(js.to_f64(id, "id")?);
             stack.update_hold();
-            Ok(id.and_then(|id| stack.with_core(|core| code(core.raw_close(id)))).unwrap_or(bad()))
+            Ok(closed)
         }),
         method!("rawDrops", |js, stack, [id]| {
-            let drops = with_raw(stack, js.to_f64(id, "id")?, |core, id| core.raw_drops(id).ok());
-            Ok(drops.flatten().map_or(f64::from(bad()), |drops| drops as f64))
+            let drops = stack.raw_drops(js.to_f64(id, "id")?);
+            Ok(drops.map_or(f64::from(bad()), |drops| drops as f64))
         }),
         method!("ping", |js, stack, [address, source, seq, size, hops, timeout, whole]| {
             ping(js, stack, [address, source, seq, size, hops, timeout, whole])
@@ -100,8 +100,8 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
             flow_accept(js, stack, [index, version, fast_open])
         }),
         method!("flowDecide", |js, stack, [index, version, how]| {
-            let (id, how) = (flow_id(js, index, version)?, js.to_string(how, "how")?);
-            let decided = stack.with_core(|core| {
+            let ((lane, id), how) = (flow_id(js, index, version)?, js.to_string(how, "how")?);
+            let decided = stack.lane_at(lane).with_core(|core| {
                 let now = core.now();
                 match how.as_str() {
                     "reject" => code(core.flow_reject(now, id, Reject::Refuse)),
@@ -115,36 +115,42 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
         }),
         method!("setInterface", |js, stack, [number, name, on]| {
             let (name, on) = (js.to_string(name, "name")?, js.to_bool(on, "on")?);
-            let id = interface(stack, js.to_f64(number, "interfaceId")?);
-            let set = id.and_then(|id| {
-                stack.with_core(|core| match name.as_str() {
+            let number = js.to_f64(number, "interfaceId")?;
+            let set = stack.on_interface(number, |lane, id| {
+                lane.with_core(|core| match name.as_str() {
                     "hold" => code(core.set_hold(id, on)),
                     "acceptAny" => code(core.set_accept_any(id, on)),
                     _ => invalid(),
                 })
             });
+            if set == Some(0) && name == "acceptAny" {
+                let interfaces = stack.interfaces.borrow();
+                let found = interfaces.iter().find(|i| f64::from(i.number) == number);
+                found.inspect(|interface| interface.accept_any.set(on));
+                drop(interfaces);
+                stack.tell_lanes();
+            }
             Ok(set.unwrap_or(Errno::ENODEV.number()))
         }),
         method!("addAddress", |js, stack, [number, cidr]| {
             let Ok(cidr) = js.to_string(cidr, "address")?.parse::<IpCidr>() else {
                 return Ok(invalid());
             };
-            let id = interface(stack, js.to_f64(number, "interfaceId")?);
-            let added = id.and_then(|id| {
-                stack.with_core(|core| {
+            let added = stack.on_interface(js.to_f64(number, "interfaceId")?, |lane, id| {
+                lane.with_core(|core| {
                     let now = core.now();
                     code(core.add_address(now, id, cidr))
                 })
             });
+            stack.tell_lanes();
             Ok(added.unwrap_or(Errno::ENODEV.number()))
         }),
         method!("removeAddress", |js, stack, [number, address]| {
             let Ok(address) = js.to_string(address, "address")?.parse::<IpAddr>() else {
                 return Ok(invalid());
             };
-            let id = interface(stack, js.to_f64(number, "interfaceId")?);
-            let removed = id.and_then(|id| {
-                stack.with_core(|core| {
+            let removed = stack.on_interface(js.to_f64(number, "interfaceId")?, |lane, id| {
+                lane.with_core(|core| {
                     let now = core.now();
                     match core.remove_address(now, id, address) {
                         // Asked of an interface that exists, it says that the address is none of its own.
@@ -155,6 +161,7 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
                     }
                 })
             });
+            stack.tell_lanes();
             Ok(removed.unwrap_or(Errno::ENODEV.number()))
         }),
         method!("setMtu", |js, stack, [number, mtu]| {
@@ -202,15 +209,19 @@ pub(crate) fn methods() -> Vec<sys::napi_property_descriptor> {
             let snap_len = js.to_f64(snap_len, "snapLength")?.clamp(0.0, 1e6) as usize;
             let interfaces = stack.interfaces.borrow();
             let found = interfaces.iter().find(|i| f64::from(i.number) == number);
-            let Some((id, watched)) = found.and_then(|i| Some((i.id, i.watched.as_ref()?))) else {
+            let Some(watched) = found.and_then(|i| i.watched.clone()) else {
                 return Ok(Errno::ENODEV.number());
             };
-            stack.with_core(|core| {
-                let now = core.now();
-                // Unknown to the core only if it was lost, when there is nothing to see.
-                let _ = core.set_big_tcp(now, id, watched.big_tcp4 && frames == 0);
-                watched.set(frames, bytes, snap_len);
+            drop(interfaces);
+            stack.on_interface(number, |lane, id| {
+                lane.with_core(|core| {
+                    let now = core.now();
+                    // Unknown to the core only if it was lost, when there is nothing to see.
+                    let _ = core.set_big_tcp(now, id, watched.big_tcp4 && frames == 0);
+                    0
+                })
             });
+            watched.set(frames, bytes, snap_len);
             Ok(0)
         }),
         method!("takeFrames", |js, stack, [number]| {
@@ -224,11 +235,19 @@ fn change(
     stack: &Stack,
     number: f64,
     syscall: &'static str,
-    change: impl FnOnce(&Shard, InterfaceId) -> std::result::Result<(), ChangeError>,
+    change: impl Fn(&Shard, InterfaceId) -> std::result::Result<(), ChangeError>,
 ) -> Result<i32> {
     let Some(id) = interface(stack, number) else { return Ok(Errno::ENODEV.number()) };
     match stack.with_shard(|shard| change(shard, id)) {
-        Some(Ok(())) => Ok(0),
+        Some(Ok(())) => {
+            let interfaces = stack.interfaces.borrow();
+            let more = interfaces.iter().find(|i| i.id == id).map(|i| i.more.clone());
+            for (lane, id) in stack.further().iter().zip(more.into_iter().flatten()) {
+                // The interface took it; one queue's failure is the device's, which says so itself.
+                lane.with_shard(|shard| change(shard, id).is_ok());
+            }
+            Ok(0)
+        }
         Some(Err(ChangeError::Interface(error))) => Ok(Errno::from(error).number()),
         Some(Err(ChangeError::Device(error))) => Err(Failure::from(error)),
         // A simulated host's links are the network's.
@@ -517,9 +536,7 @@ fn raw_open(js: Js<'_>, stack: &Stack, args: [Value<'_>; 6]) -> Result<f64> {
     if sum >= 0.0 {
         options.checksum_offset = Some(sum.min(65_534.0) as u16);
     }
-    let made = stack.with_core(|core| {
-        core.raw_open(options).map(|id| stack.datagrams().add_raw(id)).map_err(Errno::from)
-    });
+    let made = stack.open_raw(options);
     stack.update_hold();
     Ok(handle_number(made))
 }
@@ -568,21 +585,23 @@ fn ping(js: Js<'_>, stack: &Stack, args: [Value<'_>; 7]) -> Result<f64> {
     Ok(handle_number(made))
 }
 
-/// The core's key of a flow, from the halves that its record had.
-fn flow_id(js: Js<'_>, index: Value<'_>, version: Value<'_>) -> Result<FlowId> {
+/// The lane and the core's key of a flow, from the halves that its record had.
+fn flow_id(js: Js<'_>, index: Value<'_>, version: Value<'_>) -> Result<(usize, FlowId)> {
     let index = js.to_f64(index, "index")? as i64 as u32;
     let version = js.to_f64(version, "version")? as i64 as u32;
-    let bits = u64::from(version) << 32 | u64::from(index);
-    Ok(FlowId::from(slotmap::KeyData::from_ffi(bits)))
+    let lane = handles::lane(index);
+    let bits = u64::from(version) << 32 | u64::from(index - handles::base(lane));
+    Ok((lane, FlowId::from(slotmap::KeyData::from_ffi(bits))))
 }
 
 /// The number of the TCP or UDP socket that a flow becomes.
 fn flow_accept(js: Js<'_>, stack: &Stack, args: [Value<'_>; 3]) -> Result<f64> {
     let [index, version, fast_open] = args;
-    let id = flow_id(js, index, version)?;
+    let (at, id) = flow_id(js, index, version)?;
+    let lane = stack.lane_at(at);
     let fast_open = if is_given(js, fast_open)? { js.to_f64(fast_open, "fastOpen")? } else { 0.0 };
     let queue = fast_open.clamp(0.0, 65_535.0) as u32;
-    let made = stack.with_core(|core| {
+    let made = lane.with_core(|core| {
         let now = core.now();
         let tcp = (queue > 0).then(|| {
             let mut options = core.default_socket_options().clone();
@@ -590,8 +609,8 @@ fn flow_accept(js: Js<'_>, stack: &Stack, args: [Value<'_>; 3]) -> Result<f64> {
             options
         });
         match core.flow_accept(now, id, FlowOptions { tcp, ..FlowOptions::default() }) {
-            Ok(FlowSocket::Tcp(id)) => Ok(stack.pump().add_socket(id)),
-            Ok(FlowSocket::Udp(id)) => Ok(stack.datagrams().add_udp(id)),
+            Ok(FlowSocket::Tcp(id)) => Ok(lane.pump().add_socket(id)),
+            Ok(FlowSocket::Udp(id)) => Ok(lane.datagrams().add_udp(id)),
             Err(error) => Err(Errno::from(error)),
         }
     });

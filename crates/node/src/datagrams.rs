@@ -41,6 +41,8 @@ struct Udp {
 /// What the binding knows of a raw socket.
 #[derive(Default)]
 struct Raw {
+    /// The handle that JavaScript knows it by, where that is not its own: of a part in a further lane.
+    known_as: Option<Handle>,
     queued: bool,
     readable: bool,
     writable: bool,
@@ -56,6 +58,8 @@ enum Turn {
 
 /// Everything beside TCP that JavaScript knows by number.
 pub(crate) struct Datagrams {
+    /// What the indices of its handles begin with; flows that it reports have this in theirs, too.
+    base: u32,
     udp: Table<UdpId, Udp>,
     raw: Table<RawId, Raw>,
     pings: Table<PingId, ()>,
@@ -98,11 +102,12 @@ fn halves(handle: Handle) -> [i32; 2] {
 }
 
 impl Datagrams {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(base: u32) -> Self {
         Self {
-            udp: Table::new(),
-            raw: Table::new(),
-            pings: Table::new(),
+            base,
+            udp: Table::new(base),
+            raw: Table::new(base),
+            pings: Table::new(base),
             ready: VecDeque::new(),
             outcomes: VecDeque::new(),
             flows: VecDeque::new(),
@@ -142,9 +147,9 @@ impl Datagrams {
         Some(id)
     }
 
-    /// A raw socket that was opened.
-    pub(crate) fn add_raw(&mut self, id: RawId) -> Handle {
-        self.raw.insert(id, Raw::default())
+    /// A raw socket that was opened, which JavaScript may know by another one's handle.
+    pub(crate) fn add_raw(&mut self, id: RawId, known_as: Option<Handle>) -> Handle {
+        self.raw.insert(id, Raw { known_as, ..Raw::default() })
     }
 
     /// The core's key of a raw socket.
@@ -218,6 +223,8 @@ impl Datagrams {
                 }
             }
             Event::Flow(id) => self.flows.push_back(id),
+            // A device is told of once, by the first lane.
+            Event::Address(..) | Event::Link(..) if self.base != 0 => {}
             Event::Address(id, address, change) => {
                 self.interfaces.push_back(InterfaceNews::Address(id, address, change));
             }
@@ -250,7 +257,7 @@ impl Datagrams {
                 continue;
             }
             if let Some(id) = self.flows.pop_front() {
-                report_flow(core, records, id, numbers);
+                report_flow(core, records, id, self.base, numbers);
                 continue;
             }
             if let Some(news) = self.interfaces.pop_front() {
@@ -358,8 +365,9 @@ impl Datagrams {
         numbers: Numbers<'_>,
     ) -> Stop {
         let Some((id, raw)) = self.raw.get(handle) else { return Stop::Idle };
-        let [index, generation] = halves(handle);
-        if raw.writable {
+        let [index, generation] = halves(raw.known_as.unwrap_or(handle));
+        // It is the first lane's that sends.
+        if raw.known_as.is_none() && raw.writable {
             if !records.push(Kind::RawWritable, handle, [0; 3]) {
                 return Stop::Full;
             }
@@ -471,12 +479,19 @@ fn report_ping(records: &mut Records<'_>, handle: Handle, outcome: PingOutcome) 
 }
 
 /// A flow that is still to be decided: its id in two halves, what it is, its interface, and its two ends.
-fn report_flow(core: &mut Stack, records: &mut Records<'_>, id: FlowId, numbers: Numbers<'_>) {
+fn report_flow(
+    core: &mut Stack,
+    records: &mut Records<'_>,
+    id: FlowId,
+    base: u32,
+    numbers: Numbers<'_>,
+) {
     let Ok(info) = core.flow_info(id) else { return };
     let bits = slotmap::Key::data(&id).as_ffi();
     let kind = i32::from(info.kind == FlowKind::Udp);
     let interface = numbers(info.interface) as i32;
-    let (index, version) = (bits as u32 as i32, (bits >> 32) as u32 as i32);
+    // A stack has far fewer flows than a lane has handles.
+    let (index, version) = ((bits as u32 | base) as i32, (bits >> 32) as u32 as i32);
     records.put([Kind::Flow as i32, index, version, kind, interface, 0]);
     records.put(endpoint(info.local, 0));
     records.put(endpoint(info.remote, 0));

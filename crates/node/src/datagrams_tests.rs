@@ -41,7 +41,7 @@ impl Bench {
     fn new() -> Self {
         let stack = Stack::new(Config::default(), Secrets::from_bytes(&[7; 64]), 1);
         let room = Room { left: 1 << 20, bytes: vec![0; 1 << 20], used: 0 };
-        Self { stack, datagrams: Datagrams::new(), room }
+        Self { stack, datagrams: Datagrams::new(0), room }
     }
 
     fn bind(&mut self, port: u16) -> (UdpId, f64) {
@@ -166,7 +166,7 @@ fn a_refusal_and_the_end_are_reported_once() {
 fn raw_packets_have_both_ends_and_pings_an_outcome() {
     let mut bench = Bench::new();
     let raw = bench.stack.raw_open(RawOptions::new(1, false)).unwrap();
-    bench.datagrams.add_raw(raw);
+    bench.datagrams.add_raw(raw, None);
     let mut options = PingOptions::new(LOCALHOST, 7);
     options.timeout = Duration::from_secs(1);
     let ping = bench.stack.icmp_ping(NOW, options).unwrap();

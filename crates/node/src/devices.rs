@@ -1,6 +1,6 @@
 //! Interfaces and links: from options to devices, and from their errors to JavaScript's.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, caught, 
 use crate::open;
 use crate::options::{bool, number, object, property, string, strings};
 use crate::port;
-use crate::stack::Stack;
+use crate::stack::{Interface, Stack};
 use crate::watch::{Watched, WatchedDevice};
 
 /// Least MTU with IPv4 alone (RFC 791 §3.2) and with IPv6 (RFC 8200 §5), bytes.
@@ -78,7 +78,7 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     };
     let made_by = object(js, device, "options.device")?;
     let mut port_news = None;
-    let device: Box<dyn Device> = match string(js, made_by, c"kind")?.as_deref() {
+    let mut device: Box<dyn Device> = match string(js, made_by, c"kind")?.as_deref() {
         Some("tun") => open::tun(js, made_by, mtu)?,
         Some("tap") => open::tap(js, made_by, mtu)?,
         Some("packet") => open::packet(js, made_by)?,
@@ -95,7 +95,11 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
             )));
         }
     };
-    let device = open::captured(js, options, device)?;
+    let more = device.open_queues()?;
+    let queues = more.len() + 1;
+    stack.ensure_lanes(queues)?;
+    let layers = open::Layers::new(js, options)?;
+    device = layers.over(device);
     let info = device.info();
     let mut config = interface_config(&info, addresses.clone());
     open::ethernet(js, options, made_by, &mut config)?;
@@ -117,20 +121,70 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
         return Err(invalid("addPort", message));
     }
     let watched = Watched::new(Arc::clone(&stack.bell), info.offload.big_tcp4);
-    let device = Box::new(WatchedDevice { inner: device, watched: Arc::clone(&watched) });
-    let added = stack.with_shard(|shard| shard.add_device(device, config));
+    let watch = |inner: Box<dyn Device>| -> Box<dyn Device> {
+        Box::new(WatchedDevice { inner, watched: Arc::clone(&watched) })
+    };
+    let accept_any = Cell::new(config.accept_any);
+    let device = watch(device);
+    if queues == 1 {
+        let added = stack.with_shard(|shard| shard.add_device(device, config));
+        stack.update_polls();
+        return match added {
+            Some(Ok(id)) => {
+                let watched = Some(watched);
+                let (more, queues) = (Vec::new(), None);
+                Ok(f64::from(stack.add_interface(|number| Interface {
+                    number,
+                    id,
+                    name,
+                    watched,
+                    port_news,
+                    more,
+                    queues,
+                    accept_any,
+                })))
+            }
+            Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
+            None => Err(closed()),
+        };
+    }
+    let shared = stack.make_queues(queues)?;
+    let added = stack.with_shard(|shard| shard.add_device(shared.queue(0, device), config.clone()));
     stack.update_polls();
     if info.offload.uso && matches!(added, Some(Ok(_))) {
         stack.has_uso();
     }
     match added {
-        Some(Ok(id)) => Ok(f64::from(stack.add_interface(id, name, Some(watched), port_news))),
-        Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
-        None => {
-            let message = "the stack is closed; create another";
-            Err(Failure::system(Errno::EBADF, "addInterface", message))
+        Some(Ok(id)) => {
+            let mut ids = Vec::with_capacity(queues - 1);
+            for (at, device) in more.into_iter().enumerate() {
+                let device = shared.queue(at + 1, watch(layers.over(device)));
+                let lane = stack.lane_at(at + 1);
+                let added = lane.with_shard(|shard| shard.add_device(device, config.clone()));
+                // The first took it, so this one does, unless it has failed.
+                ids.extend(added.and_then(std::result::Result::ok));
+            }
+            let (watched, queues) = (Some(watched), Some(shared));
+            let number = stack.add_interface(|number| Interface {
+                number,
+                id,
+                name,
+                watched,
+                port_news,
+                more: ids,
+                queues,
+                accept_any,
+            });
+            stack.tell_lanes();
+            Ok(f64::from(number))
         }
+        Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
+        None => Err(closed()),
     }
+}
+
+fn closed() -> Failure {
+    Failure::system(Errno::EBADF, "addInterface", "the stack is closed; create another")
 }
 
 /// Before a device is opened: what the core would refuse afterwards.

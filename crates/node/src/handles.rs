@@ -14,8 +14,23 @@ const MAX_GENERATION: u32 = (1 << 21) - 1;
 /// Marks a core index that no slot belongs to.
 const NONE: u32 = u32::MAX;
 
+/// The bits of an index above these say which lane the slot is in. (As many slots as a stack may have connections, twice.)
+const LANE_SHIFT: u32 = 25;
+
+/// The index of the first slot of a lane.
+pub(crate) fn base(lane: usize) -> u32 {
+    (lane as u32) << LANE_SHIFT
+}
+
+/// The lane of an index.
+pub(crate) fn lane(index: u32) -> usize {
+    (index >> LANE_SHIFT) as usize
+}
+
 /// Values by number, and by the core's key.
 pub(crate) struct Table<K, T> {
+    /// Index of the first slot.
+    base: u32,
     slots: Vec<Slot<K, T>>,
     /// Oldest first, so that a number is used again as late as can be.
     free: VecDeque<u32>,
@@ -59,8 +74,19 @@ fn key_index<K: Key>(key: K) -> usize {
 }
 
 impl<K: Key, T> Table<K, T> {
-    pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: VecDeque::new(), by_key: Vec::new(), len: 0 }
+    /// An empty table whose indices begin with `base`.
+    pub(crate) fn new(base: u32) -> Self {
+        Self { base, slots: Vec::new(), free: VecDeque::new(), by_key: Vec::new(), len: 0 }
+    }
+
+    /// The place of a handle's slot; past the end when it is another table's.
+    fn place(&self, handle: Handle) -> usize {
+        handle.index.wrapping_sub(self.base) as usize
+    }
+
+    /// The handle that the slot in that place has now.
+    fn handle(&self, place: u32, generation: u32) -> Handle {
+        Handle { index: self.base + place, generation }
     }
 
     /// How many there are.
@@ -82,22 +108,24 @@ impl<K: Key, T> Table<K, T> {
         }
         self.by_key[at] = index;
         self.len += 1;
-        Handle { index, generation: slot.generation }
+        let generation = slot.generation;
+        self.handle(index, generation)
     }
 
     /// Forgets a handle; its number is stale from here on.
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<(K, T)> {
-        let slot = self.slots.get_mut(handle.index as usize)?;
+        let place = self.place(handle);
+        let slot = self.slots.get_mut(place)?;
         if slot.generation != handle.generation {
             return None;
         }
         let (key, value) = slot.entry.take()?;
         if slot.generation < MAX_GENERATION {
             slot.generation += 1;
-            self.free.push_back(handle.index);
+            self.free.push_back(place as u32);
         }
         let at = key_index(key);
-        if self.by_key[at] == handle.index {
+        if self.by_key[at] == place as u32 {
             self.by_key[at] = NONE;
         }
         self.len -= 1;
@@ -106,7 +134,8 @@ impl<K: Key, T> Table<K, T> {
 
     /// What a handle stands for; `None` when it is stale.
     pub(crate) fn get(&mut self, handle: Handle) -> Option<(K, &mut T)> {
-        let slot = self.slots.get_mut(handle.index as usize)?;
+        let place = self.place(handle);
+        let slot = self.slots.get_mut(place)?;
         match &mut slot.entry {
             Some((key, value)) if slot.generation == handle.generation => Some((*key, value)),
             _ => None,
@@ -115,7 +144,7 @@ impl<K: Key, T> Table<K, T> {
 
     /// What a handle stands for, to look at; `None` when it is stale.
     pub(crate) fn value(&self, handle: Handle) -> Option<&T> {
-        let slot = self.slots.get(handle.index as usize)?;
+        let slot = self.slots.get(self.place(handle))?;
         let (_, value) = slot.entry.as_ref()?;
         (slot.generation == handle.generation).then_some(value)
     }
@@ -123,7 +152,7 @@ impl<K: Key, T> Table<K, T> {
     /// The core's key of a number; `None` when it is stale or no number of this table.
     pub(crate) fn key(&self, number: f64) -> Option<(Handle, K)> {
         let handle = Handle::from_number(number)?;
-        let slot = self.slots.get(handle.index as usize)?;
+        let slot = self.slots.get(self.place(handle))?;
         match &slot.entry {
             Some((key, _)) if slot.generation == handle.generation => Some((handle, *key)),
             _ => None,
@@ -136,7 +165,7 @@ impl<K: Key, T> Table<K, T> {
         let slot = self.slots.get(index as usize)?;
         match &slot.entry {
             Some((k, _)) if *k != key && key_index(*k) == key_index(key) => {
-                Some(Handle { index, generation: slot.generation })
+                Some(self.handle(index, slot.generation))
             }
             _ => None,
         }
@@ -147,7 +176,7 @@ impl<K: Key, T> Table<K, T> {
         let index = *self.by_key.get(key_index(key))?;
         let slot = self.slots.get(index as usize)?;
         match &slot.entry {
-            Some((k, _)) if *k == key => Some(Handle { index, generation: slot.generation }),
+            Some((k, _)) if *k == key => Some(self.handle(index, slot.generation)),
             _ => None,
         }
     }
@@ -155,7 +184,7 @@ impl<K: Key, T> Table<K, T> {
     /// All handles.
     pub(crate) fn handles(&self) -> Vec<Handle> {
         let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.entry.is_some());
-        live.map(|(i, slot)| Handle { index: i as u32, generation: slot.generation }).collect()
+        live.map(|(i, slot)| self.handle(i as u32, slot.generation)).collect()
     }
 }
 
@@ -178,9 +207,34 @@ mod tests {
     }
 
     #[test]
+    fn lanes_know_their_own_numbers_alone() {
+        let mut core = SlotMap::<SocketId, ()>::with_key();
+        let keys = [core.insert(()), core.insert(())];
+        let mut tables = [0, 1, 63].map(|lane| Table::new(base(lane)));
+        let made = [0, 1, 2].map(|at| keys.map(|key| tables[at].insert(key, at)));
+        for (at, lane) in [0, 1, 63].into_iter().enumerate() {
+            for (handle, key) in made[at].into_iter().zip(keys) {
+                assert_eq!(super::lane(handle.index), lane);
+                assert!(i32::try_from(handle.index).is_ok(), "a record holds it");
+                assert_eq!(Handle::from_number(handle.to_number()), Some(handle));
+                for (other, table) in tables.iter_mut().enumerate() {
+                    assert_eq!(table.key(handle.to_number()).is_some(), other == at);
+                    assert_eq!(table.get(handle).is_some(), other == at);
+                }
+                assert_eq!(tables[at].find(key), Some(handle));
+            }
+            assert_eq!(tables[at].handles(), made[at]);
+        }
+        assert_eq!(tables[2].remove(made[2][0]), Some((keys[0], 2)));
+        assert!(tables[2].value(made[2][0]).is_none() && tables[1].value(made[1][0]).is_some());
+        let again = tables[2].insert(keys[0], 2);
+        assert_eq!((again.index, again.generation), (made[2][0].index, 1));
+    }
+
+    #[test]
     fn a_removed_handle_is_stale_although_its_slot_is_used_again() {
         let mut core = SlotMap::<SocketId, ()>::with_key();
-        let mut table = Table::new();
+        let mut table = Table::new(0);
         let first_key = core.insert(());
         let first = table.insert(first_key, 'a');
         assert_eq!(table.find(first_key), Some(first));
@@ -202,7 +256,7 @@ mod tests {
     #[test]
     fn removing_a_handle_late_leaves_the_new_owner_of_the_core_index_alone() {
         let mut core = SlotMap::<SocketId, ()>::with_key();
-        let mut table = Table::new();
+        let mut table = Table::new(0);
         let old_key = core.insert(());
         let old = table.insert(old_key, 'a');
         core.remove(old_key);
@@ -217,7 +271,7 @@ mod tests {
     fn a_slot_whose_generations_are_used_up_is_retired() {
         let mut core = SlotMap::<SocketId, ()>::with_key();
         let key = core.insert(());
-        let mut table = Table::new();
+        let mut table = Table::new(0);
         let mut last = table.insert(key, ());
         for _ in 0..MAX_GENERATION {
             table.remove(last);

@@ -29,6 +29,8 @@ mod handles;
 #[cfg(not(test))]
 mod js;
 #[cfg(not(test))]
+mod lane;
+#[cfg(not(test))]
 mod open;
 #[cfg(not(test))]
 mod options;

@@ -9,6 +9,7 @@ use usernet_device::{
 
 use crate::devices::{cidrs, impairment, invalid, refused_impairment};
 use crate::js::{Failure, Js, Result, Value};
+use crate::lane::MAX_LANES;
 use crate::options::{bool, number, object, property, string, strings};
 
 /// What TUN and TAP have in common, and the addresses of the kernel's side.
@@ -28,6 +29,12 @@ fn tun_options(
     if let Some(on) = bool(js, device, c"up")? {
         options.up = on;
     }
+    if let Some(queues) = number(js, device, c"queues", (1.0, MAX_LANES as f64))? {
+        options.queues = queues as usize;
+        if options.queues > 1 {
+            check_queues(js, device, options.queues)?;
+        }
+    }
     if property(js, device, c"impairment")?.is_some() {
         // Each frame has to be one packet as on a wire.
         options.offload = false;
@@ -36,6 +43,21 @@ fn tun_options(
     options.udp_offload = std::env::var_os("USERNET_USO").is_none_or(|uso| uso != "never");
     let kernel = cidrs(&strings(js, device, c"kernelAddresses")?, "kernel address")?;
     Ok((options, kernel))
+}
+
+/// Refuses several queues of what has one.
+fn check_queues(js: Js<'_>, device: Value<'_>, queues: usize) -> Result<()> {
+    let tap = string(js, device, c"kind")?.as_deref() == Some("tap");
+    let why = if tap {
+        "a TAP has one here; tun() has several"
+    } else if property(js, device, c"fd")?.is_some() {
+        "a descriptor is one; leave 'fd' out and give the interface's name"
+    } else if property(js, device, c"impairment")?.is_some() {
+        "an impaired device is one wire; leave 'impairment' out"
+    } else {
+        return Ok(());
+    };
+    Err(invalid("addInterface", format!("{queues} queues are too many: {why}")))
 }
 
 /// The inherited descriptor that `fd` names, as one of our own.
@@ -139,15 +161,23 @@ pub(crate) fn impaired(
     Ok(Box::new(impaired))
 }
 
-/// A layer that writes what passes to a file, where it is asked for: `capture` is its path.
-pub(crate) fn captured(
-    js: Js<'_>,
-    options: Value<'_>,
-    device: Box<dyn Device>,
-) -> Result<Box<dyn Device>> {
-    let Some(path) = string(js, options, c"capture")? else { return Ok(device) };
-    let capture = capture(Path::new(&path))?;
-    Ok(Box::new(capture.layer(device)))
+/// A layer that writes what passes to a file, where it is asked for: `capture` is its path. All queues of a device write to
+/// the same file.
+pub(crate) struct Layers(Option<Capture>);
+
+impl Layers {
+    pub(crate) fn new(js: Js<'_>, options: Value<'_>) -> Result<Self> {
+        let path = string(js, options, c"capture")?;
+        Ok(Self(path.map(|path| capture(Path::new(&path))).transpose()?))
+    }
+
+    /// The device with that layer over it.
+    pub(crate) fn over(&self, device: Box<dyn Device>) -> Box<dyn Device> {
+        match &self.0 {
+            Some(capture) => Box::new(capture.layer(device)),
+            None => device,
+        }
+    }
 }
 
 fn capture(path: &Path) -> std::result::Result<Capture, OpenError> {

@@ -227,6 +227,8 @@ struct Socket {
 /// What the binding knows of a listener.
 struct Listener {
     queued: bool,
+    /// The handle that JavaScript knows it by, where that is not its own: of a part in a further lane.
+    known_as: Option<Handle>,
 }
 
 /// Why [`Pump::run`] came back.
@@ -278,10 +280,11 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    pub(crate) fn new() -> Self {
+    /// One whose handles begin with that index.
+    pub(crate) fn new(base: u32) -> Self {
         Self {
-            sockets: Table::new(),
-            listeners: Table::new(),
+            sockets: Table::new(base),
+            listeners: Table::new(base),
             ready: VecDeque::new(),
             acceptable: VecDeque::new(),
         }
@@ -315,9 +318,9 @@ impl Pump {
         self.sockets.insert(id, Socket { flags: Flags::empty(), errno: 0 })
     }
 
-    /// A listener that was made.
-    pub(crate) fn add_listener(&mut self, id: ListenerId) -> Handle {
-        self.listeners.insert(id, Listener { queued: false })
+    /// A listener that was made, which JavaScript may know by another one's handle.
+    pub(crate) fn add_listener(&mut self, id: ListenerId, known_as: Option<Handle>) -> Handle {
+        self.listeners.insert(id, Listener { queued: false, known_as })
     }
 
     /// Forgets a listener; the core's key of it.
@@ -548,6 +551,7 @@ impl Pump {
     fn accept(&mut self, tcp: &mut impl Tcp, records: &mut Records<'_>, handle: Handle) {
         let Some((listener_id, listener)) = self.listeners.get(handle) else { return };
         listener.queued = false;
+        let known_as = listener.known_as.unwrap_or(handle);
         for _ in 0..ACCEPTS {
             if records.is_full() {
                 break;
@@ -555,7 +559,7 @@ impl Pump {
             let Some(id) = tcp.accept(listener_id) else { return };
             let new = self.add_socket(id);
             let (index, generation) = (new.index as i32, new.generation as i32);
-            records.push(Kind::Accept, handle, [index, generation, 0]);
+            records.push(Kind::Accept, known_as, [index, generation, 0]);
             self.accepted(tcp, new, id);
         }
         if let Some((_, listener)) = self.listeners.get(handle) {

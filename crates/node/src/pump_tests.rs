@@ -184,7 +184,7 @@ impl Bench {
         Self {
             keys: SlotMap::with_key(),
             fake: Fake::default(),
-            pump: Pump::new(),
+            pump: Pump::new(0),
             memory: Fakes::new(),
         }
     }
@@ -546,7 +546,7 @@ fn accepted_sockets_start_unread_and_tell_no_connect() {
     let mut b = Bench::new();
     let mut listeners = SlotMap::<ListenerId, ()>::with_key();
     let listener = listeners.insert(());
-    let number = b.pump.add_listener(listener).to_number();
+    let number = b.pump.add_listener(listener, None).to_number();
     let ids: Vec<_> = (0..3).map(|_| b.keys.insert(())).collect();
     for id in &ids {
         b.fake.socket(*id).queue.extend(b"early");
@@ -568,7 +568,7 @@ fn accepting_is_bounded_by_records_and_goes_on() {
     let mut b = Bench::new();
     let mut listeners = SlotMap::<ListenerId, ()>::with_key();
     let listener = listeners.insert(());
-    b.pump.add_listener(listener);
+    b.pump.add_listener(listener, None);
     let ids: VecDeque<_> = (0..200).map(|_| b.keys.insert(())).collect();
     b.fake.waiting.insert(listener, ids);
     b.fake.events.push_back(Event::Acceptable(listener));
@@ -582,7 +582,7 @@ fn a_socket_reset_before_it_was_accepted_tells_so() {
     let mut b = Bench::new();
     let mut listeners = SlotMap::<ListenerId, ()>::with_key();
     let listener = listeners.insert(());
-    b.pump.add_listener(listener);
+    b.pump.add_listener(listener, None);
     let id = b.keys.insert(());
     b.fake.fail(id, ConnectionError::Reset);
     b.fake.waiting.insert(listener, [id].into());

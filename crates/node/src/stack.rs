@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use napi::sys;
 use usernet_core::{Config, InterfaceId, Stats};
-use usernet_manager::{LoopTurn, Shard, ShardStats};
+use usernet_manager::{LoopTurn, QueueStats, Queues, Shard, ShardStats};
 
 use crate::bell::Bell;
 use crate::busy_poll::{BusyPoll, Turn};
@@ -28,8 +28,9 @@ use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::event_loop::{Drive, Driving, EventLoop};
 use crate::js::{Failure, Js, Reference, Result, Value, caught, check};
+use crate::lane::{Lane, Lanes};
 use crate::port::PortNews;
-use crate::pump::{Kind, Pump, RECORD_SIZE, Records, Stop};
+use crate::pump::{Kind, RECORD_SIZE, Records, Stop};
 use crate::sim::{Backend, Core};
 use crate::slabs::{Received, Slabs};
 use crate::tcp::Driver;
@@ -77,20 +78,29 @@ pub(crate) struct Interface {
     /// What goes through its device, for who watches it.
     pub(crate) watched: Option<Arc<Watched>>,
     /// Of a frame port: what its program is to be told.
-    port_news: Option<Arc<PortNews>>,
+    pub(crate) port_news: Option<Arc<PortNews>>,
+    /// Its ids in the further lanes, from the second on, as many as its device has further queues.
+    pub(crate) more: Vec<InterfaceId>,
+    /// What those queues have in common, where there are several.
+    pub(crate) queues: Option<Arc<Queues>>,
+    /// Whether it takes any destination.
+    pub(crate) accept_any: Cell<bool>,
 }
 
 /// A stack.
 pub(crate) struct Stack {
     env: sys::napi_env,
-    /// Gone once closed: its descriptors and memory do not wait for the garbage collector.
-    backend: RefCell<Option<Backend>>,
+    /// The lane that has everything but what others share.
+    pub(crate) first: Lane,
+    /// The lanes of further queues; see [`Lane`].
+    pub(crate) more: RefCell<Vec<Rc<Lane>>>,
+    pub(crate) lanes: Lanes,
+    /// Which lane is drained first.
+    turn_of: Cell<usize>,
     pub(crate) bell: Arc<Bell>,
     /// The loop that drives, and the generation of devices that it polls. `None` where the packet thread drives alone.
     event_loop: RefCell<Option<(EventLoop, u64)>>,
     life: Cell<Life>,
-    pump: RefCell<Pump>,
-    datagrams: RefCell<Datagrams>,
     slabs: RefCell<Slabs>,
     objects: RefCell<Option<Objects>>,
     pub(crate) interfaces: RefCell<Vec<Interface>>,
@@ -129,7 +139,8 @@ impl Stack {
         events: Value<'s>,
         doorbell: Value<'s>,
     ) -> Result<()> {
-        Self::construct_driven(js, this, driving, slabs, events, doorbell, || {
+        let shared = config.clone();
+        Self::construct_driven(js, this, shared, driving, slabs, events, doorbell, || {
             let shard = Shard::new(config).map_err(|error| {
                 Failure::system(
                     Errno::EAGAIN,
@@ -151,12 +162,15 @@ impl Stack {
     ) -> Result<()> {
         let slabs = Slabs::new(true);
         let driving = Driving { drive: Drive::Thread, busy_poll: BusyPoll::fixed(Duration::ZERO) };
-        Self::construct_driven(js, this, driving, slabs, events, doorbell, backend)
+        let config = Config::default();
+        Self::construct_driven(js, this, config, driving, slabs, events, doorbell, backend)
     }
 
+    #[allow(clippy::too_many_arguments)] // each is handed through once
     fn construct_driven<'s>(
         js: Js<'s>,
         this: Value<'s>,
+        config: Config,
         driving: Driving,
         slabs: Slabs,
         events: Value<'s>,
@@ -176,12 +190,13 @@ impl Stack {
         let backend = backend()?;
         let stack = Rc::new(Self {
             env: js.env(),
-            backend: RefCell::new(Some(backend)),
+            first: Lane::new(0, backend, 0),
+            more: RefCell::default(),
+            lanes: Lanes::new(config),
+            turn_of: Cell::new(0),
             bell: Arc::new(Bell::new()),
             event_loop: RefCell::new(None),
             life: Cell::new(Life::Open),
-            pump: RefCell::new(Pump::new()),
-            datagrams: RefCell::new(Datagrams::new()),
             slabs: RefCell::new(slabs),
             objects: RefCell::new(None),
             interfaces: RefCell::new(Vec::new()),
@@ -283,8 +298,7 @@ impl Stack {
         doorbell: Value<'s>,
     ) -> Result<()> {
         // A simulated host is driven by the thread it runs on: nobody else rings for it.
-        let simulated = matches!(&*self.backend.borrow(), Some(Backend::Sim(_)));
-        if !simulated {
+        if !self.first.is_simulated() {
             self.bell.connect(js, Rc::downgrade(self))?;
         }
         // After the threadsafe function, whose own hook then runs after ours (last in, first out).
@@ -318,9 +332,7 @@ impl Stack {
         });
 
         let bell = Arc::clone(&self.bell);
-        if let Some(Backend::Shard(shard)) = &*self.backend.borrow() {
-            shard.set_doorbell(Some(Box::new(move || bell.ring())));
-        }
+        self.with_shard(|shard| shard.set_doorbell(Some(Box::new(move || bell.ring()))));
 
         let data = Rc::into_raw(Rc::clone(self));
         // SAFETY: `js` is valid; the data stays alive until `on_collected` takes it back.
@@ -380,40 +392,26 @@ impl Stack {
         Ok(unsafe { Value::from_raw(raw) })
     }
 
-    /// Calls `f` with the shard, while the stack is open and has one.
+    /// Calls `f` with the first lane's shard, as [`Lane::with_shard`].
     pub(crate) fn with_shard<R>(&self, f: impl FnOnce(&Shard) -> R) -> Option<R> {
-        match &*self.backend.borrow() {
-            Some(Backend::Shard(shard)) => Some(f(shard)),
-            _ => None,
-        }
+        self.first.with_shard(f)
     }
 
-    /// Calls `f` with the core, while the stack is open. `f` calls nothing of JavaScript: others wait for the lock.
+    /// Calls `f` with the first lane's core, as [`Lane::with_core`].
     pub(crate) fn with_core<R>(&self, f: impl FnOnce(&mut Core<'_>) -> R) -> Option<R> {
-        self.backend.borrow().as_ref()?.with_core(f)
+        self.first.with_core(f)
     }
 
-    /// Sockets and listeners.
-    pub(crate) fn pump(&self) -> std::cell::RefMut<'_, Pump> {
-        self.pump.borrow_mut()
-    }
-
-    /// Everything beside TCP that JavaScript knows.
+    /// Everything beside TCP that JavaScript knows, but for parts of raw sockets.
     pub(crate) fn datagrams(&self) -> std::cell::RefMut<'_, Datagrams> {
-        self.datagrams.borrow_mut()
+        self.first.datagrams()
     }
 
-    /// The number of a new interface.
-    pub(crate) fn add_interface(
-        &self,
-        id: InterfaceId,
-        name: String,
-        watched: Option<Arc<Watched>>,
-        port_news: Option<Arc<PortNews>>,
-    ) -> u32 {
+    /// A new interface's number, which is what `make` gives it.
+    pub(crate) fn add_interface(&self, make: impl FnOnce(u32) -> Interface) -> u32 {
         let number = self.last_interface.get() + 1;
         self.last_interface.set(number);
-        self.interfaces.borrow_mut().push(Interface { number, id, name, watched, port_news });
+        self.interfaces.borrow_mut().push(make(number));
         number
     }
 
@@ -430,8 +428,10 @@ impl Stack {
     /// Holds the object while there are sockets or listeners: they are in use although JavaScript may have dropped the
     /// stack itself.
     pub(crate) fn update_hold(&self) {
+        let more = self.more.borrow();
         let hold = self.life.get() != Life::Closed
-            && (self.pump.borrow().len() > 0 || self.datagrams.borrow().len() > 0);
+            && (self.first.len() > 0 || more.iter().any(|lane| lane.len() > 0));
+        drop(more);
         if hold != self.held.get()
             && let Some(objects) = &*self.objects.borrow()
         {
@@ -443,13 +443,40 @@ impl Stack {
 
     /// Counters; those of the end once it is closed.
     pub(crate) fn stats(&self) -> Stats {
-        let stats = self.with_core(|core| core.stats());
-        stats.unwrap_or_else(|| self.last_stats.borrow().clone().unwrap_or_default())
+        let Some(mut stats) = self.with_core(|core| core.stats()) else {
+            return self.last_stats.borrow().clone().unwrap_or_default();
+        };
+        // A listener is one, in however many lanes.
+        let listeners = stats.listeners;
+        for lane in &*self.more.borrow() {
+            lane.with_core(|core| stats.add(&core.stats()));
+        }
+        stats.listeners = listeners;
+        stats
+    }
+
+    /// What has passed between the queues of devices that have several.
+    pub(crate) fn queue_stats(&self) -> QueueStats {
+        let interfaces = self.interfaces.borrow();
+        let all = interfaces.iter().filter_map(|i| i.queues.as_ref()).map(|queues| queues.stats());
+        all.fold(QueueStats::default(), |sum, queues| QueueStats {
+            handed_over: sum.handed_over + queues.handed_over,
+            dropped: sum.dropped + queues.dropped,
+        })
     }
 
     /// Counters of who drove; those of the end once it is closed. Zeros where there is no packet thread.
     pub(crate) fn shard_stats(&self) -> ShardStats {
-        self.with_shard(Shard::stats).unwrap_or_else(|| self.last_shard_stats.get())
+        let Some(mut stats) = self.with_shard(Shard::stats) else {
+            return self.last_shard_stats.get();
+        };
+        // A device is lost once.
+        let devices_lost = stats.devices_lost;
+        for lane in &*self.more.borrow() {
+            lane.with_shard(|shard| stats.add(&shard.stats()));
+        }
+        stats.devices_lost = devices_lost;
+        stats
     }
 
     /// How much JavaScript got, and how.
@@ -566,7 +593,7 @@ impl Stack {
 
     /// Whether there is no socket that could receive anything.
     fn is_idle(&self) -> bool {
-        self.pump.borrow().sockets() == 0 && self.datagrams.borrow().len() == 0
+        self.first.sockets() == 0 && self.more.borrow().iter().all(|lane| lane.sockets() == 0)
     }
 
     /// Says which interfaces have frames for who watches them, and which frame ports have frames or room for their program.
@@ -594,25 +621,58 @@ impl Stack {
             slabs.rest();
             slabs.begin(js);
         }
+        let more = self.more.borrow();
+        if more.is_empty() {
+            return self.fill_from(js, &self.first, 0, &mut slabs, records, bytes);
+        }
+        // Who is first changes, so that none waits for the others however much they have.
+        let lanes = more.len() + 1;
+        let first = self.turn_of.get();
+        self.turn_of.set((first + 1) % lanes);
+        for at in (0..lanes).map(|n| (first + n) % lanes) {
+            let lane = at.checked_sub(1).map_or(&self.first, |at| &more[at]);
+            if (at == 0 || lane.take_news())
+                && self.fill_from(js, lane, at, &mut slabs, records, bytes)?
+            {
+                // It has more, and others may have something: the next drain begins with another.
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// As `fill`, of one lane.
+    fn fill_from(
+        &self,
+        js: Js<'_>,
+        lane: &Lane,
+        at: usize,
+        slabs: &mut Slabs,
+        records: &mut Records<'_>,
+        bytes: &mut usize,
+    ) -> Result<bool> {
         loop {
             let stop = {
-                let mut pump = self.pump.borrow_mut();
-                let mut datagrams = self.datagrams.borrow_mut();
+                let mut pump = lane.pump();
+                let mut datagrams = lane.datagrams();
                 let interfaces = self.interfaces.borrow();
-                let numbers = |id| interfaces.iter().find(|i| i.id == id).map_or(0, |i| i.number);
+                let is = |i: &&Interface, id| match at {
+                    0 => i.id == id,
+                    _ => i.more.get(at - 1) == Some(&id),
+                };
+                let numbers = |id| interfaces.iter().find(|i| is(i, id)).map_or(0, |i| i.number);
                 // A shard that failed has an empty stack behind its lock, so this serves a failed stack as well.
-                let stop = self.with_core(|core| {
+                let stop = lane.with_core(|core| {
                     core.rearm_doorbell();
                     let now = core.now();
                     // What is beside TCP may use half of the records, then TCP what is left, then who has more.
                     for share in [records.capacity() / 2, usize::MAX] {
-                        let stop =
-                            datagrams.run(core, &mut *slabs, records, bytes, share, &numbers);
+                        let stop = datagrams.run(core, slabs, records, bytes, share, &numbers);
                         if share == usize::MAX || matches!(stop, Stop::Memory(_)) {
                             return stop;
                         }
                         let mut driver = Driver { stack: core, now, datagrams: &mut datagrams };
-                        let stop = pump.run(&mut driver, &mut *slabs, records, bytes);
+                        let stop = pump.run(&mut driver, slabs, records, bytes);
                         if stop != Stop::Idle || !datagrams.has_work() {
                             return stop;
                         }
@@ -632,7 +692,7 @@ impl Stack {
                 // Rung for nothing: it may be the last ring, of a shard that failed.
                 if records.len() == 0
                     && self.life.get() == Life::Open
-                    && let Some(Some(message)) = self.with_shard(Shard::failed)
+                    && let Some(Some(message)) = lane.with_shard(Shard::failed)
                 {
                     self.fail(&message);
                     continue;
@@ -649,13 +709,17 @@ impl Stack {
         }
         self.life.set(Life::Failed);
         eprintln!("usernet: internal error: {message}. The stack is closed; please report this.");
-        let _ = caught(|| self.with_shard(Shard::close));
-        if let Ok(mut pump) = self.pump.try_borrow_mut() {
-            pump.fail_all(Errno::EIO);
+        let more = self.more.borrow();
+        for lane in std::iter::once(&self.first).chain(more.iter().map(|lane| &**lane)) {
+            let _ = caught(|| lane.with_shard(Shard::close));
+            if let Some(mut pump) = lane.try_pump() {
+                pump.fail_all(Errno::EIO);
+            }
+            if let Some(mut datagrams) = lane.try_datagrams() {
+                datagrams.fail_all(Errno::EIO);
+            }
         }
-        if let Ok(mut datagrams) = self.datagrams.try_borrow_mut() {
-            datagrams.fail_all(Errno::EIO);
-        }
+        drop(more);
         self.bell.ring();
     }
 
@@ -673,11 +737,21 @@ impl Stack {
         self.last_shard_stats.set(self.shard_stats());
         // The loop lets go of the devices before they are closed.
         self.event_loop.take();
-        if let Some(Backend::Shard(shard)) = self.backend.take() {
+        let more = self.more.take();
+        let lanes = std::iter::once(&self.first).chain(more.iter().map(|lane| &**lane));
+        let shards = lanes.filter_map(|lane| match lane.take_backend() {
+            Some(Backend::Shard(shard)) => Some(shard),
+            _ => None,
+        });
+        let shards: Vec<_> = shards.collect();
+        if !shards.is_empty() {
             let closed = caught(move || {
-                shard.set_doorbell(None);
-                let mut stats = shard.lock().stats();
-                shard.close();
+                let mut stats = Stats::default();
+                for shard in &shards {
+                    shard.set_doorbell(None);
+                    stats.add(&shard.lock().stats());
+                }
+                Shard::close_all(&shards);
                 // What is counted up stays as it was; of what there is at a time nothing is left.
                 (stats.connections, stats.time_wait) = (0, 0);
                 (stats.listeners, stats.receive_memory) = (0, 0);
@@ -687,8 +761,10 @@ impl Stack {
             *self.last_stats.borrow_mut() = closed.ok();
         }
         self.bell.disconnect();
-        self.pump.replace(Pump::new());
-        self.datagrams.replace(Datagrams::new());
+        self.first.clear();
+        for lane in &more {
+            lane.clear();
+        }
         self.interfaces.borrow_mut().clear();
         // SAFETY: as the contract of this function says.
         unsafe { self.slabs.borrow_mut().close(self.env) };

@@ -278,6 +278,16 @@ impl Stack {
         self.loopback
     }
 
+    /// It is one of several stacks with the same addresses from now on (see [`Steering`](crate::Steering)): its bounds of
+    /// connections and of memory, and what it does with reassembled segments ([`Config::tcp_aside`]), are those of `config`.
+    /// What there is already stays.
+    pub fn set_share(&mut self, config: &Config) {
+        self.config.max_connections = config.max_connections;
+        self.config.max_receive_memory = config.max_receive_memory;
+        self.config.max_send_memory = config.max_send_memory;
+        self.config.tcp_aside = config.tcp_aside;
+    }
+
     /// Runs the timers that are due, a bounded number; [`poll_timeout`](Self::poll_timeout) stays due when some are left.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.latest = now;

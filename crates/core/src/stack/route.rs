@@ -445,6 +445,15 @@ impl Stack {
         }
     }
 
+    /// Through which interface and from which address a connection to `remote` would be, from `local` where that is given;
+    /// none when there is no way.
+    pub fn way_to(&self, remote: IpAddr, local: Option<IpAddr>) -> Option<(InterfaceId, IpAddr)> {
+        match self.route_to(remote, local) {
+            RouteResult::Via(interface, source) => Some((interface, source)),
+            RouteResult::Unreachable | RouteResult::NoSuchAddress => None,
+        }
+    }
+
     /// The interface through which alone packets from `local` leave: the strong host model of RFC 1122 §3.3.4.2 (B), with
     /// the source as an argument of the choice of a route. A router has none such: what it sends itself takes the way that
     /// packets of others take (RFC 1812 §5.2.4.3).
