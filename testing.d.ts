@@ -867,6 +867,12 @@ interface TunOptions {
   offload?: boolean;
   /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
   queueLength?: number;
+  /**
+   * Queues of the interface, 1-64: with more than one (Linux's `IFF_MULTI_QUEUE`) so many threads move its packets, and TCP
+   * connections are shared out among them. Useful where processors outnumber them. Not for `tap()`, nor with `fd` or
+   * `impairment`; a persistent interface has to have been made so (`ip tuntap add .. multi_queue`). Default 1.
+   */
+  queues?: number;
   /** Whether to set the interface up. Default true. */
   up?: boolean;
   /** What is done to the packets of each direction. Turns `offload` off: each packet is one as on a wire. */
@@ -1325,6 +1331,7 @@ interface NativeInterfaceOptions {
     name?: string;
     offload?: boolean;
     queueLength?: number;
+    queues?: number;
     up?: boolean;
     impairment?: NativeImpairment;
     kernelAddresses?: string[];

@@ -251,7 +251,8 @@ describeTun('a stack on a TUN and the kernel', () => {
     const links = await ns.exec('ip', ['-brief', 'link']);
     expect(links.stdout).not.toContain('un1');
     // What takes the time is the kernel, removing the interface: on one that stays, a thousand are a matter of a second.
-    await ns.exec('ip', ['tuntap', 'add', 'dev', 'un1', 'mode', 'tun']);
+    const several = Number(process.env.USERNET_QUEUES ?? 1) > 1 ? ['multi_queue'] : [];
+    await ns.exec('ip', ['tuntap', 'add', 'dev', 'un1', 'mode', 'tun', ...several]);
     await ns.call('cycle', 1000);
     const after = await holdings();
     expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);

@@ -7,7 +7,9 @@ const { createStack, tun } = require('../../dist/index.js');
 async function main() {
   const stack = await createStack({
     drive: 'loop',
-    interfaces: [{ device: tun({ name: 'un2' }), addresses: ['198.18.2.2/24'] }],
+    interfaces: [
+      { device: tun({ name: 'un2', queues: Number(process.env.USERNET_QUEUES ?? 1) }), addresses: ['198.18.2.2/24'] },
+    ],
   });
   const server = stack.net.createServer((socket) => {
     socket.on('error', () => {});

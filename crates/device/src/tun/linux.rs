@@ -519,6 +519,17 @@ fn attach(fd: BorrowedFd<'_>, wanted: &str, kind: Kind, flags: c_int) -> Result<
                 Some(libc::EBUSY) => format!(
                     ": the name is taken by a {kind} that another program has open; choose another name or close it"
                 ),
+                Some(libc::EINVAL) if flags & libc::IFF_MULTI_QUEUE != 0 => {
+                    if interface_index(wanted).is_ok() {
+                        format!(
+                            ": the name is taken by an interface that is not a {kind} with several queues; make it so \
+                             ('ip tuntap add NAME mode {mode} multi_queue'), ask for one queue, or choose another name"
+                        )
+                    } else {
+                        ": this kernel gives no several queues (IFF_MULTI_QUEUE); ask for one"
+                            .into()
+                    }
+                }
                 Some(libc::EINVAL) if interface_index(wanted).is_ok() => format!(
                     ": the name is taken by an interface that is not a {kind} with one queue (a {other}, a network \
                      card, ...); choose another name"
