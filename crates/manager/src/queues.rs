@@ -158,7 +158,9 @@ impl Queues {
         let before = self.link_changes.load(Ordering::Acquire);
         if before.is_multiple_of(2) != up {
             self.link_changes.store(before + 1, Ordering::Release);
-            (1..self.inboxes.len()).for_each(|owner| self.wake(owner));
+            for owner in 1..self.inboxes.len() {
+                self.wake(owner);
+            }
         }
     }
 
@@ -491,7 +493,9 @@ mod tests {
         let mut first = queues.queue(0, link(&[false, false, true]));
         let mut others = [1, 2].map(|at| queues.queue(at, link(&[])));
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
-        others.iter_mut().for_each(|queue| queue.set_waker(woken.clone()));
+        for queue in &mut others {
+            queue.set_waker(woken.clone());
+        }
         for (change, told) in [(false, Some(false)), (false, None), (true, Some(true))] {
             assert_eq!(first.link_change(), Some(change));
             assert!(others.iter_mut().all(|queue| queue.link_change() == told));
