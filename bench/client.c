@@ -1,7 +1,8 @@
 // The client of the benchmark: one thread, epoll, the kernel's sockets; the same program for every server, and cheap
 // enough not to be what is measured.
 //   client <measure> <host> <bytes> <seconds>
-// Measures: download, upload, rtt1, rtt64, deep64, connect, http64, http256, ws64, active, fair, loaded, idle, udpin, udpout;
+// Measures: download, upload, rtt1, rtt64, deep64, connect, http64, http256, ws64, active, fair, loaded, idle, udpin, udpsegin,
+// udpout;
 // bytes are connections for idle and active; idle has no seconds, but the last byte of the address to come from.
 // Prints one JSON line: value (Gbit/s, or per second), count, and percentiles in microseconds where they mean something.
 #define _GNU_SOURCE
@@ -351,6 +352,21 @@ static void datagrams_in(double seconds) {
   printf("{\"seconds\":%f,\"sent\":%ju}\n", at - begin, (uintmax_t)count);
 }
 
+// The same with larger ones, as many a call as a packet has room for, which the kernel hands on in one (UDP_SEGMENT).
+static void segments_in(double seconds) {
+  enum { SIZE = 1200, COUNT = 50, OPTION = 103 };
+  int fd = open_datagrams(5), size = SIZE;
+  if (setsockopt(fd, IPPROTO_UDP, OPTION, &size, sizeof size) != 0) fail("UDP_SEGMENT");
+  double begin = now(), at = begin;
+  uint64_t count = 0;
+  for (; at - begin < seconds; at = now()) {
+    ssize_t n = send(fd, buffer, SIZE * COUNT, 0);
+    if (n > 0) count += n / SIZE;
+    else if (errno != ENOBUFS && errno != EAGAIN && errno != ECONNREFUSED) fail("send");
+  }
+  printf("{\"seconds\":%f,\"sent\":%ju}\n", at - begin, (uintmax_t)count);
+}
+
 // Asks for datagrams for so long, and counts what comes.
 static void datagrams_out(double seconds) {
   struct mmsghdr headers[TOGETHER_UDP];
@@ -428,6 +444,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(measure, "fair")) fair(100, seconds);
   else if (!strcmp(measure, "loaded")) loaded(seconds);
   else if (!strcmp(measure, "udpin")) datagrams_in(seconds);
+  else if (!strcmp(measure, "udpsegin")) segments_in(seconds);
   else if (!strcmp(measure, "udpout")) datagrams_out(seconds);
   else if (!strcmp(measure, "idle")) {
     source = seconds;

@@ -67,6 +67,7 @@ const MEASURES = {
     pair: ['late', 'kernelLate'],
   },
   udpin: { title: 'UDP in, 64-byte datagrams received', unit: '1/s', run: received },
+  udpsegin: { title: 'UDP in, 1,200-byte datagrams, 50 a call (UDP_SEGMENT)', unit: '1/s', run: received },
   udpout: { title: 'UDP out, 64-byte datagrams', unit: '1/s' },
   tapin: { title: 'bulk in over a TAP, beside a TUN', ...BULK, ...TAP, client: 'upload' },
   tapout: { title: 'bulk out over a TAP, beside a TUN', ...BULK, ...TAP, client: 'download' },

@@ -522,6 +522,7 @@ impl Stack {
         // Memory of a packet that is gone.
         let mut packet = std::mem::take(&mut self.current);
         packet.clear();
+        packet.reserve(ip_len + len);
         packet.resize(ip_len + wire::HEADER_LEN, 0);
         let header = &mut packet[ip_len..];
         let repr = Repr { src_port: port, dst_port: dest.port(), payload_len: payload.len() };

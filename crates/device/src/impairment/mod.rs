@@ -481,6 +481,27 @@ mod tests {
     }
 
     #[test]
+    fn merged_datagrams_are_impaired_one_by_one() {
+        let (inner, mut peer) = pair(LinkOptions::default());
+        let mut device = Impaired::new(inner, Impairment::default(), delay(10), 1).unwrap();
+        let whole = crate::datagrams::tests::packet(false, 1000);
+        let frame = TxFrame {
+            checksum: Some(crate::device::TxChecksum { start: 20, offset: 6 }),
+            gso: Some(crate::device::Gso { kind: crate::device::GsoKind::Udp4, size: 400 }),
+            ..TxFrame::of(&[&whole])
+        };
+        peer.send(&frame).unwrap();
+        let now = Instant::now();
+        assert_eq!(recv(&mut device, now), None);
+        let got: Vec<_> = std::iter::from_fn(|| recv(&mut device, now + ms(10))).collect();
+        assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [428, 428, 228]);
+        assert_eq!(
+            got.iter().flat_map(|one| &one[28..]).collect::<Vec<_>>(),
+            whole[28..].iter().collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
     fn what_was_sent_outlives_the_sender() {
         let (mut a, mut b) =
             impaired_pair(LinkOptions::default(), [delay(20), delay(20)], 1).unwrap();
