@@ -30,7 +30,7 @@ export type Medium = 'ip' | 'ethernet';
 export interface TunOptions {
   /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
   name?: string;
-  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
+  /** Whether to hand over and take segments of up to 64 KiB (TSO, USO, checksums). Default: where the system can. */
   offload?: boolean;
   /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
   queueLength?: number;

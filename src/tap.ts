@@ -24,7 +24,8 @@ export interface TapFrame {
   length: number;
   /**
    * The frame, or its beginning. On a TUN or a link it begins with the IP header, on a TAP with Ethernet's. With offload
-   * it can be up to 64 KiB long, and the transport checksum of what goes out is still to be filled in.
+   * it can be up to 64 KiB long, and the transport checksum of what goes out is still to be filled in; datagrams that the
+   * device merged are single ones.
    */
   data: Buffer;
 }

@@ -120,6 +120,9 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
         );
         return Err(invalid("addPort", message));
     }
+    if info.offload.uso {
+        stack.has_uso();
+    }
     let watched = Watched::new(Arc::clone(&stack.bell), info.offload.big_tcp4);
     let watch = |inner: Box<dyn Device>| -> Box<dyn Device> {
         Box::new(WatchedDevice { inner, watched: Arc::clone(&watched) })
@@ -151,9 +154,6 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     let shared = stack.make_queues(queues)?;
     let added = stack.with_shard(|shard| shard.add_device(shared.queue(0, device), config.clone()));
     stack.update_polls();
-    if info.offload.uso && matches!(added, Some(Ok(_))) {
-        stack.has_uso();
-    }
     match added {
         Some(Ok(id)) => {
             let mut ids = Vec::with_capacity(queues - 1);
