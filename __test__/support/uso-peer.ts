@@ -34,8 +34,11 @@ async function start(options: StartOptions = {}): Promise<void> {
   execFileSync('ip', ['address', 'add', '198.18.0.1/24', 'dev', 'un0']);
   execFileSync('ip', ['address', 'add', 'fd00::1/64', 'dev', 'un0', 'nodad']);
   execFileSync('ip', ['link', 'set', 'un0', 'up']);
-  // An address of the kernel's that is new drops what comes for some milliseconds.
-  while ((await stack.ping('fd00::1', { count: 1, timeout: 100 })).received === 0);
+  // An address of the kernel's that is new drops what comes for some milliseconds; and over a TAP, what waits in the kernel
+  // until it knows our hardware address is overtaken by what comes behind.
+  for (const host of ['198.18.0.1', 'fd00::1']) {
+    while ((await stack.ping(host, { count: 1, timeout: 100 })).received === 0);
+  }
   for (const [type, address] of [
     ['udp4', '198.18.0.2'],
     ['udp6', 'fd00::2'],
