@@ -689,7 +689,7 @@ export type Medium = "ip" | "ethernet";
 export interface TunOptions {
   /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
   name?: string;
-  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
+  /** Whether to hand over and take segments of up to 64 KiB (TSO, USO, checksums). Default: where the system can. */
   offload?: boolean;
   /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
   queueLength?: number;
@@ -1576,7 +1576,8 @@ export interface TapFrame {
   length: number;
   /**
    * The frame, or its beginning. On a TUN or a link it begins with the IP header, on a TAP with Ethernet's. With offload
-   * it can be up to 64 KiB long, and the transport checksum of what goes out is still to be filled in.
+   * it can be up to 64 KiB long, and the transport checksum of what goes out is still to be filled in; datagrams that the
+   * device merged are single ones.
    */
   data: Buffer;
 }

@@ -226,6 +226,12 @@ interface PacketSocketOptions {
   /** What is done to the frames of each direction. */
   impairment?: Impairment;
 }
+declare class SendTick {
+  #private;
+  constructor(native: NativeStack);
+  /** Whether the datagram that is about to be sent may wait for the end of the tick. */
+  next(): boolean;
+}
 interface SocketSink extends AsyncResource {
   onRecord(kind: RecordKind, a: number, b: number, c: number): void;
   /** The stack is closing. */
@@ -256,6 +262,8 @@ type Beside = "udp" | "raw" | "ping";
 declare class Reactor {
   #private;
   readonly native: NativeStack;
+  /** Which datagrams go out together. */
+  readonly sendTick: SendTick;
   closed: boolean;
   /** Called when something was recorded for the trace. */
   ontrace: (() => void) | null;
@@ -371,6 +379,11 @@ declare class SocketHandle extends AsyncResource implements SocketSink {
    * called with one of these.
    */
   write(chunks: Uint8Array[], done: (errno: number) => void): number;
+  /**
+   * Sends a text, and another or bytes after it, without making buffers of them. Returns 0 if the stack took them all, a
+   * negative errno if it failed at once, or 1 where they have to be written as bytes: then nothing was taken.
+   */
+  writeText(first: string, encoding: string, second?: string | Uint8Array, secondEncoding?: string): number;
   /** FIN after what was written. Returns 0, or a negative errno. `done` is called before the peer's answer. */
   shutdown(done: () => void): number;
   /** Lets the connection go: what was written is still sent. `done` is called in a later turn. */
@@ -863,7 +876,7 @@ type Medium = "ip" | "ethernet";
 interface TunOptions {
   /** The interface's name, at most 15 bytes; `%d` in it is replaced by a number. Default: the system chooses (`tun0`). */
   name?: string;
-  /** Whether to hand over and take segments of up to 64 KiB (TSO, checksums). Default: where the system can. */
+  /** Whether to hand over and take segments of up to 64 KiB (TSO, USO, checksums). Default: where the system can. */
   offload?: boolean;
   /** Packets the interface queues, where it is permitted to set that. Default 5,000. */
   queueLength?: number;
@@ -1479,9 +1492,16 @@ interface NativeDatagrams {
   udpBind(address: string, port: number, flags: number, interfaceId: number): number;
   udpConnect(id: number, address: string, port: number): number;
   udpDisconnect(id: number): number;
-  /** Sends to a destination, or, of a connected socket, where it is connected to (address null). Returns the length. */
-  udpSend(id: number, data: Uint8Array, port: number, address: string | null): number;
-  udpSendv(id: number, pieces: Uint8Array[], port: number, address: string | null): number;
+  /**
+   * Sends to a destination, or, of a connected socket, where it is connected to (address null). Returns the length. With
+   * `waits` it may go out with others at the next `flush()`, or when much waits, or after a millisecond.
+   */
+  udpSend(id: number, data: Uint8Array, port: number, address: string | null, waits: boolean): number;
+  udpSendv(id: number, pieces: Uint8Array[], port: number, address: string | null, waits: boolean): number;
+  /** Whether there is a device that takes several datagrams at once, and a loop that may have them wait. */
+  udpMerges(): boolean;
+  /** Sends what waits. */
+  flush(): void;
   udpClose(id: number): number;
   udpAddress(id: number): NativeAddress | null;
   udpRemoteAddress(id: number): NativeAddress | null;
@@ -1567,6 +1587,11 @@ interface NativeStreams {
   /** Copies into the send queue as much as fits; returns the bytes taken. Less than all: Writable follows. */
   write(id: number, data: Uint8Array): number;
   writev(id: number, chunks: Uint8Array[]): number;
+  /**
+   * Takes all of a text, and of what comes after it, or nothing: 0 where there is no room for all (after `shutdown` there is
+   * none), and where that is more than 16 KiB. `latin1` has bit 0 set where the first is to be Latin-1, bit 1 for the second, which otherwise are UTF-8.
+   */
+  writeText(id: number, latin1: number, first: string, second?: string | Uint8Array): number;
   readStart(id: number): number;
   readStop(id: number): number;
   /** FIN after what is queued. */
