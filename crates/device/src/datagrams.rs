@@ -131,7 +131,7 @@ pub(crate) mod tests {
             };
             let mut sent = Vec::new();
             each_sent(Medium::Ip, &frame, &mut Vec::new(), |pieces| {
-                sent.push((pieces.concat(), 0))
+                sent.push((pieces.concat(), 0));
             });
             assert_eq!(sent, single);
         }
