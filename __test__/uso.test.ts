@@ -68,6 +68,7 @@ describeTun('UDP segmentation offload', () => {
     ['tun', 'loop'],
     ['tun', 'thread'],
     ['tap', 'loop'],
+    ['packet', 'loop'],
   ])('what the kernel sends in one call comes in one frame (%s, driven by the %s)', async (kind, drive) => {
     await start({ kind, drive });
     for (const address of ADDRESSES) {

@@ -4,7 +4,16 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createStack, type DatagramSocket, type Stack, type Tap, type TapFrame, tap, tun } from '../../src/index';
+import {
+  createStack,
+  type DatagramSocket,
+  packetSocket,
+  type Stack,
+  type Tap,
+  type TapFrame,
+  tap,
+  tun,
+} from '../../src/index';
 import { serveCalls } from './rpc';
 
 const PORT = 7;
@@ -13,7 +22,7 @@ const problems: string[] = [];
 let rounds = 0;
 
 interface StartOptions {
-  kind?: 'tun' | 'tap';
+  kind?: 'tun' | 'tap' | 'packet';
   drive?: 'loop' | 'thread';
   offload?: boolean;
   /** USERNET_USO. */
@@ -25,7 +34,12 @@ async function start(options: StartOptions = {}): Promise<void> {
   if (options.uso !== undefined) process.env.USERNET_USO = options.uso;
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   const offload = options.offload === undefined ? {} : { offload: options.offload };
-  const device = (options.kind === 'tap' ? tap : tun)({ name: 'un0', queueLength: 20_000, ...offload });
+  if (options.kind === 'packet') execFileSync('ip', ['link', 'add', 'un0', 'type', 'veth', 'peer', 'name', 'un1']);
+  const device =
+    options.kind === 'packet'
+      ? packetSocket({ interface: 'un1' })
+      : (options.kind === 'tap' ? tap : tun)({ name: 'un0', queueLength: 20_000, ...offload });
+  if (options.kind === 'packet') execFileSync('ip', ['link', 'set', 'un1', 'up']);
   const capture = options.capture === undefined ? {} : { capture: options.capture };
   stack = await createStack({
     interfaces: [{ device, addresses: ['198.18.0.2/24', 'fd00::2/64'], ...capture }],

@@ -110,6 +110,10 @@ pub fn frames(mut data: &[u8]) {
         if kind & 4 != 0 {
             frame.checksum = RxChecksum::Trusted;
         }
+        // As a device that merges would have it.
+        if kind & 16 != 0 {
+            frame.gso_size = (frame.data.len() / 3) as u16;
+        }
         stack.handle_frame(now, interface, frame);
         let _ = stack.udp_send_to(now, socket, b"?", Some(target), None);
         while stack.udp_recv_from(socket).is_ok() {}

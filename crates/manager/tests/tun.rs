@@ -7,7 +7,9 @@ mod common;
 mod netns;
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
+};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::pattern;
 use netns::inside_namespace;
+use usernet_core::{ListenAddress, UdpOptions};
 use usernet_device::{
     Device, DeviceInfo, Direction, Impaired, Impairment, Received, Tun, TunCounters, TunOptions,
     TxFrame, Wake,
@@ -347,5 +350,47 @@ fn kernel_clients_are_served_and_kernel_servers_reached() {
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert_eq!(interface.shard().stats().devices_lost, 0);
         assert_eq!(interface.stats().receive_memory, 0);
+    }
+}
+
+#[test]
+fn datagrams_sent_under_one_lock_cross_the_border_in_one_frame() {
+    if !inside_namespace("datagrams_sent_under_one_lock_cross_the_border_in_one_frame") {
+        return;
+    }
+    let interface = tun(true);
+    let shard = interface.shard();
+    for (kernel, ours) in KERNEL.into_iter().zip(OURS) {
+        let socket = UdpSocket::bind((kernel, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let id = {
+            let options = UdpOptions { address: ListenAddress::One(ours), ..UdpOptions::default() };
+            shard.lock().udp_bind(options).unwrap()
+        };
+        let (data, mut buf, mut got) = (pattern(20_500), [0; 2000], Vec::new());
+        // A new IPv6 address drops what comes for some milliseconds: offered again.
+        for _ in 0..500 {
+            let before = interface.stats();
+            {
+                let mut stack = shard.lock();
+                let now = stack.now();
+                let to = Some(socket.local_addr().unwrap());
+                for part in data.chunks(1000) {
+                    stack.udp_send_to(now, id, part, to, None).unwrap();
+                }
+            }
+            let after = interface.stats();
+            assert_eq!(after.udp_out_datagrams - before.udp_out_datagrams, 21);
+            assert_eq!(after.udp_out_merged - before.udp_out_merged, 20);
+            while got.len() < 21
+                && let Ok(n) = socket.recv(&mut buf)
+            {
+                got.push(buf[..n].to_vec());
+            }
+            if !got.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(got, data.chunks(1000).map(<[u8]>::to_vec).collect::<Vec<_>>());
     }
 }
