@@ -5,6 +5,7 @@ import { type NativeBinding, RecordKind } from '../src/native';
 import { createNet } from '../src/net/bind';
 import { type HandleOwner, SocketHandle } from '../src/net/handle';
 import { Reactor, type SocketSink } from '../src/reactor';
+import { Sinks } from '../src/sinks';
 import { FakeStack, fakeBinding } from './support/fake-native';
 
 const nameOf = (kind: RecordKind): string =>
@@ -39,6 +40,14 @@ function scripted() {
     override slab(index = 0): Buffer {
       return Buffer.alloc(index === 1 ? 16 << 10 : 1 << 20, 'x');
     }
+    override readStart(): number {
+      calls.push('readStart');
+      return 0;
+    }
+    override readStop(): number {
+      calls.push('readStop');
+      return 0;
+    }
     override ref(): void {
       calls.push('ref');
     }
@@ -66,6 +75,9 @@ class Sink extends AsyncResource implements SocketSink {
     readonly heard: (name: string, kind: RecordKind, a: number) => void,
   ) {
     super('TEST');
+  }
+  onData(slab: number): void {
+    this.heard(this.name, RecordKind.Data, slab);
   }
   onRecord(kind: RecordKind, a: number): void {
     this.heard(this.name, kind, a);
@@ -111,6 +123,56 @@ test('data of many sockets share a turn', async () => {
   ring([RecordKind.Data, 1], [RecordKind.Data, 2], [RecordKind.Data, 3]);
   await turns();
   expect(log).toEqual(['1', '2', '3', 'tick', 'tick', 'tick']);
+});
+
+test('a socket is found by its whole id: nobody hears what is for one of the past', async () => {
+  const sinks = new Sinks<string>();
+  const [old, later, other] = [3, 3 + 5 * 2 ** 32, 1];
+  sinks.set(old, 'old');
+  sinks.delete(old);
+  sinks.set(later, 'later');
+  sinks.set(other, 'other');
+  sinks.delete(old);
+  expect([sinks.find(3, 0), sinks.find(3, 5), sinks.find(1, 0), sinks.find(0, 0), sinks.find(9, 0)]).toEqual([
+    undefined,
+    'later',
+    'other',
+    undefined,
+    undefined,
+  ]);
+  expect([sinks.size, sinks.entries()]).toEqual([
+    2,
+    [
+      [other, 'other'],
+      [later, 'later'],
+    ],
+  ]);
+  sinks.clear();
+  expect([sinks.size, sinks.find(1, 0), sinks.entries()]).toEqual([0, undefined, []]);
+});
+
+test('an accepted connection that nobody reads from keeps what was drained, and asks for no more', async () => {
+  const { reactor, calls, ring } = scripted();
+  const handle = new SocketHandle(reactor, 1);
+  const got: number[] = [];
+  handle.owner = {
+    onHandleData: (chunk) => got.push(chunk.length),
+    onHandleEnd: () => {},
+    onHandleError: () => {},
+    onHandleReport: () => {},
+    onStackClose: () => {},
+  } satisfies HandleOwner;
+  ring([RecordKind.Data, 1, 0, 1, 0, 7], [RecordKind.Data, 1, 0, 1, 0, 8]);
+  expect([got, calls.filter((call) => call.startsWith('read'))]).toEqual([[], ['readStop']]);
+  handle.readStart();
+  await turns();
+  expect([got, calls.filter((call) => call.startsWith('read'))]).toEqual([
+    [7, 8],
+    ['readStop', 'readStart'],
+  ]);
+  // It is reported already.
+  handle.readStart();
+  expect(calls.filter((call) => call.startsWith('read'))).toHaveLength(2);
 });
 
 test('what came while nobody read is handed out as it is wanted, within a turn, in order', async () => {

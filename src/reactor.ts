@@ -14,6 +14,7 @@ import {
   RECORD_SIZE,
   RecordKind,
 } from './native';
+import { Sinks } from './sinks';
 
 /** Records a `drain` can report at once. */
 const CAPACITY = 1024;
@@ -42,7 +43,10 @@ function keepFromTransfer(slab: ArrayBuffer): void {
 
 /** What the reactor tells a connection's handle. Runs in the handle's async context. */
 export interface SocketSink extends AsyncResource {
-  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  /** Received bytes, as `Reactor.view` takes them. */
+  onData(slab: number, offset: number, length: number): void;
+  /** What is not data; `a` is what the record says besides. */
+  onRecord(kind: RecordKind, a: number): void;
   /** The stack is closing. */
   onStackClose(): void;
 }
@@ -148,7 +152,7 @@ export class Reactor {
 
   readonly #events = new Int32Array(CAPACITY * RECORD_SIZE);
   readonly #ends = new RecordEnds(this.#events);
-  readonly #sockets = new Map<number, SocketSink>();
+  readonly #sockets = new Sinks<SocketSink>();
   readonly #listeners = new Map<number, ListenerSink>();
   readonly #beside: Record<Beside, Map<number, DatagramSink>> = { udp: new Map(), raw: new Map(), ping: new Map() };
   // Shut down or closed, but not yet acknowledged by the peer.
@@ -211,8 +215,8 @@ export class Reactor {
   }
 
   /** The ids of live sockets and listeners, with what is told of them. */
-  get handles(): { sockets: ReadonlyMap<number, SocketSink>; listeners: ReadonlyMap<number, ListenerSink> } {
-    return { sockets: this.#sockets, listeners: this.#listeners };
+  get handles(): { sockets: Array<[number, SocketSink]>; listeners: ReadonlyMap<number, ListenerSink> } {
+    return { sockets: this.#sockets.entries(), listeners: this.#listeners };
   }
 
   /** Adds `delta` to the number of handles that keep the process alive. */
@@ -231,7 +235,7 @@ export class Reactor {
   }
 
   unlinger(id: number): void {
-    if (this.#lingering.delete(id)) this.#updateRef();
+    if (this.#lingering.size > 0 && this.#lingering.delete(id)) this.#updateRef();
   }
 
   /**
@@ -265,13 +269,14 @@ export class Reactor {
 
   /** Lets go of every socket, telling nobody: the process ends. */
   letGo(): void {
-    for (const id of this.#sockets.keys()) this.native.close(id);
+    for (const [id] of this.#sockets.entries()) this.native.close(id);
   }
 
   /** Bytes handed to the stack that peers have not acknowledged. */
   unacknowledged(): number {
     let queued = 0;
-    for (const id of new Set([...this.#sockets.keys(), ...this.#lingering])) {
+    const open = this.#sockets.entries().map(([id]) => id);
+    for (const id of new Set([...open, ...this.#lingering])) {
       queued += Math.max(0, this.native.sendQueueSize(id));
     }
     return queued;
@@ -288,7 +293,7 @@ export class Reactor {
     this.closed = true;
     hasLeft(this);
     for (const sink of [...this.#listeners.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
-    for (const sink of [...this.#sockets.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
+    for (const [, sink] of this.#sockets.entries()) sink.runInAsyncScope(sink.onStackClose, sink);
     for (const sinks of Object.values(this.#beside)) {
       for (const sink of [...sinks.values()]) sink.runInAsyncScope(sink.onStackClose, sink);
       sinks.clear();
@@ -409,9 +414,16 @@ export class Reactor {
 
   #dispatch(kind: RecordKind, at: number): void {
     const events = this.#events;
-    const id = idOf(events[at + 1]!, events[at + 2]!);
+    const index = events[at + 1]!;
+    const generation = events[at + 2]!;
     const a = events[at + 3]!;
     const b = events[at + 4]!;
+    if (kind === RecordKind.Data) {
+      const sink = this.#sockets.find(index, generation);
+      if (sink !== undefined) sink.runInAsyncScope(sink.onData, sink, a, b, events[at + 5]!);
+      return;
+    }
+    const id = idOf(index, generation);
     if (kind > RecordKind.Closed && kind !== RecordKind.Report) {
       this.#dispatchBeside(kind, at, id, a, b);
       return;
@@ -425,9 +437,9 @@ export class Reactor {
       return;
     }
     if (kind === RecordKind.Flushed || kind === RecordKind.Closed) this.unlinger(id);
-    const sink = this.#sockets.get(id);
+    const sink = this.#sockets.find(index, generation);
     if (kind === RecordKind.Closed) this.#sockets.delete(id);
-    if (sink !== undefined) sink.runInAsyncScope(sink.onRecord, sink, kind, a, b, events[at + 5]!);
+    if (sink !== undefined) sink.runInAsyncScope(sink.onRecord, sink, kind, a);
   }
 
   #dispatchBeside(kind: RecordKind, at: number, id: number, a: number, b: number): void {

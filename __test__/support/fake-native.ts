@@ -230,6 +230,7 @@ export class FakeStack implements NativeStreams {
       peer.peer = connection;
       connection.peer = peer;
       peer.established = true;
+      peer.reading = true;
       connection.established = true;
       this.#report(connection, Connect!);
       target.#pending.push([Accept!, listener.id, 0, peer.id, 0, 0]);

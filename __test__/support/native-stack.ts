@@ -102,14 +102,16 @@ export class TestStack {
     return { id, port: this.native.listenerAddress(id)!.port };
   }
 
-  /** A connection to a listener of `server`, and its other end. */
+  /** A connection to a listener of `server`, and its other end. Neither is read from. */
   async connect(server: TestStack, address = '127.0.0.1'): Promise<[client: number, accepted: number]> {
     const { id, port } = server.listen(address);
     const client = this.native.connect(address, port, '', 0);
     const accept = await server.next(RecordKind.Accept, id);
+    const accepted = accept.a + accept.b * 2 ** 32;
+    server.native.readStop(accepted);
     await this.next(RecordKind.Connect, client);
     server.native.closeListener(id);
-    return [client, accept.a + accept.b * 2 ** 32];
+    return [client, accepted];
   }
 
   /** Sends all of `data`, waiting for room. */

@@ -92,6 +92,8 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   #refed = true;
   #active = false;
   #ended = false;
+  // The stack reports what comes.
+  #reported = false;
   #shut = false;
   #flushed = false;
   // The connection is over in the stack.
@@ -106,8 +108,8 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   #remote: NativeAddress | null = null;
 
   /**
-   * `id` is that of an accepted connection; without it `connect` makes one. `mapped`: its listener is on `::` and takes
-   * IPv4 too.
+   * `id` is that of an accepted connection, of which the stack reports what comes already; without it `connect` makes one.
+   * `mapped`: its listener is on `::` and takes IPv4 too.
    */
   constructor(reactor: Reactor, id = -1, mapped = false) {
     super('USERNETTCP', { requireManualDestroy: true });
@@ -115,6 +117,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     this.#mapped = mapped;
     if (id !== -1) {
       this.#id = id;
+      this.#reported = true;
       reactor.addSocket(id, this);
     } else {
       reactor.onhandle?.(this);
@@ -124,6 +127,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   /** A connection that the stack is making already, of a flow that was accepted; `done` as `connect` has it. */
   static awaiting(reactor: Reactor, id: number, done: (errno: number) => void): SocketHandle {
     const handle = new SocketHandle(reactor, id);
+    handle.#reported = false;
     handle.#connecting = done;
     handle.#update();
     return handle;
@@ -192,7 +196,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     if (this.#closed) return EBADF;
     this.reading = true;
     if (this.#held !== null) this.#feed();
-    else if (this.#id !== -1 && !this.#gone && !this.#ended) this.#reactor.native.readStart(this.#id);
+    else this.#report(true);
     this.#update();
     return 0;
   }
@@ -200,9 +204,17 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   readStop(): number {
     if (this.#closed) return EBADF;
     this.reading = false;
-    if (this.#id !== -1 && !this.#gone && !this.#ended) this.#reactor.native.readStop(this.#id);
+    this.#report(false);
     this.#update();
     return 0;
+  }
+
+  /** Has the stack report what comes, or leave it in the receive queue. */
+  #report(on: boolean): void {
+    if (this.#reported === on || this.#id === -1 || this.#gone || this.#ended) return;
+    this.#reported = on;
+    if (on) this.#reactor.native.readStart(this.#id);
+    else this.#reactor.native.readStop(this.#id);
   }
 
   /** Takes back what was handed out and not wanted yet; it comes again after `readStart`. */
@@ -228,6 +240,15 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     this.writeQueueSize = total - taken;
     this.#update();
     return 1;
+  }
+
+  /** Sends what the stack takes of `chunk`: how many bytes, or a negative errno. The rest is for `write`. */
+  writeSome(chunk: Uint8Array): number {
+    if (!this.#canSend()) return this.#cannotSend();
+    const taken = this.#reactor.native.write(this.#id, chunk);
+    if (taken < 0) return taken === EBADF ? EPIPE : taken;
+    this.bytesWritten += taken;
+    return taken;
   }
 
   /**
@@ -343,13 +364,23 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     return this.#refed && !this.#closed;
   }
 
-  onRecord(kind: RecordKind, a: number, b: number, c: number): void {
+  onData(slab: number, offset: number, length: number): void {
+    const chunk = this.#reactor.view(slab, offset, length);
+    if (this.reading && this.#held === null) {
+      this.bytesRead += chunk.length;
+      this.owner?.onHandleData(chunk);
+    } else {
+      this.#hold(chunk);
+      // Nobody has asked for it yet.
+      if (!this.reading) this.#report(false);
+    }
+  }
+
+  onRecord(kind: RecordKind, a: number): void {
     switch (kind) {
-      case RecordKind.Data:
-        this.#take(this.#reactor.view(a, b, c));
-        break;
       case RecordKind.End:
-        this.#take('end');
+        if (this.reading && this.#held === null) this.#deliver('end');
+        else this.#hold('end');
         break;
       case RecordKind.Writable:
         this.#writeMore();
@@ -389,7 +420,7 @@ export class SocketHandle extends AsyncResource implements SocketSink {
   #connected(errno: number): void {
     const done = this.#connecting;
     this.#connecting = null;
-    if (errno === 0 && this.reading) this.#reactor.native.readStart(this.#id);
+    if (errno === 0 && this.reading) this.#report(true);
     this.#update();
     done?.(errno);
   }
@@ -430,11 +461,6 @@ export class SocketHandle extends AsyncResource implements SocketSink {
     const held = this.#held?.filter((item) => typeof item !== 'number');
     this.#held = held?.length ? held : null;
     return errno;
-  }
-
-  #take(item: Buffer | 'end'): void {
-    if (this.reading && this.#held === null) this.#deliver(item);
-    else this.#hold(item);
   }
 
   #hold(item: Held): void {

@@ -13,6 +13,7 @@ import {
 import type { ErrorReport } from '../events';
 import type { SocketInfo } from '../info';
 import { type CongestionControl, validateCongestion } from '../options';
+import { onEnd } from './after-fin';
 import { startConnect } from './connect';
 import type { NetContext } from './context';
 import { type AddressOut, type HandleOwner, SocketHandle } from './handle';
@@ -68,6 +69,11 @@ function byteLength(chunk: string | Uint8Array, encoding: BufferEncoding): numbe
 /** Both buffers a stream has internally, which Node exposes to itself only. */
 interface WithBuffer {
   writableBuffer: Gathered | undefined;
+}
+
+/** What a readable stream remembers: here, that a tick is on its way in which it calls `_read` again. */
+interface WithState {
+  _readableState: { readingMore: boolean };
 }
 
 /** The implementation of `Socket`. */
@@ -410,7 +416,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
 
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
     if (this.#waits()) this.#whenConnected(chunk, encoding, callback, () => this._write(chunk, encoding, callback));
-    else if (typeof chunk !== 'string') this.#send([chunk], callback);
+    else if (typeof chunk !== 'string') this.#sendBytes(chunk, callback);
     else if (!this.#sendText(chunk, encoding, undefined, '', callback)) {
       this.#send([Buffer.from(chunk, encoding)], callback);
     }
@@ -508,12 +514,28 @@ export class SocketImpl extends Duplex implements HandleOwner {
   onHandleData(chunk: Buffer): void {
     this._unrefTimer();
     if (this.destroyed) return;
-    const more = this[kBuffer] ? this.#fillBuffer(chunk) : this.push(chunk);
+    const more = this[kBuffer] ? this.#fillBuffer(chunk) : this.#hand(chunk);
     const handle = this._handle;
     if (!more && handle) {
       handle.reading = false;
       const errno = handle.readStop();
       if (errno < 0) this.destroy(errnoException(errno, 'read'));
+    }
+  }
+
+  /**
+   * `push`. To listeners that take what comes at once, without the tick that follows otherwise, in which a stream asks for
+   * more: all that comes is reported as it is.
+   */
+  #hand(chunk: Buffer): boolean {
+    const state = (this as unknown as WithState)._readableState;
+    const taken = this.readableFlowing === true && this.readableLength === 0 && this.listenerCount('data') > 0;
+    if (!taken || state.readingMore) return this.push(chunk);
+    state.readingMore = true;
+    try {
+      return this.push(chunk);
+    } finally {
+      state.readingMore = false;
     }
   }
 
@@ -603,7 +625,8 @@ export class SocketImpl extends Duplex implements HandleOwner {
     }
     // A handle that somebody made may keep what it is given.
     const short = this._handle instanceof SocketHandle ? encodeShort(chunks) : null;
-    this.#send(short === null ? chunks.map(bytes) : [short], callback);
+    if (short === null) this.#send(chunks.map(bytes), callback);
+    else this.#sendBytes(short, callback);
   }
 
   /** Sends a short text, and what comes after it, without making a buffer; whether it could. */
@@ -618,12 +641,24 @@ export class SocketImpl extends Duplex implements HandleOwner {
     if (!(handle instanceof SocketHandle)) return false;
     const errno = handle.writeText(first, encoding, second, secondEncoding);
     if (errno > 0) return false;
+    this.#sent(errno, callback);
+    return true;
+  }
+
+  #sendBytes(chunk: Uint8Array, callback: WriteCallback): void {
+    const handle = this._handle;
+    const taken = handle instanceof SocketHandle ? handle.writeSome(chunk) : 0;
+    if (taken < 0 || (taken === chunk.length && taken > 0)) this.#sent(Math.min(taken, 0), callback);
+    else this.#send([taken === 0 ? chunk : chunk.subarray(taken)], callback);
+  }
+
+  /** A write is over as soon as it was begun; `errno` is negative where it failed. */
+  #sent(errno: number, callback: WriteCallback): void {
     this._pendingData = null;
     this._pendingEncoding = '';
     this._unrefTimer();
     if (errno < 0) callback(errnoException(errno, 'write'));
     else callback();
-    return true;
   }
 
   #send(chunks: Uint8Array[], callback: WriteCallback): void {
@@ -782,26 +817,4 @@ function watchSignal(socket: SocketImpl, signal: AbortSignal): void {
 
 function emitClose(socket: SocketImpl): void {
   socket.emit('close');
-}
-
-/** After the peer's FIN a socket that is not half-open takes no more; the error says whose doing that was. */
-function onEnd(this: SocketImpl): void {
-  if (!this.allowHalfOpen) this.write = writeAfterFin as SocketImpl['write'];
-}
-
-function writeAfterFin(
-  this: SocketImpl,
-  chunk: unknown,
-  encoding?: BufferEncoding | WriteCallback | null,
-  callback?: WriteCallback,
-): boolean {
-  if (!this.writableEnded) {
-    return Duplex.prototype.write.call(this, chunk, encoding as BufferEncoding, callback as WriteCallback);
-  }
-  const done = typeof encoding === 'function' ? encoding : callback;
-  const error = new Error('This socket has been ended by the other party') as NodeJS.ErrnoException;
-  error.code = 'EPIPE';
-  if (typeof done === 'function') process.nextTick(done, error);
-  this.destroy(error);
-  return false;
 }

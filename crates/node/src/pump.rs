@@ -568,15 +568,16 @@ impl Pump {
         }
     }
 
-    /// What happened to a socket before it was accepted was not noted: it had no handle.
+    /// What happened to a socket before it was accepted was not noted: it had no handle. Nearly every program wants its
+    /// data, which is reported from the start: a call less, and it may follow in the same records.
     fn accepted(&mut self, tcp: &impl Tcp, handle: Handle, id: SocketId) {
         let Some((_, socket)) = self.sockets.get(handle) else { return };
-        socket.flags |= Flags::READABLE | Flags::ACCEPTED;
+        socket.flags |= Flags::READING | Flags::READABLE | Flags::ACCEPTED;
         if let Some(error) = tcp.error(id) {
             socket.flags |= Flags::ERROR;
             socket.errno = Errno::from(error).number();
-            self.enqueue(handle);
         }
+        self.enqueue(handle);
     }
 
     /// One turn of a socket. What is written down is no longer flagged, so that a turn can stop anywhere.
