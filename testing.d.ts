@@ -230,7 +230,7 @@ declare class SendTick {
   #private;
   constructor(native: NativeStack);
   /** Whether the datagram that is about to be sent may wait for the end of the tick. */
-  next(): boolean;
+  next(socket: number, port: number, address: string | null): boolean;
 }
 interface SocketSink extends AsyncResource {
   onRecord(kind: RecordKind, a: number, b: number, c: number): void;

@@ -146,7 +146,7 @@ export class DatagramHandle extends AsyncResource implements DatagramSink {
 
   #sendNow(list: Uint8Array[], port: number, address: string | null): number {
     const { native, sendTick } = this.#reactor;
-    const waits = sendTick.next();
+    const waits = sendTick.next(this.#id, port, address);
     if (list.length === 1) return native.udpSend(this.#id, list[0] as Uint8Array, port, address, waits);
     return native.udpSendv(this.#id, list, port, address, waits);
   }
