@@ -61,6 +61,18 @@ impl Payload {
         Self::new(Arc::new(Passing(bytes)), 0..len)
     }
 
+    /// Its length, bytes; without a look at the memory.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether it has no bytes.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The part of this view that `range` names.
     ///
     /// # Panics

@@ -281,35 +281,33 @@ impl Stack {
             self.stats.listen_overflows += 1;
             return;
         }
-        // What a RST or a new connection is made from.
-        let header = segment.header.clone();
+        // What a RST is made from, and a new connection: that takes a SYN.
+        let Repr { flags, seq, ack, .. } = segment.header;
         let len = segment.len();
-        let (numbers, _) = conn.reset_numbers();
+        let syn = segment.has(Flags::SYN).then(|| (segment.header.clone(), conn.reset_numbers().0));
         let acked = conn.bytes_acked();
-        let mut segment = Some(segment);
-        let verdict = self.with(now, id, |conn, ctx| {
-            // TIME-WAIT gives a SYN back that may open the connection anew; nothing else needs the segment again.
-            let segment = segment.take()?;
-            Some(conn.on_segment(ctx, segment))
-        });
+        let verdict = self.with(now, id, |conn, ctx| conn.on_segment(ctx, segment));
         let progress = self.connections.get(id).filter(|conn| conn.bytes_acked() != acked);
         if let Some(through) = progress.map(|conn| conn.path.interface) {
             self.confirm_reachable(now, through, tuple.remote);
         }
-        match verdict.flatten() {
-            Some(Verdict::Reset) => self.refuse(interface, &tuple, &header, len),
+        match (verdict, syn) {
+            (Some(Verdict::Reset), _) => {
+                let header = Repr { flags, seq, ack, ..Repr::default() };
+                self.refuse(interface, &tuple, &header, len);
+            }
             // Only for a listener that takes it: a SYN that opens nothing ends nothing either, and is acknowledged.
-            Some(Verdict::Reopen) if !self.would_listen(interface, &tuple) => {
+            (Some(Verdict::Reopen), _) if !self.would_listen(interface, &tuple) => {
                 self.with(now, id, |conn, _| conn.acknowledge());
             }
-            Some(Verdict::Reopen) => {
+            (Some(Verdict::Reopen), Some((header, nxt))) => {
                 self.with(now, id, Connection::finish_abort);
                 // If the application still holds the old one, its id stays, but the ends are free.
                 let payload = Payload::from(Vec::new());
                 let syn = Segment { header, payload, gso_size: 0, ecn: 0 };
-                self.tcp_unknown(now, interface, tuple, &syn, Some(numbers));
+                self.tcp_unknown(now, interface, tuple, &syn, Some(nxt));
             }
-            Some(Verdict::Done) | None => {}
+            (Some(Verdict::Done | Verdict::Reopen) | None, _) => {}
         }
     }
 

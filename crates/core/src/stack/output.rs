@@ -520,11 +520,15 @@ impl Stack {
                 self.settle(now, id, false);
                 continue;
             };
+            let spent = conn.is_spent(&mut ctx);
+            conn.tx_queued = !spent;
             self.tx_burst += 1;
-            if self.tx_burst >= BURST {
+            if spent || self.tx_burst >= BURST {
                 self.tx_burst = 0;
                 self.tx.pop_front();
-                self.tx.push_back(id);
+                if !spent {
+                    self.tx.push_back(id);
+                }
             }
             let (tuple, path) = (conn.tuple, conn.path);
             let (traffic_class, hop_limit) =
@@ -571,7 +575,7 @@ impl Stack {
                 let payload = conn.payload(built.payload);
                 Repr::fill_checksum(tcp_header, &payload, tuple.local, tuple.remote);
             }
-            return Some(Frame {
+            let frame = Frame {
                 id,
                 interface: path.interface,
                 addresses: (tuple.local, tuple.remote),
@@ -586,7 +590,12 @@ impl Stack {
                     kind: if tuple.local.is_ipv6() { GsoKind::Tcp6 } else { GsoKind::Tcp4 },
                     size: built.mss,
                 }),
-            });
+            };
+            if spent {
+                // As behind the last poll.
+                self.settle(now, id, false);
+            }
+            return Some(frame);
         }
     }
 

@@ -7,7 +7,7 @@ use super::connection::{Connection, Ctx};
 use super::ecn::NOT_ECT;
 use super::info::CaState;
 use super::send::{Outgoing, TimerOutcome};
-use super::state::{PeerSyn, Rcv, Snd, State, SynReceived};
+use super::state::{Established, PeerSyn, Rcv, Snd, State, SynReceived};
 use crate::config::SocketOptions;
 use crate::error::ConnectionError;
 use crate::event::Trace;
@@ -43,6 +43,22 @@ impl Connection {
                 built
             }
         }
+    }
+
+    /// Whether the poll after one that gave a segment would give nothing, so that it need not be made: everything went, and
+    /// nothing else waits. What that poll would note is noted. False too where it takes more than a glance to say.
+    pub(crate) fn is_spent(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        let State::Established(Established { snd, rcv }) = &self.state else { return false };
+        let spent = snd.unsent() == 0
+            && snd.board.lost() == 0
+            && !snd.loss.is_live()
+            && !rcv.acks.ack_due(ctx.now)
+            && !self.probe_due
+            && !self.user_timeout.is_due();
+        if spent {
+            self.note_limits(ctx);
+        }
+        spent
     }
 
     /// The payload of a built segment.
