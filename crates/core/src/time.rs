@@ -69,6 +69,11 @@ fn nanos(d: Duration) -> u64 {
 pub(crate) struct Nanos(u64);
 
 impl Nanos {
+    /// So many nanoseconds.
+    pub(crate) const fn new(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
     /// The duration.
     pub(crate) const fn get(self) -> Duration {
         Duration::from_nanos(self.0)

@@ -152,6 +152,10 @@ impl RateSampler {
 /// Bytes a second.
 pub(crate) fn rate(bytes: u64, interval: Duration) -> u64 {
     let nanos = interval.as_nanos().max(1);
+    // A division of 128 bits takes as long as the rest of a sample.
+    if let (Some(scaled), Ok(nanos)) = (bytes.checked_mul(1_000_000_000), u64::try_from(nanos)) {
+        return scaled / nanos;
+    }
     u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
 

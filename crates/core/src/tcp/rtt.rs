@@ -62,10 +62,12 @@ impl Rtt {
         let rtt = rtt.max(Duration::from_micros(1));
         if self.measured {
             // beta = 1/4, alpha = 1/8
-            let delta = self.srtt().abs_diff(rtt);
-            self.rttvar = (self.rttvar() * 3 / 4 + delta / 4).into();
-            self.srtt = (self.srtt() * 7 / 8 + rtt / 8).into();
-            self.min_rtt = self.min_rtt.min(rtt.into());
+            let rtt = Nanos::from(rtt);
+            let part = |of: Nanos, n: u64, d: u64| of.as_nanos().saturating_mul(n) / d;
+            let delta = Nanos::new(self.srtt.as_nanos().abs_diff(rtt.as_nanos()));
+            self.rttvar = Nanos::new(part(self.rttvar, 3, 4) + part(delta, 1, 4));
+            self.srtt = Nanos::new(part(self.srtt, 7, 8) + part(rtt, 1, 8));
+            self.min_rtt = self.min_rtt.min(rtt);
         } else {
             self.srtt = rtt.into();
             self.rttvar = (rtt / 2).into();
