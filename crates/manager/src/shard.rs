@@ -1,6 +1,7 @@
 //! One stack under one lock, and the loop that drives it from whichever thread holds the lock.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,6 +97,8 @@ pub struct ShardGuard<'a> {
     may_wait: bool,
     /// Whether it is worth having the packet thread stand by for that.
     insists: bool,
+    /// The time when it was asked for last: what is not sent needs no other. None since the lock was let go of.
+    asked_at: Cell<Option<Instant>>,
 }
 
 /// The configuration of an interface over a device: its name, MTU and abilities as the device has them.
@@ -514,6 +517,7 @@ impl Shared {
             on_loop: false,
             may_wait: false,
             insists: false,
+            asked_at: Cell::new(None),
         }
     }
 
@@ -684,7 +688,9 @@ impl ShardGuard<'_> {
 
     /// The time to hand to the core now.
     pub fn now(&self) -> Instant {
-        self.shared.now()
+        let now = self.shared.now();
+        self.asked_at.set(Some(now));
+        now
     }
 
     /// To be called by whoever takes the events, when it begins: what is left of them when this guard is dropped, and what
@@ -712,8 +718,9 @@ impl ShardGuard<'_> {
     /// Transmits what calls produced, and wakes the packet thread if it has to know; whom to tell of the rest.
     fn settle(&mut self) -> Told {
         let mut told = Told::default();
-        let now = self.now();
+        let asked = self.asked_at.take();
         let (shared, on_loop) = (self.shared, self.on_loop);
+        let now = asked.unwrap_or_else(|| shared.now());
         let waits = self.may_wait && shared.standby.hold_back(now);
         let asks = self.insists && !waits && shared.standby.ask(now);
         let inner = self.inner_mut();
@@ -725,6 +732,8 @@ impl ShardGuard<'_> {
             return told;
         }
         shared.standby.clear_held_back();
+        // A segment is stamped with the time of its sending.
+        let now = if asked.is_some() && inner.stack.has_output() { shared.now() } else { now };
         let mut more = inner.transmit(now, BUDGET);
         if on_loop && shared.standby.is_due(now) {
             shared.standby.drove(now);

@@ -139,6 +139,11 @@ impl OutQueue {
         }
     }
 
+    /// Whether any wait.
+    fn has_any(&self) -> bool {
+        !self.framed.is_empty() || !self.control.is_empty() || !self.datagrams.is_empty()
+    }
+
     /// Queues what was bounded where it waited.
     pub(super) fn push_framed(&mut self, frame: Outgoing) {
         self.framed.push_back(frame);
@@ -251,6 +256,11 @@ struct Framed {
 }
 
 impl Stack {
+    /// Whether [`poll_transmit`](Self::poll_transmit) may give a frame, or take one in that goes to ourselves.
+    pub fn has_output(&self) -> bool {
+        !self.tx.is_empty() || !self.looped.is_empty() || self.out.has_any()
+    }
+
     /// The next frame to transmit, if any. What goes to ourselves does not come out here: it is taken in again within the
     /// call.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit<'_>> {
@@ -305,13 +315,10 @@ impl Stack {
             self.out.segment_next = false;
             let Some(mut frame) = self.next_segment(now, None) else {
                 // Resolving a neighbour on the way may have queued a question.
-                if self.out.datagrams.is_empty()
-                    && self.out.framed.is_empty()
-                    && self.out.control.is_empty()
-                {
-                    return None;
+                if self.out.has_any() {
+                    continue;
                 }
-                continue;
+                return None;
             };
             if Some(frame.interface) != self.loopback && !self.frame_segment(now, &mut frame) {
                 continue;
