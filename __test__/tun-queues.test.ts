@@ -34,8 +34,13 @@ describeTun('a stack on a TUN with several queues', () => {
     expect(await ns.stop()).toBe(0);
   });
 
-  describe.each([1, 2, 4])('%i', (queues) => {
-    beforeAll(() => ns.call('open', queues, { failConnectOnSoftError: true, ttl: 1 }));
+  describe.each([
+    [1, 'auto'],
+    [2, 'loop'],
+    [4, 'thread'],
+    [4, 'auto'],
+  ] as const)('%i, driven by: %s', (queues, drive) => {
+    beforeAll(() => ns.call('open', queues, { failConnectOnSoftError: true, ttl: 1, drive }));
 
     test('every byte of many connections arrives, both ways', async () => {
       expect(await ns.call('both', 32)).toEqual([]);

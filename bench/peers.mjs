@@ -23,6 +23,17 @@ function manyQueues(queues, network) {
   };
 }
 
+/** This benchmark's own server on a TUN with so many queues: the same rows for 1, 2 and 4 say whether JavaScript scales. */
+function nodeQueues(queues, network) {
+  return {
+    title: `usernet, ${queues} ${queues === 1 ? 'queue' : 'queues'}`,
+    network,
+    program: process.execPath,
+    command: (address) => [path.join(root, 'bench', 'server.mjs'), 'queues', address, String(queues)],
+    build: () => [process.execPath, ['--version']],
+  };
+}
+
 /** By the names that `--peers` takes. `network`: the first three bytes of its addresses. */
 export const PEERS = {
   c: {
@@ -39,6 +50,9 @@ export const PEERS = {
   },
   queues2: manyQueues(2, '198.18.22'),
   queues4: manyQueues(4, '198.18.24'),
+  node1: nodeQueues(1, '198.18.26'),
+  node2: nodeQueues(2, '198.18.28'),
+  node4: nodeQueues(4, '198.18.30'),
   gvisor: {
     title: "gVisor's netstack, TUN",
     network: '198.18.10',
@@ -80,14 +94,14 @@ export function buildPeers(names) {
 
 /** Starts a peer and gives it a way to this namespace: its process and address; undefined where it was not built. */
 export async function startPeer(name) {
-  const { network, program, args: more = [] } = known(name);
+  const { network, program, args: more = [], command: own } = known(name);
   if (!existsSync(program)) return undefined;
   const ip = (...args) => execFileSync('ip', args);
   const host = `${network}.2`;
   const overVeth = name === 'c';
   const [command, args] = overVeth
     ? ['unshare', ['--net', program]]
-    : [program, [`bench-${name}`, `${host}/24`, ...more]];
+    : [program, own?.(`${host}/24`) ?? [`bench-${name}`, `${host}/24`, ...more]];
   if (name === 'gvisor' || name === 'smoltcp') ip('tuntap', 'add', 'dev', `bench-${name}`, 'mode', 'tun');
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   await Promise.race([

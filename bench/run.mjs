@@ -5,7 +5,9 @@
 //   npm run bench -- --rounds 3 --measure download,rtt1 --seconds 1
 //       bulk moves what takes about so long, or --bytes 1073741824; rounds in which others use the machine are run again
 //   npm run bench -- --peers c,manager,gvisor,smoltcp    other servers beside; the first two by default. queues2 and queues4
-//       are manager's on a TUN with several queues, a shard each: their rows of 64 connections say whether it scales
+//       are manager's on a TUN with several queues, a shard each: their rows of 64 connections say whether it scales; so do
+//       those of node1, node2 and node4, the same server as usernet's on so many queues:
+//       npm run bench -- --peers node1,node2,node4 --measure rtt64,deep64,connect
 // What the device alone allows, without any TCP (device.c), is printed beside the rows that it limits.
 // Prints a table, and writes bench/out/<time>.json and .svg. USERNET_NO_BUILD=1 measures what is already built.
 

@@ -10,6 +10,8 @@
 //   port 80  node:http, plain text, keep-alive
 //   port 81  WebSocket, by `ws`: echoes
 //   port 443 TLS: reads to the end, answers one byte
+// `queues ADDRESS N` is usernet on a TUN with N queues, `bench-nodeN`, as a peer (peers.mjs): it says on its standard output
+// that it listens. BENCH_DRIVE says who drives ('auto', 'loop', 'thread').
 // Asked for 'usage' by its parent, it answers with its CPU time (s), memory (bytes, PSS) and datagrams that came.
 
 import { execFileSync } from 'node:child_process';
@@ -37,6 +39,10 @@ if (kind !== 'kernel') {
     usernet: () => ({ device: tun({ name: 'un0' }), addresses: ['198.18.0.2/24'] }),
     plain: () => ({ device: tun({ name: 'un2', offload: false }), addresses: ['198.18.20.2/24'] }),
     alone: () => ({ device: tun({ name: 'un3', offload: false }), addresses: ['198.18.18.2/24'] }),
+    queues: () => ({
+      device: tun({ name: `bench-node${process.argv[4]}`, queues: Number(process.argv[4]) }),
+      addresses: [process.argv[3]],
+    }),
     late: () => ({
       device: tun({ name: 'un1', offload: false, impairment: JSON.parse(process.env.BENCH_IMPAIRMENT) }),
       addresses: ['198.18.14.2/24'],
@@ -47,6 +53,7 @@ if (kind !== 'kernel') {
     // A kernel forgets a TIME-WAIT when the peer comes again with a later sequence number; so do we. Kept short all the same.
     timeWait: 1000,
     maxConnections: 200_000,
+    drive: process.env.BENCH_DRIVE ?? 'auto',
   });
   net = stack.net;
   http = stack.http;
@@ -137,7 +144,8 @@ for (const [socket, port] of [
   await once(socket, 'listening');
 }
 await Promise.all(servers.map((server) => server.listening || once(server, 'listening')));
-process.send('listening');
+if (process.send === undefined) process.stdout.write('listening\n');
+else process.send('listening');
 process.on('message', (message) => {
   if (message === 'usage') {
     globalThis.gc?.();

@@ -204,12 +204,22 @@ impl Shard {
         if !self.shared.standby.holds_back() {
             return;
         }
+        if self.shared.standby.thread_sends() {
+            self.shared.parker.wake();
+            return;
+        }
         let mut guard = self.lock_on_loop();
         let now = self.now();
         if guard.inner().state == State::Running {
             // What is left then, dropping the guard sees to.
             let _ = (1..FLUSH_ROUNDS).all(|_| guard.inner_mut().transmit(now, BUDGET));
         }
+    }
+
+    /// Has the packet thread send what guards hold back ([`ShardGuard::may_wait`]): [`flush`](Self::flush) wakes it, and goes
+    /// on with what else there is to do while another processor sends. For a shard whose devices no loop polls.
+    pub fn let_thread_send(&self) {
+        self.shared.standby.let_thread_send();
     }
 
     /// Adds a device as an interface; what `config` leaves to the device (mtu, offload) the caller has copied there

@@ -39,6 +39,8 @@ pub(crate) struct Standby {
     called: AtomicBool,
     /// What calls on the loop's thread want sent is held back until its turn is over.
     holds_back: AtomicBool,
+    /// What is held back, the packet thread sends.
+    thread_sends: AtomicBool,
     /// When the packet thread was last asked to stand by, nanoseconds of the shard's clock.
     asked: AtomicU64,
     /// When something is to be done even if nothing comes, nanoseconds of the shard's clock; 0: never. Written under the
@@ -129,7 +131,8 @@ impl Standby {
     /// whether so.
     pub(crate) fn hold_back(&self, now: Instant) -> bool {
         let since = self.last().map_or(Duration::MAX, |last| now.since(last));
-        let may = self.stands_by.load(Ordering::Relaxed) && since < PATIENCE / 2;
+        let may =
+            self.thread_sends() || (self.stands_by.load(Ordering::Relaxed) && since < PATIENCE / 2);
         if may {
             self.holds_back.store(true, Ordering::Relaxed);
         }
@@ -147,6 +150,16 @@ impl Standby {
         self.asked.store(nanos, Ordering::Relaxed);
         self.drove(now);
         true
+    }
+
+    /// Whether it is the packet thread that sends what is held back.
+    pub(crate) fn thread_sends(&self) -> bool {
+        self.thread_sends.load(Ordering::Relaxed)
+    }
+
+    /// From now on it is.
+    pub(crate) fn let_thread_send(&self) {
+        self.thread_sends.store(true, Ordering::Relaxed);
     }
 
     /// Whether something is held back. (Set and cleared under the shard's lock; looked at without it.)
@@ -255,6 +268,16 @@ mod tests {
         assert!(!standby.hold_back(at(1500)) && !standby.holds_back(), "the turn takes long");
         standby.gone();
         assert!(!standby.hold_back(at(1100)));
+    }
+
+    #[test]
+    fn a_thread_that_sends_has_everything_held_back_for_it() {
+        let standby = Standby::default();
+        assert!(!standby.hold_back(at(10)));
+        standby.let_thread_send();
+        assert!(standby.hold_back(at(10)) && standby.holds_back());
+        standby.clear_held_back();
+        assert!(!standby.holds_back() && standby.hold_back(at(1_000_000)));
     }
 
     #[test]

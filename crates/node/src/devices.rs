@@ -153,7 +153,6 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     }
     let shared = stack.make_queues(queues)?;
     let added = stack.with_shard(|shard| shard.add_device(shared.queue(0, device), config.clone()));
-    stack.update_polls();
     match added {
         Some(Ok(id)) => {
             let mut ids = Vec::with_capacity(queues - 1);
@@ -176,6 +175,7 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
                 accept_any,
             });
             stack.tell_lanes();
+            stack.update_polls();
             Ok(f64::from(number))
         }
         Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),

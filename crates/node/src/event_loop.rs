@@ -51,9 +51,9 @@ impl EventLoop {
         }
     }
 
-    /// Polls these descriptors and no others; whether libuv took them all. None is polled when not.
+    /// Polls these descriptors, each of a lane, and no others; whether libuv took them all. None is polled when not.
     #[cfg(unix)]
-    pub(crate) fn set(&mut self, descriptors: Vec<std::os::fd::OwnedFd>) -> bool {
+    pub(crate) fn set(&mut self, descriptors: Vec<(usize, std::os::fd::OwnedFd)>) -> bool {
         #[cfg(target_os = "linux")]
         return self.inner.set(descriptors);
         #[cfg(not(target_os = "linux"))]
@@ -146,6 +146,8 @@ mod linux {
     struct Data {
         env: sys::napi_env,
         stack: Weak<Stack>,
+        /// Whose descriptor it is.
+        lane: usize,
         uv: Uv,
         looped: *mut sys::uv_loop_s,
         /// The `uv_poll_t` or `uv_prepare_t`, of the size that libuv says, in memory aligned for anything.
@@ -187,10 +189,10 @@ mod linux {
             })
         }
 
-        pub(super) fn set(&mut self, descriptors: Vec<OwnedFd>) -> bool {
+        pub(super) fn set(&mut self, descriptors: Vec<(usize, OwnedFd)>) -> bool {
             self.clear();
-            for descriptor in descriptors {
-                if !self.add(descriptor) {
+            for (lane, descriptor) in descriptors {
+                if !self.add(lane, descriptor) {
                     self.clear();
                     return false;
                 }
@@ -202,17 +204,17 @@ mod linux {
         }
 
         /// Memory for a handle of a type, and what its callbacks get.
-        fn data(&self, kind: c_int) -> Data {
+        fn data(&self, kind: c_int, lane: usize) -> Data {
             // SAFETY: a type of handle that every libuv has.
             let size = unsafe { (self.uv.handle_size)(kind) };
             let memory = vec![0u128; size.div_ceil(size_of::<u128>())].into_boxed_slice();
             let (uv, env, stack, looped) = (self.uv, self.env, self.stack.clone(), self.looped);
-            Data { env, stack, uv, looped, memory }
+            Data { env, stack, lane, uv, looped, memory }
         }
 
         /// Has the loop call before it goes to sleep.
         fn add_prepare(&mut self) {
-            let (uv, mut data) = (self.uv, Box::new(self.data(UV_PREPARE)));
+            let (uv, mut data) = (self.uv, Box::new(self.data(UV_PREPARE, 0)));
             let handle: Handle = data.memory.as_mut_ptr().cast();
             // SAFETY: this is the loop's thread; the memory has the size that libuv asked for, does not move, and is freed
             // in the callback of `uv_close` only. These calls cannot fail on a new handle (libuv's documentation). `data`
@@ -226,8 +228,8 @@ mod linux {
             self.prepare = Some(handle);
         }
 
-        fn add(&mut self, descriptor: OwnedFd) -> bool {
-            let (uv, mut data) = (self.uv, Box::new(self.data(UV_POLL)));
+        fn add(&mut self, lane: usize, descriptor: OwnedFd) -> bool {
+            let (uv, mut data) = (self.uv, Box::new(self.data(UV_POLL, lane)));
             let handle: Handle = data.memory.as_mut_ptr().cast();
             // SAFETY: this is the loop's thread (it is the environment's), which runs as long as the environment; the
             // memory has the size that libuv asked for and does not move; the descriptor is open and polled once.
@@ -278,7 +280,7 @@ mod linux {
         if let Some(stack) = data.stack.upgrade() {
             // SAFETY: the environment's thread, as every callback of its loop; the environment lives, or its hook would
             // have closed the stack.
-            unsafe { crate::stack::turn_on_loop(data.env, &stack) };
+            unsafe { crate::stack::turn_on_loop(data.env, &stack, data.lane) };
         }
     }
 

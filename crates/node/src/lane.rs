@@ -47,6 +47,8 @@ pub(crate) struct Lane {
     datagrams: RefCell<Datagrams>,
     /// Its shard rang since it was last drained.
     news: Arc<AtomicBool>,
+    /// The event loop drives it while it keeps up.
+    pub(crate) on_loop: Cell<bool>,
     /// How much later than the first one's its clock began, ns.
     pub(crate) began: u64,
 }
@@ -59,6 +61,7 @@ impl Lane {
             pump: RefCell::new(Pump::new(handles::base(at))),
             datagrams: RefCell::new(Datagrams::new(handles::base(at))),
             news: Arc::default(),
+            on_loop: Cell::new(false),
             began,
         }
     }
@@ -120,6 +123,11 @@ impl Lane {
     /// Sockets that could receive something.
     pub(crate) fn sockets(&self) -> usize {
         self.pump.borrow().sockets() + self.datagrams.borrow().len()
+    }
+
+    /// There is something to drain.
+    pub(crate) fn tell_news(&self) {
+        self.news.store(true, Ordering::Release);
     }
 
     /// Whether there may be something to drain; what comes from here on is told again.
@@ -264,6 +272,7 @@ impl Stack {
                 news.store(true, Ordering::Release);
                 bell.ring();
             })));
+            self.give_lane(&lane, at, wanted);
             self.more.borrow_mut().push(Rc::new(lane));
         }
         self.with_core(|core| core.set_share(&share));

@@ -99,7 +99,9 @@ pub(crate) struct Stack {
     turn_of: Cell<usize>,
     pub(crate) bell: Arc<Bell>,
     /// The loop that drives, and the generation of devices that it polls. `None` where the packet thread drives alone.
-    event_loop: RefCell<Option<(EventLoop, u64)>>,
+    event_loop: RefCell<Option<(EventLoop, Vec<u64>)>>,
+    /// Who is to drive.
+    drive: Drive,
     life: Cell<Life>,
     slabs: RefCell<Slabs>,
     objects: RefCell<Option<Objects>>,
@@ -196,6 +198,7 @@ impl Stack {
             turn_of: Cell::new(0),
             bell: Arc::new(Bell::new()),
             event_loop: RefCell::new(None),
+            drive: driving.drive,
             life: Cell::new(Life::Open),
             slabs: RefCell::new(slabs),
             objects: RefCell::new(None),
@@ -226,9 +229,8 @@ impl Stack {
         let polls_busily = !self.busy_poll.borrow().is_never();
         match EventLoop::find(js, Rc::downgrade(self), polls_busily) {
             Some(found) => {
-                *self.event_loop.borrow_mut() = Some((found, 0));
-                let bell = Arc::clone(&self.bell);
-                self.with_shard(|shard| shard.set_loop_ring(Some(Box::new(move || bell.ring()))));
+                *self.event_loop.borrow_mut() = Some((found, Vec::new()));
+                self.give_to_loop(&self.first);
                 Ok(())
             }
             None if drive == Drive::Loop => Err(Failure::system(
@@ -240,28 +242,65 @@ impl Stack {
         }
     }
 
+    /// Has the loop drive a lane from now on.
+    fn give_to_loop(&self, lane: &Lane) {
+        lane.on_loop.set(true);
+        let bell = Arc::clone(&self.bell);
+        lane.with_shard(|shard| shard.set_loop_ring(Some(Box::new(move || bell.ring()))));
+    }
+
+    /// Says who drives the lane number `at` of so many: its own packet thread, as far as there are processors beside those for
+    /// JavaScript and the other end, else the loop. (A thread for which there is none takes time from JavaScript's.)
+    pub(crate) fn give_lane(&self, lane: &Lane, at: usize, lanes: usize) {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors.saturating_sub(2);
+        let on_loop = self.event_loop.borrow().is_some()
+            && (self.drive == Drive::Loop || at + threads < lanes);
+        if on_loop {
+            self.give_to_loop(lane);
+        } else {
+            lane.with_shard(Shard::let_thread_send);
+        }
+    }
+
     /// Polls the devices that there are now.
     pub(crate) fn update_polls(&self) {
         let mut event_loop = self.event_loop.borrow_mut();
-        let Some((polls, generation)) = &mut *event_loop else { return };
+        let Some((polls, generations)) = &mut *event_loop else { return };
+        let more = self.more.borrow();
+        let lanes = || std::iter::once(&self.first).chain(more.iter().map(|lane| &**lane));
         #[cfg(unix)]
-        let polled = match self.with_shard(Shard::loop_descriptors) {
-            Some(Ok((now, descriptors))) => {
-                *generation = now;
-                polls.set(descriptors)
-            }
-            // No descriptors left to give: the packet thread has its own.
-            Some(Err(_)) => false,
-            None => return,
+        let polled = {
+            let mut descriptors = Vec::new();
+            generations.clear();
+            let found = lanes().enumerate().all(|(at, lane)| {
+                let own = || lane.with_shard(Shard::loop_descriptors);
+                match lane.on_loop.get().then(own).flatten() {
+                    Some(Ok((now, own))) => {
+                        generations.push(now);
+                        descriptors.extend(own.into_iter().map(|descriptor| (at, descriptor)));
+                        true
+                    }
+                    // No descriptors left to give: the packet thread has its own.
+                    Some(Err(_)) => false,
+                    None => {
+                        generations.push(0);
+                        true
+                    }
+                }
+            });
+            found && polls.set(descriptors)
         };
         #[cfg(not(unix))]
         let polled = false;
         if !polled {
             *event_loop = None;
-            self.with_shard(|shard| {
-                shard.loop_is_gone();
-                shard.set_loop_ring(None);
-            });
+            for lane in lanes().filter(|lane| lane.on_loop.replace(false)) {
+                lane.with_shard(|shard| {
+                    shard.loop_is_gone();
+                    shard.set_loop_ring(None);
+                });
+            }
         }
     }
 
@@ -272,17 +311,23 @@ impl Stack {
         }
     }
 
-    /// A turn on the event loop; what came of it, with events if JavaScript should take some now.
-    fn drive(&self) -> LoopTurn {
+    /// A turn on the event loop for the lane number `at`; what came of it, with events if JavaScript should take some now.
+    fn drive(&self, at: usize) -> LoopTurn {
         if self.life.get() != Life::Open {
             return LoopTurn::default();
         }
-        let turn = match caught(|| self.with_shard(Shard::drive_from_loop)) {
+        let lane = self.lane_at(at);
+        let turn = match caught(|| lane.with_shard(Shard::drive_from_loop)) {
             Ok(turn) => turn.unwrap_or_default(),
             // The shard has marked itself as failed; a drain finds it so.
-            Err(_) => return LoopTurn { events: true, ..LoopTurn::default() },
+            Err(_) => LoopTurn { events: true, ..LoopTurn::default() },
         };
-        let polled = self.event_loop.borrow().as_ref().map(|(_, generation)| *generation);
+        if turn.events && at > 0 {
+            lane.tell_news();
+        }
+        let event_loop = self.event_loop.borrow();
+        let polled = event_loop.as_ref().and_then(|(_, polled)| polled.get(at)).copied();
+        drop(event_loop);
         if polled.is_some_and(|polled| polled != turn.devices_generation) {
             self.update_polls();
         }
@@ -503,6 +548,9 @@ impl Stack {
         self.in_turn.set(false);
         if self.gathers.replace(false) {
             self.with_shard(Shard::flush);
+            for lane in &*self.more.borrow() {
+                lane.with_shard(Shard::flush);
+            }
         }
         outcome
     }
@@ -545,11 +593,9 @@ impl Stack {
         self.bell.answer();
         if self.event_loop.borrow().is_some() {
             // A device without a descriptor may have rung.
-            if self.with_shard(Shard::loop_is_called) == Some(true) {
-                self.drive();
-            } else {
-                self.with_shard(Shard::loop_is_alive);
-            }
+            self.answer_call(0);
+            let lanes = self.more.borrow().len();
+            (1..=lanes).for_each(|at| self.answer_call(at));
         }
         if start.is_null() || len < RECORD_SIZE {
             // JavaScript transferred its array away.
@@ -574,6 +620,19 @@ impl Stack {
             self.defer(js);
         }
         Ok(count)
+    }
+
+    /// The loop is there for a lane that it drives, and takes what its device called it for.
+    fn answer_call(&self, at: usize) {
+        let lane = self.lane_at(at);
+        if !lane.on_loop.get() {
+            return;
+        }
+        if lane.with_shard(Shard::loop_is_called) == Some(true) {
+            self.drive(at);
+        } else {
+            lane.with_shard(Shard::loop_is_alive);
+        }
     }
 
     /// Whether a write of so many bytes may wait for the end of the turn.
@@ -795,11 +854,11 @@ impl Stack {
 ///
 /// # Safety
 /// On the thread of `env`, which is alive, called by its event loop.
-pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack) {
+pub(crate) unsafe fn turn_on_loop(env: sys::napi_env, stack: &Stack, lane: usize) {
     stack.in_a_row.set((0, 0));
     // No clock is read where nothing waits for it.
     let began = (!stack.busy_poll.borrow().is_never()).then(Instant::now);
-    let LoopTurn { events, frames, bytes, .. } = stack.drive();
+    let LoopTurn { events, frames, bytes, .. } = stack.drive(lane);
     // While a turn of the loop is waited for, JavaScript has enough to do.
     if events && !stack.is_deferred() {
         // SAFETY: the caller's contract.
