@@ -168,8 +168,8 @@ type Spread<T> = HashMap<u64, (T, Vec<Option<f64>>)>;
 
 /// What the lanes of a stack have in common.
 pub(crate) struct Lanes {
-    /// The stack's settings.
-    config: Config,
+    /// The stack's settings, until it is closed.
+    config: RefCell<Option<Box<Config>>>,
     /// Key of the hash that shares connections out; one for all devices, so that one that comes back shares them out alike.
     key: Cell<Option<[u8; 16]>>,
     listeners: RefCell<Spread<Listening>>,
@@ -180,12 +180,25 @@ pub(crate) struct Lanes {
 impl Lanes {
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            config,
+            config: RefCell::new(Some(Box::new(config))),
             key: Cell::new(None),
             listeners: RefCell::default(),
             raws: RefCell::default(),
             random: RefCell::default(),
         }
+    }
+
+    /// Forgets everything: its memory does not wait for the garbage collector.
+    pub(crate) fn clear(&self) {
+        self.config.take();
+        self.listeners.take();
+        self.raws.take();
+        self.random.take();
+    }
+
+    /// What the settings say, while the stack is open.
+    fn of_config<R>(&self, read: impl FnOnce(&Config) -> R) -> Option<R> {
+        self.config.borrow().as_deref().map(read)
     }
 
     fn key(&self) -> Result<[u8; 16]> {
@@ -209,7 +222,7 @@ impl Lanes {
             let rest = random.len() - 4;
             random.drain(rest..).collect()
         };
-        let (first, last) = self.config.ephemeral_ports;
+        let (first, last) = self.of_config(|config| config.ephemeral_ports)?;
         let ports = u32::from(last.saturating_sub(first)) + 1;
         let drawn = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         Some(first + (drawn % ports) as u16)
@@ -251,7 +264,8 @@ impl Stack {
         if wanted <= had {
             return Ok(());
         }
-        let share = share_of(&self.lanes.config, wanted);
+        let share = self.lanes.of_config(|config| share_of(config, wanted));
+        let Some(share) = share else { return Ok(()) };
         for at in had..wanted {
             let made = self.with_shard(|first| {
                 let shard = first.another(share.clone(), at as u64)?;
@@ -299,6 +313,7 @@ impl Stack {
             return;
         };
         let interfaces = self.interfaces.borrow();
+        let forwards = self.lanes.of_config(|config| config.forwarding) == Some(true);
         let takes_any = interfaces.iter().any(|i| i.accept_any.get());
         for interface in interfaces.iter() {
             let Some(queues) = &interface.queues else { continue };
@@ -323,7 +338,7 @@ impl Stack {
             // What came by its device is answered by its device, although the way to the peer is another interface's. (Of
             // an interface's own address only that interface's routes count anyway.)
             let first = interfaces.iter().find_map(|i| i.more.get(at).copied());
-            if let Some(interface) = first.filter(|_| takes_any || self.lanes.config.forwarding) {
+            if let Some(interface) = first.filter(|_| takes_any || forwards) {
                 let others = addresses.iter().filter(|(id, _)| known(*id).is_none());
                 let links = others.filter(|(_, cidr)| !cidr.addr.is_loopback());
                 let links = links.map(|(_, cidr)| *cidr);

@@ -821,6 +821,7 @@ impl Stack {
         }
         self.bell.disconnect();
         self.first.clear();
+        self.lanes.clear();
         for lane in &more {
             lane.clear();
         }
