@@ -1,6 +1,7 @@
 //! Received bytes, held by reference: a view on the memory that the device read them into.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -133,8 +134,85 @@ impl From<&[u8]> for Payload {
     }
 }
 
+/// Most copies whose memory is used again, and the most bytes of such a one.
+const MAX_COPIES: usize = 64;
+const MAX_COPY: usize = 2048;
+
+/// A short copy in memory that served others before.
+struct Copy(Vec<u8>);
+
+impl Storage for Copy {
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.0[range]
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Makes copies of short payloads, in memory that is used again when nobody looks at the copy any more: 128 KiB at most.
+#[derive(Default)]
+pub(crate) struct Copies(VecDeque<Arc<Copy>>);
+
+impl Copies {
+    /// A copy of `bytes`.
+    pub(crate) fn copy(&mut self, bytes: &[u8]) -> Payload {
+        if bytes.len() > MAX_COPY {
+            return Payload::from(bytes);
+        }
+        // The one that was made first is likeliest to be free; should it be kept, the next is asked the next time.
+        let mut copy = self.0.pop_front();
+        if let Some(free) = copy.as_mut().and_then(Arc::get_mut) {
+            free.0.clear();
+            free.0.extend_from_slice(bytes);
+        } else {
+            self.0.extend(copy.take());
+        }
+        let copy = copy.unwrap_or_else(|| Arc::new(Copy(bytes.to_vec())));
+        if self.0.len() < MAX_COPIES {
+            self.0.push_back(Arc::clone(&copy));
+        }
+        Payload::new(copy, 0..bytes.len())
+    }
+
+    /// Gives the memory back that nobody looks at.
+    pub(crate) fn trim(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_copies_is_used_again_when_nobody_looks() {
+        let mut copies = Copies::default();
+        let first = copies.copy(b"first");
+        let place = first.as_ptr();
+        let second = copies.copy(b"2nd");
+        assert_ne!(second.as_ptr(), place);
+        assert_eq!((&first[..], &second[..]), (&b"first"[..], &b"2nd"[..]));
+        drop(first);
+        let third = copies.copy(b"3");
+        assert_eq!((third.as_ptr(), &third[..], third.pinned()), (place, &b"3"[..], 1));
+        // What is kept, a slice or a clone, stays as it is whatever comes after it.
+        let kept: Vec<Payload> = (0..200u8).map(|i| copies.copy(&[i; 10]).slice(3..7)).collect();
+        let more: Vec<Payload> = (0..200u8).map(|i| copies.copy(&[!i; 2000])).collect();
+        assert!(kept.iter().zip(0u8..).all(|(payload, i)| payload[..] == [i; 4]));
+        assert!(more.iter().zip(0u8..).all(|(payload, i)| payload[..] == [!i; 2000]));
+        assert_eq!((&second[..], copies.0.len()), (&b"2nd"[..], MAX_COPIES));
+        assert_eq!(copies.copy(&[5; 3000])[..], [5; 3000]);
+        assert_eq!(copies.copy(&[])[..], []);
+        copies.trim();
+        assert!(copies.0.is_empty());
+        assert!(kept.iter().zip(0u8..).all(|(payload, i)| payload[..] == [i; 4]));
     }
 }

@@ -51,6 +51,7 @@ use crate::event::{
 };
 use crate::frame::RxFrame;
 use crate::interface::{InterfaceId, Route};
+use crate::payload::Copies;
 use crate::tcp::{
     BlockPool, Connection, CookieCache, CookieKeys, Ctx, Level, Memory, Owner, StateName, Tuple,
 };
@@ -193,6 +194,8 @@ pub struct Stack {
     icmp_limit: IcmpLimit,
     /// The packet that is being transmitted, of no connection.
     current: Vec<u8>,
+    /// Memory for what of datagrams is kept.
+    copies: Copies,
     /// Frames to ourselves, and the interface they would have gone out on.
     looped: VecDeque<(InterfaceId, RxFrame)>,
     /// The header of the frame that is being transmitted: Ethernet's has its place before IP's.
@@ -256,6 +259,7 @@ impl Stack {
             out: OutQueue::default(),
             icmp_limit: IcmpLimit::default(),
             current: Vec::new(),
+            copies: Copies::default(),
             looped: VecDeque::new(),
             header: [0; 128],
             time_wait_order: VecDeque::new(),
@@ -314,6 +318,8 @@ impl Stack {
     /// Gives memory back that send queues needed and no longer do, unless some of it was used since the last call; whether
     /// there is any left.
     pub fn trim(&mut self) -> bool {
+        self.copies.trim();
+        self.out.trim();
         self.send_blocks.trim()
     }
 

@@ -21,6 +21,9 @@ use crate::time::Instant;
 /// Segments of one connection in a row before the next connection has its turn.
 const BURST: u32 = 16;
 
+/// Most memory of packets that are gone that is kept for others, bytes.
+const MAX_SPARE: usize = 256 << 10;
+
 /// RSTs and ICMP messages that may wait to be transmitted, and their bytes; further ones are dropped and counted.
 const MAX_CONTROL: usize = 1024;
 const MAX_CONTROL_BYTES: usize = 4 << 20;
@@ -122,6 +125,9 @@ pub(super) struct OutQueue {
     /// What the last of them is, where it is a datagram that others may be added to.
     run: Option<Run>,
     forward_bytes: usize,
+    /// Memory of packets that are gone, for the next, and how much that is, bytes.
+    spare: Vec<Vec<u8>>,
+    spare_bytes: usize,
     /// Whether a segment is next, when there is one.
     segment_next: bool,
 }
@@ -142,6 +148,27 @@ impl OutQueue {
     /// Whether any wait.
     fn has_any(&self) -> bool {
         !self.framed.is_empty() || !self.control.is_empty() || !self.datagrams.is_empty()
+    }
+
+    /// Memory for a packet: empty.
+    pub(super) fn spare(&mut self) -> Vec<u8> {
+        let Some(mut bytes) = self.spare.pop() else { return Vec::new() };
+        self.spare_bytes -= bytes.capacity();
+        bytes.clear();
+        bytes
+    }
+
+    /// A packet is gone.
+    fn put_spare(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() > 0 && self.spare_bytes + bytes.capacity() <= MAX_SPARE {
+            self.spare_bytes += bytes.capacity();
+            self.spare.push(bytes);
+        }
+    }
+
+    /// Gives the memory of packets that are gone back.
+    pub(super) fn trim(&mut self) {
+        (self.spare, self.spare_bytes) = (Vec::new(), 0);
     }
 
     /// Queues what was bounded where it waited.
@@ -272,7 +299,7 @@ impl Stack {
             }
             if let Some(frame) = self.out.framed.pop_front() {
                 self.stats.frames_out += 1;
-                self.current = frame.bytes;
+                self.out.put_spare(std::mem::replace(&mut self.current, frame.bytes));
                 return Some(Transmit {
                     interface: frame.interface,
                     header: &self.current,
@@ -297,7 +324,7 @@ impl Stack {
                 let Some(packet) = self.frame_packet(now, packet) else { continue };
                 self.stats.frames_out += 1;
                 let framed = packet.header_start == 0;
-                self.current = packet.outgoing.bytes;
+                self.out.put_spare(std::mem::replace(&mut self.current, packet.outgoing.bytes));
                 // What is segmented has all its headers in one piece, as devices want them.
                 let (header, payload): (&[u8], &[u8]) = if framed {
                     (&self.header[..ETHERNET_LEN], &self.current)

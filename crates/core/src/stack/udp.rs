@@ -519,9 +519,7 @@ impl Stack {
             self.udp_sent(now, id, dest, payload.len());
             return Ok(());
         }
-        // Memory of a packet that is gone.
-        let mut packet = std::mem::take(&mut self.current);
-        packet.clear();
+        let mut packet = self.out.spare();
         packet.reserve(ip_len + len);
         packet.resize(ip_len + wire::HEADER_LEN, 0);
         let header = &mut packet[ip_len..];
@@ -727,7 +725,7 @@ impl Stack {
         let socket = &mut self.udp[id];
         let (taken, dropped) = if datagram.payload.len() > size {
             socket.push_merged(&datagram, size)
-        } else if socket.push(datagram) {
+        } else if socket.push(datagram, &mut self.copies) {
             (1, 0)
         } else {
             (0, 1)

@@ -11,7 +11,7 @@ use usernet_wire::udp::Repr;
 use crate::error::ConnectionError;
 use crate::event::Ready;
 use crate::interface::InterfaceId;
-use crate::payload::Payload;
+use crate::payload::{Copies, Payload};
 use crate::stack::ListenAddress;
 
 /// Groups a socket may be a member of, as many as an interface.
@@ -241,11 +241,11 @@ impl UdpSocket {
     }
 
     /// Queues a datagram; false when there is no room.
-    pub(crate) fn push(&mut self, mut datagram: Datagram) -> bool {
+    pub(crate) fn push(&mut self, mut datagram: Datagram, copies: &mut Copies) -> bool {
         let len = datagram.payload.len();
         // A short view must not pin a large buffer; what it costs is then its own bytes.
         if datagram.payload.pinned() > 2 * len + 256 {
-            datagram.payload = Payload::from(&datagram.payload[..]);
+            datagram.payload = copies.copy(&datagram.payload);
         }
         let charge = datagram.payload.pinned() + OVERHEAD;
         if self.info.recv_queue + charge > self.settings.recv_buffer {
