@@ -20,8 +20,10 @@ export const enum RecordKind {
   Error = 4,
   /** There is room in the send queue after a short `write`. */
   Writable = 5,
-  /** A listener accepted: id is the listener's; a = index, b = generation of the new socket. It starts `readStop`ped. */
-  /** Of a listener: a socket, whose data is reported from here on, until `readStop`. */
+  /**
+   * A listener accepted: id is the listener's; a = index, b = generation of the new socket. Its data is reported from here on,
+   * until `readStop`.
+   */
   Accept = 6,
   /** All that was sent, FIN included, is acknowledged, or there is no more hope for it. */
   Flushed = 7,

@@ -1,5 +1,5 @@
-// Memory for what is written in strings: the stack copies at once what it has room for, so short ones are encoded into one
-// piece that is used again and again.
+// What is written in strings, as bytes. The stack copies at once what it has room for, so short ones are encoded into one
+// piece of memory that is used again and again.
 
 /** What a stream hands to `_writev`. */
 export type Gathered = Array<{ chunk: string | Uint8Array; encoding: BufferEncoding }>;
@@ -22,6 +22,16 @@ export function encodeShort(chunks: Gathered): Uint8Array | null {
     }
   }
   return SCRATCH.subarray(0, length);
+}
+
+/** The bytes of what a stream hands over. */
+export function bytes({ chunk, encoding }: Gathered[number]): Uint8Array {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+}
+
+/** How many they are. */
+export function byteLength(chunk: string | Uint8Array, encoding: BufferEncoding): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length;
 }
 
 /** `chunk`, or a copy where it would not last. */

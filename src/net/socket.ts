@@ -18,7 +18,8 @@ import { startConnect } from './connect';
 import type { NetContext } from './context';
 import { type AddressOut, type HandleOwner, SocketHandle } from './handle';
 import { normalizeOnce } from './normalize-args';
-import { encodeShort, type Gathered } from './scratch';
+import { takeBuffer } from './onread';
+import { byteLength, bytes, encodeShort, type Gathered } from './scratch';
 import type { Listening } from './server';
 import type { KeepAliveOptions, SocketOptions } from './socket-types';
 import { AcceptedOptions, streamOptions } from './stream-options';
@@ -58,21 +59,9 @@ interface PrivateOptions extends SocketOptions {
 
 type WriteCallback = (error?: Error | null) => void;
 
-function bytes({ chunk, encoding }: Gathered[number]): Uint8Array {
-  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
-}
-
-function byteLength(chunk: string | Uint8Array, encoding: BufferEncoding): number {
-  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length;
-}
-
-/** Both buffers a stream has internally, which Node exposes to itself only. */
-interface WithBuffer {
+/** What streams have for Node itself: what waits to be written, and whether a tick is on its way that calls `_read` again. */
+interface Inner {
   writableBuffer: Gathered | undefined;
-}
-
-/** What a readable stream remembers: here, that a tick is on its way in which it calls `_read` again. */
-interface WithState {
   _readableState: { readingMore: boolean };
 }
 
@@ -339,7 +328,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
 
   get bytesWritten(): number | undefined {
     let total = this._bytesDispatched;
-    const buffered = (this as unknown as WithBuffer).writableBuffer;
+    const buffered = (this as unknown as Inner).writableBuffer;
     if (!buffered) return undefined;
     for (const { chunk, encoding } of buffered) total += byteLength(chunk, encoding);
     const data = this._pendingData;
@@ -528,7 +517,7 @@ export class SocketImpl extends Duplex implements HandleOwner {
    * more: all that comes is reported as it is.
    */
   #hand(chunk: Buffer): boolean {
-    const state = (this as unknown as WithState)._readableState;
+    const state = (this as unknown as Inner)._readableState;
     const taken = this.readableFlowing === true && this.readableLength === 0 && this.listenerCount('data') > 0;
     if (!taken || state.readingMore) return this.push(chunk);
     state.readingMore = true;
@@ -777,19 +766,6 @@ export function initSocket(socket: SocketImpl, given?: SocketOptions): void {
 /** Handles of Node's own, which only its own sockets can drive; anything else with the right methods will do. */
 function isKernelHandle(handle: object): boolean {
   return ['TCP', 'Pipe', 'TTY', 'UDP'].includes(handle.constructor?.name);
-}
-
-function takeBuffer(socket: SocketImpl, onread: realNet.OnReadOpts | undefined): void {
-  if (onread === null || typeof onread !== 'object' || typeof onread.callback !== 'function') return;
-  if (typeof onread.buffer === 'function') {
-    socket[kBuffer] = true;
-    socket[kBufferGenerator] = onread.buffer;
-  } else if (onread.buffer instanceof Uint8Array) {
-    socket[kBuffer] = onread.buffer;
-  } else {
-    return;
-  }
-  socket[kBufferCallback] = onread.callback;
 }
 
 /** Ties the socket to the handle it has, if it has one. */
