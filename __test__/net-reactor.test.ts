@@ -151,6 +151,20 @@ test('a socket is found by its whole id: nobody hears what is for one of the pas
   expect([sinks.size, sinks.find(1, 0), sinks.entries()]).toEqual([0, undefined, []]);
 });
 
+test('sockets of every lane are found, whatever lanes there are before', () => {
+  const sinks = new Sinks<string>();
+  // The first and the second place of the first, the second and the last lane, used for the third time.
+  const indices = [0, 1, 63].flatMap((lane) => [0, 1].map((place) => lane * 2 ** 25 + place));
+  for (const index of indices) sinks.set(index + 2 * 2 ** 32, `${index}`);
+  const all = indices.map((index) => [index + 2 * 2 ** 32, `${index}`]);
+  expect([sinks.size, sinks.entries()]).toEqual([6, all]);
+  expect(indices.map((index) => sinks.find(index, 2))).toEqual(indices.map(String));
+  expect(indices.map((index) => sinks.find(index, 1))).toEqual(indices.map(() => undefined));
+  expect(sinks.find(2 * 2 ** 25, 2)).toBeUndefined();
+  for (const index of indices) sinks.delete(index + 2 * 2 ** 32);
+  expect([sinks.size, sinks.entries(), sinks.find(2 ** 25, 2)]).toEqual([0, [], undefined]);
+});
+
 test('an accepted connection that nobody reads from keeps what was drained, and asks for no more', async () => {
   const { reactor, calls, ring } = scripted();
   const handle = new SocketHandle(reactor, 1);

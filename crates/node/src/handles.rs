@@ -14,7 +14,8 @@ const MAX_GENERATION: u32 = (1 << 21) - 1;
 /// Marks a core index that no slot belongs to.
 const NONE: u32 = u32::MAX;
 
-/// The bits of an index above these say which lane the slot is in. (As many slots as a stack may have connections, twice.)
+/// The bits of an index above these say which lane the slot is in (src/sinks.ts counts on it, too). As many slots as a stack may
+/// have connections, twice.
 const LANE_SHIFT: u32 = 25;
 
 /// The index of the first slot of a lane.
