@@ -25,7 +25,7 @@ test('1,000 open and close cycles with live connections leave nothing behind', a
   const { before, after } = await run('cycles', '1000');
   expect(after.descriptors).toBe(before.descriptors);
   expect(after.threads).toBe(before.threads);
-  expect(after.rss - before.rss).toBeLessThan(48 << 20);
+  expect(after.rss - before.rss).toBeLessThan(32 << 20);
 });
 
 test('20 worker threads that open a stack and are terminated at once leave nothing behind', async () => {

@@ -1,5 +1,5 @@
 // A process that opens and closes stacks, alone and in worker threads, and prints what it still holds afterwards, JSON.
-//   cycles <count>    opens and closes that many stacks, each with a connection in flight
+//   cycles <count>    opens and closes that many stacks, each with a connection in flight, after half as many to warm up
 //   workers <count>   starts that many workers that open a stack, and terminates them all at once
 //   exit              leaves with live sockets, by process.exit
 //   end               leaves with live but unreferenced sockets, by having nothing more to do
@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { createLink, createStack } from '../../src/index';
-import { holdings } from './process';
+import { holdings, settled } from './process';
 
 const [mode, count = '0'] = process.argv.slice(2);
 
@@ -30,9 +30,12 @@ async function openAndClose(): Promise<void> {
 }
 
 async function cycles(): Promise<void> {
-  for (let warm = 0; warm < 50; warm++) await openAndClose();
+  // The C library's arenas, one for a few threads each, take some hundreds of threads to get their size.
+  for (let warm = 0; warm < Number(count) / 2; warm++) await openAndClose();
+  await settled();
   const before = holdings();
   for (let round = 0; round < Number(count); round++) await openAndClose();
+  await settled();
   print(before);
 }
 
