@@ -21,7 +21,7 @@ use crate::inner::{BUDGET, Inner, ShardStats, State, Told, Waiter};
 use crate::park::Parker;
 #[cfg(unix)]
 use crate::park::{Interest, is_readable};
-use crate::standby::{DriverWaker, Look, PATIENCE, Standby};
+use crate::standby::{ATTENTIVE, DriverWaker, Look, PATIENCE, Standby};
 
 mod close;
 
@@ -491,7 +491,7 @@ impl Shared {
     /// One turn under the lock, then whoever is concerned is told, then sleep unless more waits; until closed.
     fn packet_loop(&self) {
         let mut sleep = Sleep::default();
-        let mut lively_until = Instant::ZERO;
+        let (mut lively_until, mut attentive_until) = (Instant::ZERO, Instant::ZERO);
         let (mut took_over, mut takes_over) = (Instant::ZERO, false);
         let mut stands_by = false;
         loop {
@@ -521,12 +521,15 @@ impl Shared {
             };
             let frames = inner.stats.frames_in + inner.stats.frames_out - before;
             if std::mem::take(&mut inner.called) || frames > 0 {
-                lively_until = now + LIVELY;
+                (lively_until, attentive_until) = (now + LIVELY, now + ATTENTIVE);
             }
+            let attends = self.standby.thread_sends() && now < attentive_until;
+            self.standby.set_attends(attends);
             inner.tell(&mut told);
             let deadline = inner.deadline(self.epoch);
             self.standby.set_deadline(deadline);
-            let nap = (now < lively_until).then_some(now + NAP);
+            let nap = if attends { PATIENCE } else { NAP };
+            let nap = (now < lively_until).then_some(now + nap);
             let trim = inner.trim(now, TRIM_EVERY).then_some(now + TRIM_EVERY);
             let chores = nap.into_iter().chain(trim).min();
             let wake_at = deadline.into_iter().chain(chores).min();

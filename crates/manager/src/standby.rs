@@ -23,7 +23,7 @@ use crate::park::Parker;
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
 
 /// For so long after the loop last drove the packet thread looks for it every [`PATIENCE`].
-const ATTENTIVE: Duration = Duration::from_millis(100);
+pub(crate) const ATTENTIVE: Duration = Duration::from_millis(100);
 
 /// What rings for a loop.
 type Ring = Box<dyn Fn() + Send + Sync>;
@@ -41,6 +41,8 @@ pub(crate) struct Standby {
     holds_back: AtomicBool,
     /// What is held back, the packet thread sends.
     thread_sends: AtomicBool,
+    /// It looks every [`PATIENCE`] whether something is.
+    attends: AtomicBool,
     /// When the packet thread was last asked to stand by, nanoseconds of the shard's clock.
     asked: AtomicU64,
     /// When something is to be done even if nothing comes, nanoseconds of the shard's clock; 0: never. Written under the
@@ -131,8 +133,11 @@ impl Standby {
     /// whether so.
     pub(crate) fn hold_back(&self, now: Instant) -> bool {
         let since = self.last().map_or(Duration::MAX, |last| now.since(last));
-        let may =
-            self.thread_sends() || (self.stands_by.load(Ordering::Relaxed) && since < PATIENCE / 2);
+        let may = if self.thread_sends() {
+            self.attends.load(Ordering::Relaxed)
+        } else {
+            self.stands_by.load(Ordering::Relaxed) && since < PATIENCE / 2
+        };
         if may {
             self.holds_back.store(true, Ordering::Relaxed);
         }
@@ -160,6 +165,12 @@ impl Standby {
     /// From now on it is.
     pub(crate) fn let_thread_send(&self) {
         self.thread_sends.store(true, Ordering::Relaxed);
+    }
+
+    /// A packet thread that sends what is held back looks every [`PATIENCE`] from here on, or no longer: a loop may be busy for
+    /// long before it says that its turn is over. Called with the shard's lock held, when nothing is.
+    pub(crate) fn set_attends(&self, attends: bool) {
+        self.attends.store(attends, Ordering::Relaxed);
     }
 
     /// Whether something is held back. (Set and cleared under the shard's lock; looked at without it.)
@@ -271,13 +282,18 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_sends_has_everything_held_back_for_it() {
+    fn a_thread_that_sends_has_everything_held_back_for_it_while_it_looks() {
         let standby = Standby::default();
         assert!(!standby.hold_back(at(10)));
         standby.let_thread_send();
+        assert!(!standby.hold_back(at(10)) && !standby.holds_back(), "it sleeps");
+        standby.set_attends(true);
         assert!(standby.hold_back(at(10)) && standby.holds_back());
         standby.clear_held_back();
         assert!(!standby.holds_back() && standby.hold_back(at(1_000_000)));
+        standby.clear_held_back();
+        standby.set_attends(false);
+        assert!(!standby.hold_back(at(1_000_001)));
     }
 
     #[test]
