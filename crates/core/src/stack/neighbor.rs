@@ -46,6 +46,12 @@ pub(super) struct Neighbor {
 }
 
 impl Neighbor {
+    /// The packets that wait for it.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.waiting.iter().map(|packet| &packet.bytes)
+    }
+
     fn state(&self, now: Instant) -> State {
         if self.state == State::Reachable && now >= self.until { State::Stale } else { self.state }
     }
@@ -174,9 +180,13 @@ impl Stack {
     }
 
     /// Keeps a packet until its next hop is known.
-    pub(super) fn wait_for(&mut self, next_hop: IpAddr, packet: Outgoing) {
+    pub(super) fn wait_for(&mut self, next_hop: IpAddr, mut packet: Outgoing) {
         let interface = packet.interface;
         let len = packet.bytes.len();
+        // It may be in memory that a far longer one had before, which is not what it is charged for.
+        if packet.bytes.capacity() > 2 * len + 256 {
+            packet.bytes.shrink_to_fit();
+        }
         let Some(link) = self.interfaces.get_mut(interface).and_then(|i| i.link.as_deref_mut())
         else {
             return;

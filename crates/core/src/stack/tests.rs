@@ -431,3 +431,41 @@ fn the_rest_of_a_write_waits_for_more_only_where_acknowledgements_are_near() {
         assert_eq!(got, sent);
     }
 }
+
+#[test]
+fn what_waits_for_its_neighbour_keeps_no_memory_of_longer_packets() {
+    let now = Instant::from_millis(1);
+    let mut s = stack(5);
+    let config = InterfaceConfig {
+        medium: Medium::Ethernet(MacAddr([2, 0, 0, 0, 0, 1])),
+        mtu: 1500,
+        offload: Offload { tx_checksum: true, uso: true, ..Offload::default() },
+        addresses: vec!["198.18.0.1/24".parse().unwrap()],
+        ..InterfaceConfig::default()
+    };
+    let wire = s.add_interface(now, config).unwrap();
+    let known: IpAddr = "198.18.0.2".parse().unwrap();
+    let mac = MacAddr([2, 0, 0, 0, 0, 2]);
+    s.add_neighbor(now, wire, known, mac).unwrap();
+    let options = UdpOptions {
+        address: ListenAddress::AnyV4,
+        port: 0,
+        reuse_addr: false,
+        reuse_port: false,
+        settings: UdpSettings::default(),
+    };
+    let id = s.udp_bind(options).unwrap();
+    for i in 3..100 {
+        for _ in 0..2 * 40 {
+            s.udp_send_to(now, id, &[1; 1400], Some(SocketAddr::new(known, 7)), None).unwrap();
+        }
+        outgoing(now, &mut s);
+        let unknown = SocketAddr::from(([198, 18, 0, i], 7));
+        s.udp_send_to(now, id, &[2; 30], Some(unknown), None).unwrap();
+        outgoing(now, &mut s);
+    }
+    let link = s.interfaces[wire].link.as_ref().unwrap();
+    let waiting = || link.neighbors.values().flat_map(|neighbor| neighbor.waiting());
+    assert_eq!(waiting().count(), 97);
+    assert!(waiting().all(|bytes| bytes.len() == 58 && bytes.capacity() <= 2 * 58 + 256));
+}
