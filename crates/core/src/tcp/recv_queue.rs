@@ -256,5 +256,14 @@ mod tests {
         pool.trim();
         queue.push(Payload::from(vec![3; 10]), &pool);
         assert_eq!(queue.len(), 10);
+        // What many were gathered in is not kept: a byte that is not read holds no more than a few others would.
+        queue.clear();
+        for _ in 0..10 {
+            queue.push(Payload::from(vec![4; 400]), &pool);
+        }
+        assert_eq!(queue.read(&mut [0; 4000], &pool), 4000);
+        queue.push(Payload::from(vec![5]), &pool);
+        let Some(Chunk::Gathered(buffer)) = &queue.chunks.first else { panic!("gathered") };
+        assert!(buffer.capacity() <= 2 * SMALL, "{}", buffer.capacity());
     }
 }

@@ -21,8 +21,10 @@ const MAX_FREE: usize = 32;
 /// Empty queues that a stack keeps for the next writes, whoever's they are.
 const MAX_QUEUES: usize = 64;
 
-/// Buffers for small received pieces that a stack keeps; each is of at most `GATHER` bytes (4 KiB, recv_queue.rs).
+/// Buffers for small received pieces that a stack keeps, and their most bytes: a few unread ones, which is what a connection
+/// is charged for, are not to keep much more from being used.
 const MAX_SMALL: usize = 64;
+const MAX_SMALL_LEN: usize = 1024;
 
 /// Most ends of writes that are kept; beyond it the newest writes count as one.
 const MAX_ENDS: usize = 256;
@@ -85,6 +87,9 @@ impl BlockPool {
 
     /// A buffer that was read is there for others.
     pub(super) fn put_small(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > MAX_SMALL_LEN {
+            return;
+        }
         buffer.clear();
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if free.small.len() < MAX_SMALL {
