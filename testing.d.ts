@@ -233,7 +233,10 @@ declare class SendTick {
   next(socket: number, port: number, address: string | null): boolean;
 }
 interface SocketSink extends AsyncResource {
-  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  /** Received bytes, as `Reactor.view` takes them. */
+  onData(slab: number, offset: number, length: number): void;
+  /** What is not data; `a` is what the record says besides. */
+  onRecord(kind: RecordKind, a: number): void;
   /** The stack is closing. */
   onStackClose(): void;
 }
@@ -297,7 +300,10 @@ declare class Reactor {
   };
   /** The ids of live sockets and listeners, with what is told of them. */
   get handles(): {
-    sockets: ReadonlyMap<number, SocketSink>;
+    sockets: Array<[
+      number,
+      SocketSink
+    ]>;
     listeners: ReadonlyMap<number, ListenerSink>;
   };
   /** Adds `delta` to the number of handles that keep the process alive. */
@@ -354,8 +360,8 @@ declare class SocketHandle extends AsyncResource implements SocketSink {
   /** Bytes accepted from the Socket that the stack has had no room for yet. */
   writeQueueSize: number;
   /**
-   * `id` is that of an accepted connection; without it `connect` makes one. `mapped`: its listener is on `::` and takes
-   * IPv4 too.
+   * `id` is that of an accepted connection, of which the stack reports what comes already; without it `connect` makes one.
+   * `mapped`: its listener is on `::` and takes IPv4 too.
    */
   constructor(reactor: Reactor, id?: number, mapped?: boolean);
   /** A connection that the stack is making already, of a flow that was accepted; `done` as `connect` has it. */
@@ -379,6 +385,8 @@ declare class SocketHandle extends AsyncResource implements SocketSink {
    * called with one of these.
    */
   write(chunks: Uint8Array[], done: (errno: number) => void): number;
+  /** Sends what the stack takes of `chunk`: how many bytes, or a negative errno. The rest is for `write`. */
+  writeSome(chunk: Uint8Array): number;
   /**
    * Sends a text, and another or bytes after it, without making buffers of them. Returns 0 if the stack took them all, a
    * negative errno if it failed at once, or 1 where they have to be written as bytes: then nothing was taken.
@@ -404,7 +412,8 @@ declare class SocketHandle extends AsyncResource implements SocketSink {
   ref(): void;
   unref(): void;
   hasRef(): boolean;
-  onRecord(kind: RecordKind, a: number, b: number, c: number): void;
+  onData(slab: number, offset: number, length: number): void;
+  onRecord(kind: RecordKind, a: number): void;
   onStackClose(): void;
 }
 declare class ServerHandle extends AsyncResource implements ListenerSink {
@@ -1266,7 +1275,10 @@ declare const enum RecordKind {
   Error = 4,
   /** There is room in the send queue after a short `write`. */
   Writable = 5,
-  /** A listener accepted: id is the listener's; a = index, b = generation of the new socket. It starts `readStop`ped. */
+  /**
+   * A listener accepted: id is the listener's; a = index, b = generation of the new socket. Its data is reported from here on,
+   * until `readStop`.
+   */
   Accept = 6,
   /** All that was sent, FIN included, is acknowledged, or there is no more hope for it. */
   Flushed = 7,
