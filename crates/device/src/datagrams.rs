@@ -51,7 +51,7 @@ pub fn each_sent(
 fn merged(medium: Medium, frame: &[u8], size: u16) -> Option<(usize, Merged)> {
     let link = match medium {
         Medium::Ip => 0,
-        Medium::Ethernet => ethernet::Repr::parse(frame).ok()?.1,
+        Medium::Ethernet => ethernet::Repr::parse_any_vlan(frame).ok()?.1,
     };
     let packet = Packet::parse(&frame[link..]).ok()?;
     // What is shown is what there is: whoever takes it checks it.
@@ -112,6 +112,16 @@ pub(crate) mod tests {
             let single = received(Medium::Ip, &whole, 300);
             let behind = received(Medium::Ethernet, &framed(&whole), 300);
             assert_eq!((single.len(), behind.len()), (4, 4));
+            let in_vlan = |packet: &[u8]| {
+                let frame = framed(packet);
+                [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat()
+            };
+            let tagged = received(Medium::Ethernet, &in_vlan(&whole), 300);
+            assert!(
+                tagged
+                    .iter()
+                    .eq(&single.iter().map(|(one, _)| (in_vlan(one), 0)).collect::<Vec<_>>())
+            );
             for ((one, size), (frame, _)) in single.iter().zip(&behind) {
                 assert_eq!((*size, frame), (0, &framed(one)));
                 let ip = Packet::parse(one).unwrap();

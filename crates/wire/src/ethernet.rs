@@ -118,6 +118,25 @@ impl Repr {
         Ok((Self { dst, src, ethertype }, offset))
     }
 
+    /// As [`parse`](Self::parse) for who passes frames on or shows them and so takes them of every VLAN: a tag is skipped
+    /// whichever it names.
+    ///
+    /// # Errors
+    /// As those of `parse`.
+    pub fn parse_any_vlan(bytes: &[u8]) -> Result<(Self, usize), Error> {
+        let (header, offset) = Self::parse(bytes)?;
+        if header.ethertype != EtherType::VLAN {
+            return Ok((header, offset));
+        }
+        match bytes[offset..] {
+            [_, _, high, low, ..] => {
+                let ethertype = EtherType(u16::from_be_bytes([high, low]));
+                Ok((Self { ethertype, ..header }, offset + TAG_LEN))
+            }
+            _ => Err(Error::Truncated),
+        }
+    }
+
     /// Writes the header. `buf` must have [`HEADER_LEN`] bytes.
     pub fn emit(&self, buf: &mut [u8]) {
         buf[0..6].copy_from_slice(&self.dst.0);

@@ -103,7 +103,7 @@ impl Bridge {
 
 /// The IP packet in a frame, if it is a whole one, and where it begins.
 fn ip_packet(frame: &[u8]) -> Option<(Packet, usize)> {
-    let (header, len) = Repr::parse(frame).ok()?;
+    let (header, len) = Repr::parse_any_vlan(frame).ok()?;
     let is_ip = matches!(header.ethertype, EtherType::IPV4 | EtherType::IPV6);
     let packet = Packet::parse(&frame[len..]).ok().filter(|p| is_ip && p.fragment.is_none())?;
     Some((packet, len))

@@ -167,9 +167,25 @@ fn ports_come_and_go() {
     assert_eq!(refused, Err(InterfaceError::InvalidMac), "and carries Ethernet");
 }
 
+/// Both families, without a VLAN and in one.
+const WAYS: [(&str, &str, &[u8]); 4] = [
+    ("198.18.0.1", "198.18.0.2", &[]),
+    ("fd00::1", "fd00::2", &[]),
+    ("198.18.0.1", "198.18.0.2", &[0x81, 0, 0x20, 5]),
+    ("fd00::1", "fd00::2", &[0x81, 0, 0x20, 5]),
+];
+
+/// A frame from station 1 to station 2, with a tag.
+fn tagged(packet: &[u8], tag: &[u8]) -> Vec<u8> {
+    let mut frame = framed(mac(1), mac(2), packet);
+    frame.splice(12..12, tag.iter().copied());
+    frame
+}
+
 #[test]
 fn merged_segments_are_cut_and_unfinished_checksums_finished() {
-    for (from, to) in [("198.18.0.1", "198.18.0.2"), ("fd00::1", "fd00::2")] {
+    for (from, to, tag) in WAYS {
+        let link = 14 + tag.len();
         let mut bridge = Bridge::of(1);
         let cutting =
             Offload { tx_checksum: true, tso4: true, tso6: true, uso: false, big_tcp4: false };
@@ -178,7 +194,7 @@ fn merged_segments_are_cut_and_unfinished_checksums_finished() {
         bridge.ports.push(bridge.stack.add_interface(NOW, port()).unwrap());
         // As a device hands it over that merged it: the checksum is not there.
         let whole = merged(ip(from), ip(to), &[5; 10_000]);
-        let frame = vouched(framed(mac(1), mac(2), &whole), 1400);
+        let frame = vouched(tagged(&whole, tag), 1400);
         let out = bridge.pass(0, frame);
         let of = |port| out.iter().filter(move |(p, _)| *p == port).map(|(_, sent)| sent);
         assert_eq!(of(1).count(), 1, "this device cuts it");
@@ -186,10 +202,10 @@ fn merged_segments_are_cut_and_unfinished_checksums_finished() {
         assert_eq!(cut.len(), 8, "10,000 bytes, 1,400 at a time");
         let mut data = Vec::new();
         for sent in cut {
-            assert!(sent.len() <= 14 + 1500);
-            assert_eq!(sent[..12], [mac(2).0, mac(1).0].concat());
-            let packet = usernet_wire::ip::Packet::parse(&sent[14..]).unwrap();
-            let segment = &sent[14 + packet.payload_offset..];
+            assert!(sent.len() <= link + 1500);
+            assert_eq!(sent[..12 + tag.len()], [&mac(2).0, &mac(1).0, tag].concat());
+            let packet = usernet_wire::ip::Packet::parse(&sent[link..]).unwrap();
+            let segment = &sent[link + packet.payload_offset..];
             let (_, len) =
                 Repr::parse(segment, packet.src, packet.dst, false).expect("a good checksum");
             data.extend_from_slice(&segment[len..]);
@@ -201,30 +217,31 @@ fn merged_segments_are_cut_and_unfinished_checksums_finished() {
 
 #[test]
 fn merged_datagrams_are_single_ones_behind_the_bridge() {
-    for (from, to) in [("198.18.0.1", "198.18.0.2"), ("fd00::1", "fd00::2")] {
+    for (from, to, tag) in WAYS {
+        let link = 14 + tag.len();
         let mut bridge = Bridge::of(2);
         let able = InterfaceConfig { offload: Offload { uso: true, ..FULL_OFFLOAD }, ..port() };
         bridge.ports.push(bridge.stack.add_interface(NOW, able).unwrap());
         let whole = udp_packet(at(from, 9), at(to, 7), &pattern(10_000));
-        let out = bridge.pass(0, vouched(framed(mac(1), mac(2), &whole), 1400));
+        let out = bridge.pass(0, vouched(tagged(&whole, tag), 1400));
         for port in [1, 2] {
             let sent: Vec<_> = out.iter().filter(|(p, _)| *p == port).map(|(_, f)| f).collect();
             assert_eq!(sent.len(), 8);
             for (frame, part) in sent.into_iter().zip(pattern(10_000).chunks(1400)) {
-                assert_eq!(frame[..12], [mac(2).0, mac(1).0].concat());
-                assert!(frame.ends_with(part) && frame.len() <= 14 + 1500);
-                let packet = usernet_wire::ip::Packet::parse(&frame[14..]).unwrap();
+                assert_eq!(frame[..12 + tag.len()], [&mac(2).0, &mac(1).0, tag].concat());
+                assert!(frame.ends_with(part) && frame.len() <= link + 1500);
+                let packet = usernet_wire::ip::Packet::parse(&frame[link..]).unwrap();
                 assert_eq!(packet.payload_len, 8 + part.len());
             }
         }
         let stats = bridge.stats(0);
         assert_eq!((stats.frames_in, stats.flooded, bridge.stats(1).frames_out), (8, 8, 8));
         // What nobody merges so goes nowhere; what is one datagram goes as it is.
-        let odd = vouched(framed(mac(1), mac(2), &whole), 10);
+        let odd = vouched(tagged(&whole, tag), 10);
         assert!(bridge.pass(0, odd).is_empty());
         assert_eq!(bridge.stats(0).malformed, 1);
         let one = udp_packet(at(from, 9), at(to, 7), b"one");
-        let out = bridge.pass(0, vouched(framed(mac(1), mac(2), &one), 1400));
+        let out = bridge.pass(0, vouched(tagged(&one, tag), 1400));
         assert_eq!(out.len(), 2);
     }
 }

@@ -46,6 +46,11 @@ fn a_priority_tag_is_skipped_and_a_vlan_is_not() {
     frame[15] = 7;
     let (repr, offset) = Repr::parse(&frame).unwrap();
     assert_eq!((repr.ethertype, offset), (EtherType::VLAN, 14));
+    let (any, offset) = Repr::parse_any_vlan(&frame).unwrap();
+    assert_eq!((any, offset), (Repr { ethertype: EtherType::IPV6, ..repr }, 18));
+    assert_eq!(Repr::parse_any_vlan(&frame[..17]), Err(Error::Truncated));
+    frame[12..14].copy_from_slice(&[8, 0]);
+    assert_eq!(Repr::parse_any_vlan(&frame), Repr::parse(&frame));
 }
 
 #[test]
