@@ -96,6 +96,12 @@ describeTun('a stack on a TUN with several queues', () => {
     });
   });
 
+  test('a port whose last connection is in TIME-WAIT is drawn late', async () => {
+    await ns.call('open', 2, { timeWait: 60_000 });
+    // Of 28,232 ports some of these are drawn twice: the odds against that are 10^15 to 1.
+    expect(await ns.call('waiting', 1500)).toBe(1500);
+  });
+
   test('queues come with an interface that is added late, and go with it', async () => {
     expect(await ns.call('late', 4, 12)).toEqual({
       first: numbers(12),

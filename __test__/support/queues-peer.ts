@@ -156,6 +156,20 @@ serveCalls(
       server.close();
       return same.filter((is) => is).length;
     },
+    /** So many connections, one after the other by tens, that this end closes first; how many of them are in TIME-WAIT. */
+    waiting: async (count: number) => {
+      const server = kernel.createServer((socket) => socket.on('error', () => {}).resume());
+      const port = await listening(server, KERNELS[0]);
+      const one = async (): Promise<void> => {
+        const socket = stack.net.connect({ host: KERNELS[0], port });
+        socket.on('connect', () => socket.resume().end());
+        await once(socket, 'close');
+      };
+      for (let n = 0; n < count; n += 10) await Promise.all(Array.from({ length: 10 }, one));
+      server.close();
+      await until('all wait', () => stack.stats().tcp_curr_estab === 0);
+      return stack.stats().time_wait;
+    },
     /** Both ways to ports where nobody listens, and to where a router lets nothing through. */
     errors: async () => ({
       ours: await Promise.all(numbers(8).map(() => attempt(stack.net as unknown as typeof kernel, KERNELS[0], 1))),

@@ -24,7 +24,8 @@ use crate::stream::TcpStream;
 /// Connections that wait to be accepted, per listener.
 const BACKLOG: usize = 1024;
 
-/// Ports that are tried where one has to be free for one shard of several.
+/// Ports that are tried where one has to be free for one shard of several; the later ones although their last connection is
+/// in TIME-WAIT.
 const ATTEMPTS: usize = 256;
 
 /// A device with a TCP/IP stack on it, and a thread that moves its packets.
@@ -308,6 +309,13 @@ impl Interface {
             let mut guard = shard.lock();
             if guard.inner().state != State::Running {
                 return Err(error::gone(&guard.inner().state));
+            }
+            if let Some(port) = local_port
+                && attempts < ATTEMPTS / 2
+                && let Some((_, source)) = guard.way_to(remote.ip(), None)
+                && guard.tcp_in_time_wait(SocketAddr::new(source, port), remote)
+            {
+                continue;
             }
             let now = guard.now();
             let options =

@@ -30,7 +30,8 @@ use crate::stack::Stack;
 /// Most lanes, and so queues of a device, of a stack.
 pub(crate) const MAX_LANES: usize = 64;
 
-/// Ports that are tried where one has to be free for one lane of several.
+/// Ports that are tried where one has to be free for one lane of several; the later ones although their last connection is in
+/// TIME-WAIT.
 const ATTEMPTS: usize = 256;
 
 /// Bytes of randomness that are fetched at a time.
@@ -424,8 +425,13 @@ impl Stack {
         local_port: Option<u16>,
         fast_open: bool,
     ) -> Option<std::result::Result<Handle, Errno>> {
-        let begin = |lane: &Lane, local_addr, local_port| {
+        let begin = |lane: &Lane, local_addr: Option<IpAddr>, local_port, is_fresh: bool| {
             lane.with_core(|core| {
+                if let (true, Some(local), Some(port)) = (is_fresh, local_addr, local_port)
+                    && core.tcp_in_time_wait(SocketAddr::new(local, port), remote)
+                {
+                    return Err(ConnectError::AddressInUse);
+                }
                 let now = core.now();
                 let options = ConnectOptions {
                     remote,
@@ -442,21 +448,22 @@ impl Stack {
         };
         let way = if self.has_one_lane() { None } else { self.shared_way(remote, local_addr) };
         let Some((queues, source)) = way else {
-            return Some(begin(&self.first, local_addr, local_port)?.map_err(Errno::from));
+            return Some(begin(&self.first, local_addr, local_port, false)?.map_err(Errno::from));
         };
         if local_port.is_some() {
             let owner = self.lane_at(queues.owner_of(remote, local_port.unwrap_or(0)));
-            return Some(begin(&owner, Some(source), local_port)?.map_err(Errno::from));
+            return Some(begin(&owner, Some(source), local_port, false)?.map_err(Errno::from));
         }
         // A server's Fast Open cookie is known to the lane that got it: a server has one lane then.
         let wanted = fast_open.then(|| queues.owner_of(SocketAddr::new(remote.ip(), 0), 0));
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let Some(port) = self.lanes.random_port() else { return Some(Err(Errno::EIO)) };
             let owner = queues.owner_of(remote, port);
             if wanted.is_some_and(|wanted| wanted != owner) {
                 continue;
             }
-            match begin(&self.lane_at(owner), Some(source), Some(port))? {
+            let is_fresh = attempt < ATTEMPTS / 2;
+            match begin(&self.lane_at(owner), Some(source), Some(port), is_fresh)? {
                 Err(ConnectError::AddressInUse) => {}
                 made => return Some(made.map_err(Errno::from)),
             }

@@ -572,6 +572,7 @@ impl Stack {
                 && self.fill_from(js, lane, at, &mut slabs, records, bytes)?
             {
                 // It has more, and others may have something: the next drain begins with another.
+                lane.tell_news();
                 return Ok(true);
             }
         }
@@ -588,6 +589,7 @@ impl Stack {
         records: &mut Records<'_>,
         bytes: &mut usize,
     ) -> Result<bool> {
+        let before = records.len();
         loop {
             let stop = {
                 let mut pump = lane.pump();
@@ -627,7 +629,7 @@ impl Stack {
             }
             if stop == Stop::Idle {
                 // Rung for nothing: it may be the last ring, of a shard that failed.
-                if records.len() == 0
+                if records.len() == before
                     && self.life.get() == Life::Open
                     && let Some(Some(message)) = lane.with_shard(Shard::failed)
                 {

@@ -322,6 +322,16 @@ impl Stack {
         Ok(id)
     }
 
+    /// Whether a connection between these was ours to end last, and waits still (TIME-WAIT). `tcp_connect` has it make way for
+    /// one that asks for the port; who draws ports draws another first, because they are to be used again late (RFC 6056
+    /// §3.1).
+    pub fn tcp_in_time_wait(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        let (local, local_port) = (local.ip(), local.port());
+        let tuple = Tuple { local, remote: remote.ip(), local_port, remote_port: remote.port() };
+        let found = self.table.find(&self.connections, &tuple);
+        found.is_some_and(|id| self.connections[id].state() == StateName::TimeWait)
+    }
+
     pub(super) fn enter_table(&mut self, now: Instant, id: SocketId) {
         self.table.insert(&self.connections, id);
         self.connections[id].in_table = true;
