@@ -21,7 +21,7 @@ use crate::inner::{BUDGET, Inner, ShardStats, State, Told, Waiter};
 use crate::park::Parker;
 #[cfg(unix)]
 use crate::park::{Interest, is_readable};
-use crate::standby::{ATTENTIVE, DriverWaker, Look, PATIENCE, Standby};
+use crate::standby::{ATTENDS, DriverWaker, Look, PATIENCE, Standby};
 
 mod close;
 
@@ -491,7 +491,7 @@ impl Shared {
     /// One turn under the lock, then whoever is concerned is told, then sleep unless more waits; until closed.
     fn packet_loop(&self) {
         let mut sleep = Sleep::default();
-        let (mut lively_until, mut attentive_until) = (Instant::ZERO, Instant::ZERO);
+        let (mut lively_until, mut attends_until) = (Instant::ZERO, Instant::ZERO);
         let (mut took_over, mut takes_over) = (Instant::ZERO, false);
         let mut stands_by = false;
         loop {
@@ -521,9 +521,9 @@ impl Shared {
             };
             let frames = inner.stats.frames_in + inner.stats.frames_out - before;
             if std::mem::take(&mut inner.called) || frames > 0 {
-                (lively_until, attentive_until) = (now + LIVELY, now + ATTENTIVE);
+                (lively_until, attends_until) = (now + LIVELY, now + ATTENDS);
             }
-            let attends = self.standby.thread_sends() && now < attentive_until;
+            let attends = self.standby.thread_sends() && now < attends_until;
             self.standby.set_attends(attends);
             inner.tell(&mut told);
             let deadline = inner.deadline(self.epoch);

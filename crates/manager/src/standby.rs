@@ -23,7 +23,11 @@ use crate::park::Parker;
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
 
 /// For so long after the loop last drove the packet thread looks for it every [`PATIENCE`].
-pub(crate) const ATTENTIVE: Duration = Duration::from_millis(100);
+const ATTENTIVE: Duration = Duration::from_millis(100);
+
+/// For so long after the last frame a packet thread that sends what is held back looks for it every [`PATIENCE`]: each look is
+/// a turn of its own.
+pub(crate) const ATTENDS: Duration = Duration::from_millis(10);
 
 /// What rings for a loop.
 type Ring = Box<dyn Fn() + Send + Sync>;
