@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import kernel from 'node:net';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -309,6 +309,8 @@ serveCalls(
       return answers;
     },
     refusals: async () => {
+      await stack?.close();
+      stack = await createStack();
       const reason = async (make: () => Promise<unknown>): Promise<string> => {
         try {
           await make();
@@ -321,7 +323,19 @@ serveCalls(
       ip('tuntap', 'add', 'dev', 'one0', 'mode', 'tun');
       const one = await reason(() => stack.addInterface({ device: tun({ name: 'one0', queues: 2 }), addresses: [] }));
       ip('link', 'delete', 'one0');
-      return { one };
+      // Descriptors for the queues, but not for all of their threads.
+      const fillers = Array.from({ length: 100 }, () => openSync('/dev/null', 'r'));
+      const limit = (most: number): unknown =>
+        execFileSync('prlimit', ['--pid', `${process.pid}`, `--nofile=${most}:`], { stdio: 'ignore' });
+      const threads = (): number => readdirSync('/proc/self/task').length;
+      const before = threads();
+      limit(Math.max(...fillers) + 11);
+      const few = await reason(() => stack.addInterface({ device: tun({ name: 'few0', queues: 6 }), addresses: [] }));
+      for (const fd of fillers) closeSync(fd);
+      limit(1024);
+      const more = threads() - before;
+      const { name } = await stack.addInterface({ device: tun({ name: 'zz%d', queues: 2 }), addresses: [] });
+      return { one, few, more, name, there: ip('-o', 'link').includes(`${name}:`) };
     },
   },
   () => stack.close(),

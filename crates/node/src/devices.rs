@@ -78,7 +78,8 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     };
     let made_by = object(js, device, "options.device")?;
     let mut port_news = None;
-    let mut device: Box<dyn Device> = match string(js, made_by, c"kind")?.as_deref() {
+    let kind = string(js, made_by, c"kind")?;
+    let mut device: Box<dyn Device> = match kind.as_deref() {
         Some("tun") => open::tun(js, made_by, mtu)?,
         Some("tap") => open::tap(js, made_by, mtu)?,
         Some("packet") => open::packet(js, made_by)?,
@@ -103,7 +104,9 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
     let info = device.info();
     let mut config = interface_config(&info, addresses.clone());
     open::ethernet(js, options, made_by, &mut config)?;
-    if !name.is_empty() {
+    // A name with a pattern in it is the system's to complete.
+    let is_pattern = matches!(kind.as_deref(), Some("tun" | "tap")) && name.contains("%d");
+    if !name.is_empty() && !is_pattern {
         config.name = name;
     }
     if let Some(mtu) = mtu {

@@ -267,6 +267,8 @@ impl Stack {
         }
         let share = self.lanes.of_config(|config| share_of(config, wanted));
         let Some(share) = share else { return Ok(()) };
+        // All or none: what was made goes again where one cannot be.
+        let mut lanes = Vec::with_capacity(wanted - had);
         for at in had..wanted {
             let made = self.with_shard(|first| {
                 let shard = first.another(share.clone(), at as u64)?;
@@ -275,6 +277,9 @@ impl Stack {
             });
             let Some(made) = made else { return Ok(()) };
             let (shard, began) = made.map_err(|error: std::io::Error| {
+                for lane in &lanes {
+                    Rc::<Lane>::as_ref(lane).with_shard(Shard::close);
+                }
                 Failure::system(
                     Errno::EAGAIN,
                     "addInterface",
@@ -287,8 +292,11 @@ impl Stack {
                 news.store(true, Ordering::Release);
                 bell.ring();
             })));
+            lanes.push(Rc::new(lane));
+        }
+        for (at, lane) in (had..).zip(lanes) {
             self.give_lane(&lane, at, wanted);
-            self.more.borrow_mut().push(Rc::new(lane));
+            self.more.borrow_mut().push(lane);
         }
         self.with_core(|core| core.set_share(&share));
         for lane in self.further() {
