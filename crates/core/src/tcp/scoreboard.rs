@@ -127,7 +127,7 @@ type Place = u64;
 pub(crate) struct Scoreboard {
     /// With `fresh`, every byte from the first unacknowledged one to the last sent, once.
     segments: BTreeMap<Place, Sent>,
-    /// What was sent after all of those, and but once, in order: neither SACKed nor lost.
+    /// What was sent after all of those (and after all that was sent again), and but once, in order: neither SACKed nor lost.
     fresh: VecDeque<Sent>,
     /// A sequence number and its place, at or below the first entry.
     base: (SeqNumber, Place),
@@ -579,11 +579,10 @@ impl Scoreboard {
         srtt: Duration,
     ) -> (bool, Option<Instant>) {
         let Some(rack) = self.rack else { return (false, None) };
-        // Of what was sent once, the first was sent first: if it was sent after what arrived, they all were.
-        if self.fresh.front().is_some_and(|first| sent_after(rack.sent, (first.order, first.end())))
-        {
-            self.sort_in();
-        }
+        // Nothing of `fresh` was sent before anything that arrived: what is SACKed or sent again brings it to the trees.
+        debug_assert!(
+            self.fresh.front().is_none_or(|s| !sent_after(rack.sent, (s.order, s.end())))
+        );
         let patience = rack.rtt + self.reo_wnd(recovering, mss, min_rtt, srtt);
         let mut found = false;
         while let Some(&(order, place)) = self.in_flight.first() {
