@@ -3,7 +3,7 @@
 //! together for a device that takes them apart are taken apart here where it turns out to be another one.
 
 use usernet_wire::checksum::Sum;
-use usernet_wire::ip::{IPV6_HEADER_LEN, Protocol, addresses_of, fill_checksum_v4};
+use usernet_wire::ip::{Protocol, addresses_of, fill_len};
 use usernet_wire::{merged, udp};
 
 use crate::frame::{GsoKind, Transmit};
@@ -59,7 +59,7 @@ pub fn cut(
         if is_udp {
             merged::make_part(part, upper - link, count as u16);
         } else {
-            make_part(part, upper - link, offset, left == 0, v6);
+            make_part(part, upper - link, offset, left == 0);
             fill_checksum(part, upper - link);
         }
         offset = offset.wrapping_add(len as u32);
@@ -74,8 +74,7 @@ pub fn cut(
 /// Makes of a large segment's headers, with a piece of its data behind them, the packet of that piece, which begins `offset`
 /// bytes into the data: sequence number, flags, lengths and IPv4's checksum, but not TCP's. The TCP header, complete, is at
 /// `tcp`.
-pub(crate) fn make_part(packet: &mut [u8], tcp: usize, offset: u32, last: bool, v6: bool) {
-    let len = packet.len();
+pub(crate) fn make_part(packet: &mut [u8], tcp: usize, offset: u32, last: bool) {
     let seq =
         u32::from_be_bytes([packet[tcp + 4], packet[tcp + 5], packet[tcp + 6], packet[tcp + 7]]);
     packet[tcp + 4..tcp + 8].copy_from_slice(&seq.wrapping_add(offset).to_be_bytes());
@@ -85,12 +84,7 @@ pub(crate) fn make_part(packet: &mut [u8], tcp: usize, offset: u32, last: bool, 
     if offset > 0 {
         packet[tcp + 13] &= !OF_THE_FIRST;
     }
-    if v6 {
-        packet[4..6].copy_from_slice(&((len - IPV6_HEADER_LEN) as u16).to_be_bytes());
-    } else {
-        packet[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-        fill_checksum_v4(&mut packet[..tcp]);
-    }
+    fill_len(packet, tcp);
 }
 
 /// Sets TCP's checksum.

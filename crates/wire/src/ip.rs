@@ -411,6 +411,21 @@ pub fn addresses_of(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
     }
 }
 
+/// Says in a packet's IP header how long the packet is, and fills in IPv4's checksum; `header_len` is the length of that header,
+/// bytes.
+///
+/// # Panics
+/// When `packet` is shorter than such a header.
+pub fn fill_len(packet: &mut [u8], header_len: usize) {
+    let len = packet.len();
+    if packet[0] >> 4 == 6 {
+        packet[4..6].copy_from_slice(&((len - IPV6_HEADER_LEN) as u16).to_be_bytes());
+    } else {
+        packet[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+        fill_checksum_v4(&mut packet[..header_len]);
+    }
+}
+
 /// Fills in an IPv4 header's checksum (RFC 791 §3.1); `header` is the header alone, with its options, 20 to 60 bytes.
 ///
 /// # Panics

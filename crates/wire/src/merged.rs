@@ -5,8 +5,7 @@
 use core::ops::Range;
 
 use crate::Error;
-use crate::checksum::Sum;
-use crate::ip::{IPV6_HEADER_LEN, Packet, Protocol, addresses_of, fill_checksum_v4};
+use crate::ip::{Packet, Protocol, addresses_of, fill_len};
 use crate::udp::{CHECKSUM_OFFSET, HEADER_LEN, Repr};
 
 /// Most datagrams in one packet (Linux `UDP_MAX_SEGMENTS`).
@@ -106,36 +105,25 @@ impl Merged {
 /// When `packet` is not a whole IP header, with a UDP header at `udp`.
 pub fn make_part(packet: &mut [u8], udp: usize, index: u16) {
     let v6 = packet[0] >> 4 == 6;
-    let (len, total) = ((packet.len() - udp) as u16, packet.len());
-    if v6 {
-        packet[4..6].copy_from_slice(&((total - IPV6_HEADER_LEN) as u16).to_be_bytes());
-    } else {
+    if !v6 {
         let ident = u16::from_be_bytes([packet[4], packet[5]]).wrapping_add(index);
-        packet[2..4].copy_from_slice(&(total as u16).to_be_bytes());
         packet[4..6].copy_from_slice(&ident.to_be_bytes());
-        fill_checksum_v4(&mut packet[..udp]);
     }
-    packet[udp + 4..udp + 6].copy_from_slice(&len.to_be_bytes());
-    let field = udp + CHECKSUM_OFFSET..udp + CHECKSUM_OFFSET + 2;
-    if !v6 && packet[field.clone()] == [0, 0] {
-        return;
-    }
+    fill_len(packet, udp);
     let Some((src, dst)) = addresses_of(packet) else { return };
-    packet[field.clone()].fill(0);
-    let mut sum = Sum::pseudo_header(src, dst, Protocol::UDP, u32::from(len));
-    sum.add(&packet[udp..]);
-    // RFC 768: a sum of 0 is sent as all ones.
-    let sum = match sum.finish() {
-        0 => 0xffff,
-        sum => sum,
-    };
-    packet[field].copy_from_slice(&sum.to_be_bytes());
+    let (header, data) = packet[udp..].split_at_mut(HEADER_LEN);
+    header[4..6].copy_from_slice(&((HEADER_LEN + data.len()) as u16).to_be_bytes());
+    let field = CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2;
+    if v6 || header[field.clone()] != [0, 0] {
+        header[field].fill(0);
+        Repr::fill_checksum(header, &[data], src, dst);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ip::Repr as IpRepr;
+    use crate::ip::{Repr as IpRepr, fill_checksum_v4};
     use core::net::IpAddr;
     use std::vec;
     use std::vec::Vec;

@@ -1,7 +1,7 @@
 //! A router's work (RFC 1812 §5, RFC 8200): packets for others are passed on, one hop older.
 
 use usernet_wire::checksum;
-use usernet_wire::ip::{Fragment, IPV4_HEADER_LEN, Packet, Protocol, fill_checksum_v4};
+use usernet_wire::ip::{Fragment, IPV4_HEADER_LEN, Packet, Protocol, fill_len};
 use usernet_wire::{tcp, udp};
 
 use super::Stack;
@@ -158,11 +158,9 @@ impl Stack {
             let mut bytes = if i == 0 { header.to_vec() } else { copied_options(header) };
             let header_len = bytes.len();
             bytes.extend_from_slice(piece);
-            let total_len = bytes.len() as u16;
             let place = (usize::from(whole.offset) + at) / 8;
-            bytes[2..4].copy_from_slice(&total_len.to_be_bytes());
             bytes[6..8].copy_from_slice(&(place as u16 | u16::from(more) << 13).to_be_bytes());
-            fill_checksum_v4(&mut bytes[..header_len]);
+            fill_len(&mut bytes, header_len);
             self.stats.ip_frag_creates += 1;
             let passed = self.pass_on(&Way { interface, header: &[] }, bytes, None, None);
             self.stats.ip_forw_datagrams += passed.frames;
@@ -200,7 +198,7 @@ impl Stack {
             if !v6 {
                 segment[4..6].copy_from_slice(&ident.wrapping_add(i as u16).to_be_bytes());
             }
-            make_part(&mut segment, at, offset, i == last, v6);
+            make_part(&mut segment, at, offset, i == last);
             let part = Packet { payload_len: segment.len() - at, ..*packet };
             let checksum = complete(&part, &mut segment, offload.tx_checksum);
             passed += self.pass_on(way, segment, checksum, None);

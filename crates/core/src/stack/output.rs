@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use usernet_wire::ethernet::HEADER_LEN as ETHERNET_LEN;
-use usernet_wire::ip::{MAX_PACKET_LEN, Protocol, Repr as IpRepr, addresses_of, fill_checksum_v4};
+use usernet_wire::ip::{MAX_PACKET_LEN, Protocol, Repr as IpRepr, addresses_of, fill_len};
 use usernet_wire::tcp::{self as wire, Flags, Repr};
 use usernet_wire::udp;
 
@@ -76,14 +76,9 @@ impl Outgoing {
         else {
             return;
         };
-        let (start, total) = (headers - udp::HEADER_LEN, self.bytes.len());
-        let len = total - start;
-        if src.is_ipv6() {
-            self.bytes[4..6].copy_from_slice(&(len as u16).to_be_bytes());
-        } else {
-            self.bytes[2..4].copy_from_slice(&(total as u16).to_be_bytes());
-            fill_checksum_v4(&mut self.bytes[..start]);
-        }
+        let start = headers - udp::HEADER_LEN;
+        let len = self.bytes.len() - start;
+        fill_len(&mut self.bytes, start);
         self.bytes[start + 4..start + 6].copy_from_slice(&(len as u16).to_be_bytes());
         udp::Repr::fill_partial_checksum(&mut self.bytes[start..headers], len, src, dst);
     }
