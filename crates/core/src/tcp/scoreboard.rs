@@ -69,6 +69,14 @@ impl Sent {
     pub(crate) fn end(&self) -> SeqNumber {
         self.seq + self.len
     }
+
+    /// Cuts its first `len` bytes off, and gives them: fewer than it has.
+    fn cut_front(&mut self, len: u32) -> Self {
+        let front = Self { len, fin: false, ..self.clone() };
+        self.seq += len;
+        self.len -= len;
+        front
+    }
 }
 
 /// What an acknowledgement told of the scoreboard.
@@ -357,12 +365,8 @@ impl Scoreboard {
             let Some(mut part) = self.take(place) else { break };
             if part.end().gt(una) {
                 // Part of a large segment may be acknowledged: its front goes.
-                let n = una.since(part.seq);
-                let mut rest = part.clone();
-                rest.seq = una;
-                rest.len -= n;
-                part.len = n;
-                self.put(rest);
+                let front = part.cut_front(una.since(part.seq));
+                self.put(std::mem::replace(&mut part, front));
             }
             delivered.acked += part.len;
             if part.sacked {
@@ -401,11 +405,7 @@ impl Scoreboard {
                 break;
             }
             let part = if front.end().gt(una) {
-                let n = una.since(front.seq);
-                let part = Sent { len: n, ..front.clone() };
-                front.seq = una;
-                front.len -= n;
-                part
+                front.cut_front(una.since(front.seq))
             } else {
                 let Some(part) = self.fresh.pop_front() else { break };
                 part
@@ -533,14 +533,10 @@ impl Scoreboard {
 
     /// Cuts the entry at `place` so that its first part is `at` long.
     fn split(&mut self, place: Place, at: u32) {
-        let Some(mut first) = self.take(place) else { return };
-        let mut second = first.clone();
-        second.seq += at;
-        second.len -= at;
-        first.len = at;
-        first.fin = false;
-        self.put(first);
-        self.put(second);
+        let Some(mut rest) = self.take(place) else { return };
+        let front = rest.cut_front(at);
+        self.put(front);
+        self.put(rest);
     }
 
     /// The reordering window (RFC 8985 §6.2 step 4): how much later than a segment sent after it one may arrive before it
