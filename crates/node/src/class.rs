@@ -10,7 +10,7 @@ use usernet_core::{IpCidr, KeepAlive, ListenAddress, Route, Shutdown, SocketId, 
 
 use crate::errno::Errno;
 use crate::handles::Handle;
-use crate::js::{Failure, IntoJs, Js, OrNull, Result, Value, callback_data, caught};
+use crate::js::{Called, Failure, IntoJs, Js, OrNull, Result, Value, callback_info, caught};
 use crate::sim::{self, Core};
 use crate::slabs::Slabs;
 use crate::stack::{MAX_TEXT, Stack};
@@ -141,7 +141,7 @@ unsafe fn enter_bound<'s, const N: usize, T: IntoJs>(
     method: impl FnOnce(Js<'s>, &Stack, [Value<'s>; N]) -> Result<T>,
 ) -> sys::napi_value {
     // SAFETY: the caller's contract.
-    let Ok((js, data, args)) = (unsafe { callback_data::<N>(env, info) }) else {
+    let Ok(Called { js, data, args, .. }) = (unsafe { callback_info::<N>(env, info) }) else {
         return std::ptr::null_mut();
     };
     // SAFETY: the caller's contract: it lives as long as the function that runs.

@@ -14,7 +14,9 @@ use usernet_device::{
 use usernet_manager::interface_config;
 
 use crate::errno::Errno;
-use crate::js::{Failure, Js, Result, SystemError, Value, callback_info, caught, check, unwrap};
+use crate::js::{
+    Called, Failure, Js, Result, SystemError, Value, callback_info, caught, check, unwrap,
+};
 use crate::open;
 use crate::options::{bool, number, object, property, string, strings};
 use crate::port;
@@ -131,59 +133,42 @@ pub(crate) fn add_interface(js: Js<'_>, stack: &Stack, options: Value<'_>) -> Re
         Box::new(WatchedDevice { inner, watched: Arc::clone(&watched) })
     };
     let accept_any = Cell::new(config.accept_any);
-    let device = watch(device);
-    if queues == 1 {
-        let added = stack.with_shard(|shard| shard.add_device(device, config));
-        stack.update_polls();
-        return match added {
-            Some(Ok(id)) => {
-                let watched = Some(watched);
-                let (more, queues) = (Vec::new(), None);
-                Ok(f64::from(stack.add_interface(|number| Interface {
-                    number,
-                    id,
-                    name,
-                    watched,
-                    port_news,
-                    more,
-                    queues,
-                    accept_any,
-                })))
-            }
-            Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
-            None => Err(closed()),
-        };
-    }
-    let shared = stack.make_queues(queues)?;
-    let added = stack.with_shard(|shard| shard.add_device(shared.queue(0, device), config.clone()));
-    match added {
-        Some(Ok(id)) => {
-            let mut ids = Vec::with_capacity(queues - 1);
-            for (at, device) in more.into_iter().enumerate() {
-                let device = shared.queue(at + 1, watch(layers.over(device)));
-                let lane = stack.lane_at(at + 1);
-                let added = lane.with_shard(|shard| shard.add_device(device, config.clone()));
-                // The first took it, so this one does, unless it has failed.
-                ids.extend(added.and_then(std::result::Result::ok));
-            }
-            let (watched, queues) = (Some(watched), Some(shared));
-            let number = stack.add_interface(|number| Interface {
-                number,
-                id,
-                name,
-                watched,
-                port_news,
-                more: ids,
-                queues,
-                accept_any,
-            });
-            stack.tell_lanes();
+    let queues = if queues > 1 { Some(stack.make_queues(queues)?) } else { None };
+    // The device of a lane: of several, one that gives what is the lane's.
+    let of_lane = |at: usize, device| match &queues {
+        Some(queues) => queues.queue(at, watch(device)),
+        None => watch(device),
+    };
+    let first = of_lane(0, device);
+    let id = match stack.with_shard(|shard| shard.add_device(first, config.clone())) {
+        Some(Ok(id)) => id,
+        Some(Err(error)) => {
             stack.update_polls();
-            Ok(f64::from(number))
+            return Err(refused(error, &name, mtu, &addresses));
         }
-        Some(Err(error)) => Err(refused(error, &name, mtu, &addresses)),
-        None => Err(closed()),
-    }
+        None => return Err(closed()),
+    };
+    let others = more.into_iter().enumerate().filter_map(|(before, device)| {
+        let device = of_lane(before + 1, layers.over(device));
+        let lane = stack.lane_at(before + 1);
+        // The first took it, so this one does, unless it has failed.
+        lane.with_shard(|shard| shard.add_device(device, config.clone()))?.ok()
+    });
+    let more = others.collect();
+    let watched = Some(watched);
+    let number = stack.add_interface(|number| Interface {
+        number,
+        id,
+        name,
+        watched,
+        port_news,
+        more,
+        queues,
+        accept_any,
+    });
+    stack.tell_lanes();
+    stack.update_polls();
+    Ok(f64::from(number))
 }
 
 fn closed() -> Failure {
@@ -333,7 +318,7 @@ unsafe extern "C" fn create_link(
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     // SAFETY: the callback's own arguments.
-    let Ok((js, _, [options])) = (unsafe { callback_info(env, info) }) else {
+    let Ok(Called { js, args: [options], .. }) = (unsafe { callback_info(env, info) }) else {
         return ptr::null_mut();
     };
     let made = caught(|| make_link(js, options))

@@ -565,15 +565,27 @@ impl IntoJs for OrNull<'_> {
     }
 }
 
-/// Arguments and receiver of a callback.
+/// What a callback was called with.
+pub(crate) struct Called<'s, const N: usize> {
+    pub(crate) js: Js<'s>,
+    /// Its receiver.
+    pub(crate) this: Value<'s>,
+    /// What its function was made with; null if nothing.
+    pub(crate) data: *mut c_void,
+    /// Its arguments; missing ones are undefined.
+    pub(crate) args: [Value<'s>; N],
+}
+
+/// What a callback was called with.
 ///
 /// # Safety
 /// `env` and `info` are those that Node-API gave the running callback.
 pub(crate) unsafe fn callback_info<'s, const N: usize>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
-) -> Result<(Js<'s>, Value<'s>, [Value<'s>; N])> {
-    let (mut args, mut this, mut argc) = ([ptr::null_mut(); N], ptr::null_mut(), N);
+) -> Result<Called<'s, N>> {
+    let (mut args, mut argc) = ([ptr::null_mut(); N], N);
+    let (mut this, mut data) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: the caller's contract; `args` has room for `argc` handles, missing ones become undefined.
     check(unsafe {
         sys::napi_get_cb_info(
@@ -582,35 +594,18 @@ pub(crate) unsafe fn callback_info<'s, const N: usize>(
             &raw mut argc,
             args.as_mut_ptr(),
             &raw mut this,
-            ptr::null_mut(),
-        )
-    })?;
-    // SAFETY: a callback runs on its environment's thread within a handle scope, and so do the handles it was given.
-    Ok(unsafe { (Js::from_raw(env), Value::from_raw(this), args.map(|raw| Value::from_raw(raw))) })
-}
-
-/// Arguments and data of a callback.
-///
-/// # Safety
-/// As [`callback_info`].
-pub(crate) unsafe fn callback_data<'s, const N: usize>(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> Result<(Js<'s>, *mut c_void, [Value<'s>; N])> {
-    let (mut args, mut data, mut argc) = ([ptr::null_mut(); N], ptr::null_mut(), N);
-    // SAFETY: the caller's contract; `args` has room for `argc` handles, missing ones become undefined.
-    check(unsafe {
-        sys::napi_get_cb_info(
-            env,
-            info,
-            &raw mut argc,
-            args.as_mut_ptr(),
-            ptr::null_mut(),
             &raw mut data,
         )
     })?;
     // SAFETY: a callback runs on its environment's thread within a handle scope, and so do the handles it was given.
-    Ok(unsafe { (Js::from_raw(env), data, args.map(|raw| Value::from_raw(raw))) })
+    Ok(unsafe {
+        Called {
+            js: Js::from_raw(env),
+            this: Value::from_raw(this),
+            data,
+            args: args.map(|raw| Value::from_raw(raw)),
+        }
+    })
 }
 
 /// The pointer that `object` wraps; null when it wraps none.

@@ -27,7 +27,7 @@ use crate::class;
 use crate::datagrams::Datagrams;
 use crate::errno::Errno;
 use crate::event_loop::{Drive, Driving, EventLoop};
-use crate::js::{Failure, Js, Reference, Result, Value, caught, check};
+use crate::js::{Called, Failure, Js, Reference, Result, Value, callback_info, caught, check};
 use crate::lane::{Lane, Lanes};
 use crate::port::PortNews;
 use crate::pump::{Kind, RECORD_SIZE, Records, Stop};
@@ -748,24 +748,12 @@ unsafe extern "C" fn on_collected(_: sys::napi_env, data: *mut c_void, _: *mut c
 
 /// `setImmediate` calls back.
 unsafe extern "C" fn on_turn(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut data = ptr::null_mut();
-    // SAFETY: the callback's own arguments; what is not asked for may be null.
-    unsafe {
-        sys::napi_get_cb_info(
-            env,
-            info,
-            ptr::null_mut(),
-            ptr::null_mut(),
-            ptr::null_mut(),
-            &raw mut data,
-        );
-    }
-    if data.is_null() {
+    // SAFETY: the callback's own arguments.
+    let Ok(Called { js, data, .. }) = (unsafe { callback_info::<0>(env, info) }) else {
         return ptr::null_mut();
-    }
-    // SAFETY: a callback runs on its environment's thread in a scope; `data` lives as long as the function that runs.
-    let (js, stack) = unsafe { (Js::from_raw(env), &*data.cast::<Weak<Stack>>()) };
-    if let Some(stack) = stack.upgrade() {
+    };
+    // SAFETY: what the function was made with, which lives as long as the function that runs.
+    if let Some(stack) = unsafe { &*data.cast::<Weak<Stack>>() }.upgrade() {
         stack.deferred.set(false);
         // What the doorbell throws stays pending, and becomes an uncaught exception when this returns.
         let _ = stack.notify(js);

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use napi::sys;
 
 use crate::errno::Errno;
-use crate::js::{Failure, IntoJs, Js, Result, Value, callback_info, caught, check, unwrap};
+use crate::js::{Called, Failure, IntoJs, Js, Result, Value, callback_info, caught, check, unwrap};
 
 /// Defines a class. Its constructor calls [`construct`].
 pub(crate) fn define<'s>(
@@ -44,7 +44,7 @@ pub(crate) unsafe fn construct<'s, const N: usize>(
     make: impl FnOnce(Js<'s>, Value<'s>, [Value<'s>; N]) -> Result<()>,
 ) -> sys::napi_value {
     // SAFETY: the caller's contract.
-    let Ok((js, this, args)) = (unsafe { callback_info::<N>(env, info) }) else {
+    let Ok(Called { js, this, args, .. }) = (unsafe { callback_info::<N>(env, info) }) else {
         return std::ptr::null_mut();
     };
     let mut target = std::ptr::null_mut();
@@ -77,7 +77,7 @@ pub(crate) unsafe fn enter<'s, T: 's, const N: usize, R: IntoJs>(
     failed: impl FnOnce(&T, String) -> Result<R>,
 ) -> sys::napi_value {
     // SAFETY: the caller's contract.
-    let Ok((js, this, args)) = (unsafe { callback_info::<N>(env, info) }) else {
+    let Ok(Called { js, this, args, .. }) = (unsafe { callback_info::<N>(env, info) }) else {
         return std::ptr::null_mut();
     };
     let wrapped = unwrap::<T>(js, this);
